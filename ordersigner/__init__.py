@@ -1,0 +1,13 @@
+"""Sign Leverj exchange orders for clients on a Unix socket.
+
+The road of a request, one module a step:
+
+    framing   bytes from a socket      -> lines
+    protocol  a line                   -> a request; a result or a refusal -> a line
+    orders    an order                 -> its packed fields -> a 32-byte digest
+    keys      a digest                 -> a signature
+    service   the road as a whole: a line -> a response
+    server    many clients at once on a Unix stream socket
+"""
+
+__version__ = "1.0.0"

@@ -1,0 +1,144 @@
+"""The daemon `ordersignerd`: arguments and wiring, from start to stop."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import resource
+import signal
+import socket
+import sys
+import threading
+from typing import Sequence
+
+from ordersigner import __version__, activation, binding, keys
+from ordersigner.journal import LEVELS, Journal, open_journal
+from ordersigner.server import POLL, RESERVED_DESCRIPTORS, Limits, OrderServer
+from ordersigner.service import Service
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 after SIGTERM or SIGINT, 1 if there is no socket to serve, 2 for wrong arguments."""
+    arguments = parser().parse_args(argv)
+    keys.keep_out_of_core_dumps()
+    # Blocked before any thread is started, so that they wait for sigwait() below and interrupt nothing.
+    stop_signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
+    journal = open_journal(arguments.log_level)
+    limits = affordable(
+        Limits(arguments.max_connections, arguments.max_connections_per_user, arguments.timeout), journal
+    )
+    with contextlib.ExitStack() as cleanup:
+        try:
+            listener = open_listener(arguments, cleanup)
+        except (activation.ActivationError, binding.BindingError) as error:
+            print(f"ordersignerd: {error}", file=sys.stderr)
+            return 1
+        serve(listener, Service(journal), limits)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    defaults = Limits()
+    parser = argparse.ArgumentParser(
+        prog="ordersignerd",
+        description="Sign Leverj orders for clients on a Unix socket: the one that systemd hands over, or --socket.",
+    )
+    parser.add_argument("--socket", metavar="PATH", help="listen here, not on the socket that systemd hands over")
+    parser.add_argument("--mode", type=octal, default=0o600, help="permissions of --socket (default: 0600)")
+    parser.add_argument(
+        "--log-level",
+        choices=LEVELS,
+        default="info",
+        help="info: an entry for each signature (default); notice: for refusals only; warning: for neither",
+    )
+    parser.add_argument(
+        "--max-connections",
+        metavar="N",
+        type=positive,
+        default=defaults.connections,
+        help="connections at once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-connections-per-user",
+        metavar="N",
+        type=positive,
+        default=defaults.connections_per_user,
+        help="connections at once of any one user (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=seconds,
+        default=defaults.patience,
+        help="time for a client to end a line it began, and to take its replies (default: %(default)g)",
+    )
+    parser.add_argument("--version", action="version", version=f"ordersignerd {__version__}")
+    return parser
+
+
+def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> socket.socket:
+    """The socket to serve: bound to the path that was asked for, else the one that systemd hands over."""
+    if arguments.socket is None:
+        return activation.listener()
+    if activation.is_handed_over():
+        raise activation.ActivationError("systemd handed a socket over: --socket has no place here")
+    return cleanup.enter_context(binding.bound(arguments.socket, arguments.mode))
+
+
+def serve(listener: socket.socket, service: Service, limits: Limits) -> None:
+    """Serve until SIGTERM or SIGINT; answer what was received; return."""
+    notifier = activation.Notifier(
+        lambda: f"{service.signed} signed, {service.refused} refused, {service.failed} failed"
+    )
+    with OrderServer(listener, service, limits, heartbeat=notifier.heartbeat) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(POLL,), name="accept")
+        thread.start()
+        service.journal.say("info", f"Listening on {listener.getsockname()}")
+        notifier.ready()
+        signal.sigwait({signal.SIGTERM, signal.SIGINT})
+        notifier.stopping()
+        server.shutdown()
+        thread.join()
+        server.drain()
+        service.journal.say("info", f"Stopped after {service.signed} signatures")
+
+
+def affordable(limits: Limits, journal: Journal) -> Limits:
+    """`limits`, with no more connections than the process may have descriptors for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.connections + RESERVED_DESCRIPTORS
+    if soft < wanted:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft >= wanted:
+        return limits
+    connections = max(1, soft - RESERVED_DESCRIPTORS)
+    journal.say("warning", f"{soft} descriptors are allowed: serving {connections} connections at once, no more")
+    return limits._replace(connections=connections)
+
+
+def octal(text: str) -> int:
+    """Permissions, as chmod takes them."""
+    value = int(text, 8)
+    if not 0 <= value <= 0o777:
+        raise ValueError
+    return value
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0.001 <= value <= 86400:
+        raise ValueError
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""The order layouts and number rules: an order to a 32-byte digest.
+
+In: the decoded JSON objects `order` and `instrument`. Out: the packed fields, and their keccak-256. Raises Refusal at
+the first field, in the order of the layout, that is not what the exchange would derive the same bytes from.
+Pure: no sockets, no JSON, no keys. Source: the published order layouts.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Mapping, TypeVar
+
+from ordersigner.keccak import keccak_256
+from ordersigner.refusal import MISSING, Refusal, mistyped
+
+Object = Mapping[str, object]
+
+SIDES = {"buy": b"\x01", "sell": b"\x02"}
+SPOT_ORDER_TYPES = {"LMT": b"\x01", "MKT": b"\x02"}
+FUTURES_ORDER_TYPES = {"LMT": b"\x01", "MKT": b"\x02", "SLM": b"\x03", "STM": b"\x04"}
+
+MAX_DECIMALS = 18  # of a token: what the exchange's 10^-18 arithmetic holds
+_POWERS_OF_TEN = tuple(10**exponent for exponent in range(MAX_DECIMALS + 1))
+_MAX_DIGITS = 78 + MAX_DECIMALS  # of an amount: a number below 2^256 takes 78
+_INFINITY = float("inf")
+
+_Number = TypeVar("_Number", int, float)
+
+
+def digest(type: str, order: Object, instrument: Object) -> bytes:
+    """type: "spot" or "futures". Returns 32 bytes, the keccak-256 of the packed order."""
+    return keccak_256(PACK[type](order, instrument))
+
+
+def pack_spot(order: Object, instrument: Object) -> bytes:
+    """The 142 bytes of a spot order."""
+    base = _object(instrument, "base")
+    quote = _object(instrument, "quote")
+    return b"".join(
+        (
+            _address(order.get("accountId", MISSING), "order.accountId"),
+            _uint(order.get("timestamp", MISSING), 8, "order.timestamp"),
+            _choice(order.get("orderType", MISSING), SPOT_ORDER_TYPES, "order.orderType"),
+            _choice(order.get("side", MISSING), SIDES, "order.side"),
+            _units(order.get("quantity", MISSING), _decimals(base, "instrument.base.decimals"), "order.quantity"),
+            _units(order.get("price", MISSING), _decimals(quote, "instrument.quote.decimals"), "order.price"),
+            _address(base.get("address", MISSING), "instrument.base.address"),
+            _address(quote.get("address", MISSING), "instrument.quote.address"),
+        )
+    )
+
+
+def pack_futures(order: Object, instrument: Object) -> bytes:
+    """The 134 bytes of a futures order."""
+    quote = _object(instrument, "quote")
+    return b"".join(
+        (
+            _address(order.get("accountId", MISSING), "order.accountId"),
+            _uint(order.get("timestamp", MISSING), 8, "order.timestamp"),
+            _choice(order.get("orderType", MISSING), FUTURES_ORDER_TYPES, "order.orderType"),
+            _choice(order.get("side", MISSING), SIDES, "order.side"),
+            _uint(order.get("instrument", MISSING), 4, "order.instrument", digits_allowed=True),
+            _units(order.get("price", MISSING), _decimals(quote, "instrument.quote.decimals"), "order.price"),
+            _uint(order.get("marginPerFraction", MISSING), 32, "order.marginPerFraction", digits_allowed=True),
+            _address(order.get("quote", MISSING), "order.quote"),
+            _fraction(order.get("quantity", MISSING), "order.quantity"),
+        )
+    )
+
+
+PACK = {"spot": pack_spot, "futures": pack_futures}
+
+
+def _object(parent: Object, key: str) -> dict[str, object]:
+    value = parent.get(key, MISSING)
+    if type(value) is dict and value:
+        return value
+    raise mistyped(value, f"instrument.{key}", dict)
+
+
+def _address(value: object, field: str) -> bytes:
+    """20 bytes from 40 hexadecimal digits in any case, with or without 0x."""
+    if type(value) is not str or not value:
+        raise mistyped(value, field, str)
+    digits = value[2:] if value[:2] == "0x" else value
+    try:
+        address = bytes.fromhex(digits)
+    except ValueError:
+        address = b""
+    if len(address) != 20 or len(digits) != 40:  # fromhex skips white space
+        raise Refusal.of(field, "not_address", "This value is not an address of 40 hexadecimal digits.")
+    return address
+
+
+def _choice(value: object, choices: Mapping[str, bytes], field: str) -> bytes:
+    if type(value) is not str or not value:
+        raise mistyped(value, field, str)
+    if value not in choices:
+        raise Refusal.of(field, "not_valid_choice", f"Valid options are: {list(choices)}")
+    return choices[value]
+
+
+def _uint(value: object, size: int, field: str, *, digits_allowed: bool = False) -> bytes:
+    """An integer as `size` bytes, big-endian."""
+    return _fit(_integer(value, field, digits_allowed=digits_allowed), size, field)
+
+
+def _decimals(token: Object, field: str) -> int:
+    decimals = _integer(token.get("decimals", MISSING), field)
+    if decimals > MAX_DECIMALS:
+        raise _out_of_range(field)
+    return decimals
+
+
+def _units(value: object, decimals: int, field: str) -> bytes:
+    """An amount in units of 10^-decimals, as 32 bytes. Digits past `decimals` are cut, as the exchange cuts them."""
+    if type(value) is int:
+        return _fit(_not_negative(value, field) * _POWERS_OF_TEN[decimals], 32, field)
+    whole, fraction = _digits(value, field)
+    units = _number(whole + fraction[:decimals].ljust(decimals, "0"), field)
+    if not units and fraction.strip("0"):
+        raise Refusal.of(field, "too_small", f"With {decimals} decimals this amount would be signed as zero.")
+    return _fit(units, 32, field)
+
+
+def _fraction(value: object, field: str) -> bytes:
+    """A quantity as numerator and denominator, 8 bytes each; the denominator is the least power of ten that does."""
+    whole, fraction = (str(_not_negative(value, field)), "") if type(value) is int else _digits(value, field)
+    fraction = fraction.rstrip("0")
+    if len(fraction) > 19:  # 10^19 is the last power of ten that 8 bytes hold
+        raise _out_of_range(field)
+    return _fit(_number(whole + fraction, field), 8, field) + _fit(10 ** len(fraction), 8, field)
+
+
+def _integer(value: object, field: str, *, digits_allowed: bool = False) -> int:
+    """A number without a fraction, at least 0.
+
+    A double with no fractional part is that integer: clients on Python 2 send timestamps such as 1575332212506984.0.
+    """
+    if type(value) is int:
+        return _not_negative(value, field)
+    if type(value) is float:
+        whole, fraction = _digits(value, field)
+        if not fraction.strip("0"):
+            return _number(whole, field)
+    elif not (digits_allowed and type(value) is str and value):
+        raise mistyped(value, field, *((int, str) if digits_allowed else (int,)))
+    elif value.isascii() and value.isdecimal():
+        return _number(value, field)
+    raise Refusal.of(field, "not_integer", "This value is not a whole number in decimal digits.")
+
+
+def _digits(value: object, field: str) -> tuple[str, str]:
+    """The decimal digits of a number before and after its point: ("12", "3343").
+
+    A double is taken at its shortest round-trip decimal, as JavaScript's String gives it to the exchange. A string is
+    plain decimal digits: no sign, exponent, white space or separator, on which readers differ.
+    """
+    if type(value) is float:
+        text = repr(abs(_not_negative(value, field)))  # abs: -0.0 is zero
+        if "e" in text:
+            text = format(Decimal(text), "f")
+        whole, _, fraction = text.partition(".")
+        return whole, fraction
+    if type(value) is not str or not value:
+        raise mistyped(value, field, int, float, str)
+    whole, point, fraction = value.partition(".")
+    if value.isascii() and whole.isdecimal() and (fraction.isdecimal() or not point):
+        return whole, fraction
+    if value[0] == "-":
+        raise Refusal.of(field, "negative", "This number is less than zero.")
+    raise Refusal.of(field, "not_decimal", "This value is not a number in plain decimal digits.")
+
+
+def _number(digits: str, field: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        digits = digits.lstrip("0") or "0"
+        if len(digits) > _MAX_DIGITS:  # and Python's int would take a time that is quadratic in them
+            raise _out_of_range(field)
+    return int(digits)
+
+
+def _not_negative(value: _Number, field: str) -> _Number:
+    if value < 0:
+        raise Refusal.of(field, "negative", "This number is less than zero.")
+    if not value < _INFINITY:
+        raise _out_of_range(field)
+    return value
+
+
+def _fit(value: int, size: int, field: str) -> bytes:
+    """`value` as an unsigned integer of `size` bytes."""
+    try:
+        return value.to_bytes(size, "big")
+    except OverflowError:
+        raise _out_of_range(field) from None
+
+
+def _out_of_range(field: str) -> Refusal:
+    return Refusal.of(field, "out_of_range", "This number does not fit its field.")

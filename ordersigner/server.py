@@ -1,0 +1,232 @@
+"""Many clients at once: connections on a listening Unix socket to conversations.
+
+In: a listening socket, whoever bound it, and a Service. A thread a connection; at most one of them at a time does the
+work from line to signature. A client that hangs up, stalls, never reads or sends rubbish costs its own connection and
+nothing else. Knows no JSON, no orders, no keys.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import socketserver
+import struct
+import sys
+import threading
+import time
+from typing import Callable, NamedTuple
+
+from ordersigner.framing import MAX_LINE, LineBuffer, LineTooLong
+from ordersigner.journal import Peer
+from ordersigner.refusal import Refusal
+from ordersigner.service import Conversation, Service
+
+CHUNK = 16 * 1024  # bytes read at once: some twenty orders of a client that pipelines
+LINES_PER_TURN = 16  # requests answered before others get their turn: under a millisecond of orders
+POLL = 0.5  # seconds between two looks at whether to stop, and two signs of life to systemd
+GRACE = 0.2  # seconds at the end in which a client that has just connected may still send its request
+FAREWELL = 5.0  # seconds at the end in which a client may take the last of its replies
+PAUSE = 0.1  # seconds before the next accept where the system has no descriptor or memory for another connection
+LINGER = 2.0  # seconds in which the rest of a refused line is read and thrown away, so that its sender sees the reply
+RESERVED_DESCRIPTORS = 32  # for everything but connections: standard streams, journal, listener, modules being loaded
+
+
+class Limits(NamedTuple):
+    """What clients may take."""
+
+    connections: int = 512  # of all users: as many threads, of some 50 KiB each
+    connections_per_user: int = 256  # so that no user can take every connection from the others
+    patience: float = 30.0  # seconds, up to twice as many: to end a line once begun, to take a reply
+
+
+class OrderServer(socketserver.ThreadingUnixStreamServer):
+    """Answers order lines on `listener`, a listening Unix stream socket, which it takes over.
+
+    serve_forever() runs until shutdown() is called in another thread; drain() then ends the connections politely.
+    """
+
+    block_on_close = False  # drain() waits for the handlers, without a list that each accept has to walk
+    daemon_threads = True  # once drain() has cut a connection off, its thread shall not hold up the exit
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        service: Service,
+        limits: Limits,
+        *,
+        heartbeat: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(listener.getsockname(), OrderHandler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        listener.setblocking(False)  # another process may share it and be first to accept
+        self.service = service
+        self.limits = limits
+        self.service_actions = heartbeat  # type: ignore[method-assign]
+        # Without it the threads fight for the interpreter, and 128 clients get half the signatures that one gets.
+        self.turn = threading.Lock()
+        self.draining = False
+        self._connections: dict[socket.socket, int] = {}  # to the user's uid
+        self._changed = threading.Condition()
+        self._exhausted = False
+
+    def get_request(self) -> tuple[socket.socket, str]:
+        try:
+            connection, _ = self.socket.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self._wait_for_resources(error)
+            raise
+        self._exhausted = False
+        return connection, ""
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+        peer = peer_of(request)
+        try:
+            self._admit(request, peer)
+            super().process_request(request, client_address)
+        except Refusal as refusal:
+            self._turn_away(request, peer, refusal)
+        except RuntimeError:  # can't start new thread
+            self._release(request)
+            self._turn_away(request, peer, _too_many("The daemon can start no more threads."))
+
+    def process_request_thread(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._release(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        error = sys.exc_info()[1]
+        if error is not None:
+            self.service.journal.failed("A connection failed", error)
+
+    def drain(self) -> None:
+        """Answer what was received, end all connections. For after serve_forever() has returned."""
+        self.draining = True
+        with self._changed:
+            if self._changed.wait_for(lambda: not self._connections, GRACE):
+                return
+        for how, seconds in ((socket.SHUT_RD, FAREWELL), (socket.SHUT_RDWR, GRACE)):
+            with self._changed:
+                for connection in self._connections:
+                    shut(connection, how)
+                self._changed.wait_for(lambda: not self._connections, seconds)
+
+    def _admit(self, request: socket.socket, peer: Peer) -> None:
+        with self._changed:
+            if len(self._connections) >= self.limits.connections:
+                raise _too_many("The daemon has no connection left.")
+            if sum(uid == peer.uid for uid in self._connections.values()) >= self.limits.connections_per_user:
+                raise _too_many("This user has no connection left.")
+            self._connections[request] = peer.uid
+
+    def _release(self, request: socket.socket) -> None:
+        with self._changed:
+            self._connections.pop(request, None)
+            self._changed.notify_all()
+
+    def _turn_away(self, request: socket.socket, peer: Peer, refusal: Refusal) -> None:
+        try:
+            request.send(Conversation(self.service, peer).refuse(refusal), socket.MSG_DONTWAIT)
+        except OSError:
+            pass
+        self.shutdown_request(request)
+
+    def _wait_for_resources(self, error: OSError) -> None:
+        """Without this the serve loop would spin, since the listener stays readable."""
+        if not self._exhausted:
+            self.service.journal.say("warning", f"Cannot accept another connection for now: {error}")
+            self._exhausted = True
+        with self._changed:
+            self._changed.wait(PAUSE)
+
+
+class OrderHandler(socketserver.BaseRequestHandler):
+    """One client's connection."""
+
+    request: socket.socket
+    server: OrderServer
+
+    def setup(self) -> None:
+        # The kernel's own time limits: unlike settimeout() they cost no system call for each read and write.
+        seconds, fraction = divmod(self.server.limits.patience, 1)
+        timeval = struct.pack("ll", int(seconds), int(fraction * 1_000_000))
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        self.conversation = Conversation(self.server.service, peer_of(self.request))
+
+    def handle(self) -> None:
+        try:
+            refusal = self._converse()
+            if refusal is not None:
+                self.request.sendall(self.conversation.refuse(refusal))
+                self._linger()
+        except (ConnectionError, BlockingIOError):
+            pass  # it hung up, or takes no replies: its own affair
+
+    def _converse(self) -> Refusal | None:
+        """Answer lines until the client ends the stream, or until the refusal of a line that ends it."""
+        buffer = LineBuffer()
+        patience = self.server.limits.patience
+        deadline = 0.0  # for the end of the line that `buffer` holds the beginning of
+        while True:
+            try:
+                chunk = self.request.recv(CHUNK)
+            except BlockingIOError:  # nothing came for a while
+                if buffer.unfinished:
+                    return _timed_out(patience)
+                continue
+            try:
+                lines = buffer.feed(chunk) if chunk else buffer.end()
+            except LineTooLong as error:
+                self._answer(error.lines)
+                return Refusal.of("", "too_long", f"A line has at most {MAX_LINE} bytes.")
+            self._answer(lines)
+            if not chunk:
+                return None
+            if self.server.draining:
+                shut(self.request, socket.SHUT_RD)  # what has come will be answered, then the stream ends
+            if buffer.unfinished:
+                now = time.monotonic()
+                if lines or not deadline:
+                    deadline = now + patience
+                elif now > deadline:
+                    return _timed_out(patience)
+            else:
+                deadline = 0.0
+
+    def _answer(self, lines: list[bytes]) -> None:
+        respond = self.conversation.respond
+        for start in range(0, len(lines), LINES_PER_TURN):
+            with self.server.turn:
+                responses = b"".join([respond(line) for line in lines[start : start + LINES_PER_TURN]])
+            self.request.sendall(responses)
+
+    def _linger(self) -> None:
+        self.request.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + LINGER
+        while self.request.recv(MAX_LINE) and time.monotonic() < deadline:
+            pass
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """Who connected: from the socket, because /proc may be closed to us and process numbers are used again."""
+    return Peer(*struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
+
+
+def shut(connection: socket.socket, how: int) -> None:
+    """Shut one or both directions down, unless the client was first."""
+    try:
+        connection.shutdown(how)
+    except OSError:
+        pass
+
+
+def _too_many(message: str) -> Refusal:
+    return Refusal.of("", "too_many_connections", message, type="PermissionError")
+
+
+def _timed_out(patience: float) -> Refusal:
+    return Refusal.of("", "timed_out", f"A line must end within {patience:g} seconds.")

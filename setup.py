@@ -1,0 +1,33 @@
+"""The package's metadata; see README.rst for how to run it and docs/contribute.rst for why each dependency is here."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="ordersigner",
+    version=re.search(r'__version__ = "(.+)"', (HERE / "ordersigner/__init__.py").read_text())[1],
+    description="Signs Leverj exchange orders for clients on a Unix socket",
+    long_description=(HERE / "README.rst").read_text(),
+    long_description_content_type="text/x-rst",
+    license="MIT",
+    packages=["ordersigner"],
+    package_data={"ordersigner": ["py.typed"]},
+    python_requires=">=3.8",
+    install_requires=[
+        "coincurve>=17",  # libsecp256k1, the binding that eth-keys prefers; brings wheels with the library inside
+        "pycryptodome>=3.10",  # keccak-256, the backend that eth-hash prefers
+        "systemd-python>=234",  # the listening socket, notifications, the journal
+    ],
+    extras_require={
+        "test": [
+            "eth-account>=0.8",  # the oracle: an implementation of the signature that is not ours
+            "hypothesis>=6",
+            "pytest>=7",
+        ],
+    },
+    entry_points={"console_scripts": ["ordersignerd = ordersigner.__main__:main"]},
+)
