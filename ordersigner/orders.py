@@ -33,7 +33,7 @@ def digest(type: str, order: Object, instrument: Object) -> bytes:
 
 
 def pack_spot(order: Object, instrument: Object) -> bytes:
-    """The 142 bytes of a spot order."""
+    """The 134 bytes of a spot order."""
     base = _object(instrument, "base")
     quote = _object(instrument, "quote")
     return b"".join(

@@ -8,6 +8,7 @@ Source: the published wire protocol; the codes and fields are those of the earli
 from __future__ import annotations
 
 import json
+import re
 from typing import AbstractSet, Dict, NamedTuple, NoReturn
 
 from ordersigner.refusal import MISSING, Problem, Refusal, mistyped
@@ -17,6 +18,7 @@ TYPES = (*ORDER_TYPES, "ping")
 REQUIRED: dict[str, type] = {"instrument": dict, "order": dict, "signer": str, "type": str}
 SIGN_KEYS = frozenset(("instrument", "order", "signer", "type", "id"))
 PING_KEYS = frozenset(("type", "id"))
+MAX_DEPTH = 32  # of objects and arrays; orders have 3. The decoder recurses, and how far it may, Pythons differ in.
 MAX_UNEXPECTED = 16  # keys that one response lists, lest a line of nothing else gets a response many times its size
 
 Message = Dict[str, object]  # a JSON object
@@ -41,10 +43,12 @@ def decode(line: bytes) -> Message:
     except UnicodeDecodeError:
         raise Refusal.of("", "wrong_encoding", "This value cannot be decoded using utf-8.") from None
     try:
+        if text.count("{") + text.count("[") > MAX_DEPTH:
+            raise ValueError("perhaps nested too deeply")
         message, end = _DECODER.raw_decode(text)
         if end != len(text):
             raise ValueError("something follows the value")
-    except (ValueError, RecursionError):
+    except ValueError:
         message = _decode_with_care(text)
     if type(message) is not dict:
         raise Refusal.of("", "wrong_type", f"{type(message).__name__} is not valid (allowed types: Mapping).")
@@ -163,12 +167,12 @@ def _decode_with_care(text: str) -> object:
     """Decode `text`, which the fast way refused, to name the field at fault."""
     # A byte order mark was no obstacle to the earlier daemon.
     text = (text[1:] if text.startswith("\ufeff") else text).strip(" \t\r\n")
+    if _depth(text) > MAX_DEPTH:
+        raise Refusal.of("", "too_deep", f"Objects and arrays may be nested {MAX_DEPTH} deep.")
     try:
         message, end = _CAREFUL_DECODER.raw_decode(text)
     except ValueError:
         end = -1
-    except RecursionError:
-        raise Refusal.of("", "too_deep", "This value is nested too deeply.") from None
     if end != len(text):
         raise Refusal.of("", "not_json", "This value is not valid JSON.")
     values = [("", message)]
@@ -180,6 +184,15 @@ def _decode_with_care(text: str) -> object:
         elif isinstance(value, list):
             values.extend((field, member) for member in value)
     return message
+
+
+def _depth(text: str) -> int:
+    """How deep objects and arrays are nested in `text`, JSON or not."""
+    depth = deepest = 0
+    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[][{}]', text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token, 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _mark_duplicates(pairs: list[tuple[str, object]]) -> Message:

@@ -146,8 +146,7 @@ def closed_loop(path: str, clients: int, count: int, name: str) -> Result:
             connection.sendall(LINES[0])
             sent[connection] = time.perf_counter()
         for _ in range(clients):  # every thread has been started before the clock is
-            for key, _ in selector.select():
-                pass
+            selector.select()
         start = time.perf_counter()
         answered = 0
         while answered < count:
@@ -231,8 +230,17 @@ def start_to_first_reply() -> float:
             start = time.perf_counter()
             # The shell gives the process that becomes the daemon its own number and the descriptor that systemd would.
             process = subprocess.Popen(
-                ["sh", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}', "sh"]
-                + [sys.executable, "-m", "ordersigner", "--log-level", "warning"],
+                [
+                    "bash",
+                    "-c",
+                    f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}',
+                    "bash",
+                    sys.executable,
+                    "-m",
+                    "ordersigner",
+                    "--log-level",
+                    "warning",
+                ],
                 pass_fds=[listener.fileno()],
                 cwd=HERE.parent,
             )

@@ -11,7 +11,8 @@ from typing import Any
 
 from eth_abi.packed import encode_packed
 from eth_account import Account
-from eth_utils import keccak, to_checksum_address
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 
 ORDER_TYPES = {"LMT": 1, "MKT": 2, "SLM": 3, "STM": 4}
 SIDES = {"buy": 1, "sell": 2}

@@ -1,0 +1,41 @@
+"""What many tests need: a daemon, and a watch over what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon import Daemon, standalone, wait_until
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("noisy")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    """Fails a test that leaves a thread or a descriptor open in this process."""
+    threads = set(threading.enumerate())
+    descriptors = set(os.listdir("/proc/self/fd"))
+    yield
+    wait_until(lambda: set(threading.enumerate()) <= threads)
+    assert len(set(os.listdir("/proc/self/fd")) - descriptors) <= 0
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon with default settings, shared by the tests of a module, that must end well."""
+    with standalone(tmp_path_factory.mktemp("daemon")) as running:
+        yield running
+        assert running.stop() == 0
+        assert "Traceback" not in running.log
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory whose path is short enough to hold sockets."""
+    return tmp_path

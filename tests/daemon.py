@@ -1,0 +1,190 @@
+"""The daemon as a user has it: a process of its own, with a socket of its own or one handed over."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).resolve().parent.parent
+VECTORS = Path(__file__).resolve().parent / "vectors"
+PATIENCE = 20.0  # seconds until a condition that does not come true fails a test
+
+
+def vectors(name: str) -> Any:
+    """The content of tests/vectors/NAME.json."""
+    return json.loads((VECTORS / f"{name}.json").read_text())
+
+
+EXAMPLE = vectors("example")
+EXAMPLE_LINE = json.dumps(EXAMPLE["request"]).encode()
+EXAMPLE_RESPONSE = json.dumps({"ok": True, "signature": EXAMPLE["expect"]["signature"]}).encode() + b"\r\n"
+PING = b'{"type": "ping"}\n'
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """The first true value of `condition`; fails when it has none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.005)
+
+
+def connect(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(PATIENCE)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """What comes until the other side ends the stream, even where it does so because it had enough of us."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            chunk = connection.recv(65536)
+            if not chunk:
+                break
+            received += chunk
+    return received
+
+
+def exchange(connection: socket.socket, sent: bytes, *, half_close: bool = True) -> bytes:
+    """Send everything, read everything, both at once, as `nc -N` does."""
+    received = b""
+    connection.setblocking(False)
+    unsent = memoryview(sent)
+    deadline = time.monotonic() + PATIENCE
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection, selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0))
+        if not unsent and half_close:
+            connection.shutdown(socket.SHUT_WR)
+        while True:
+            assert time.monotonic() < deadline, f"no end of the conversation; so far {received[-300:]!r}"
+            for _, events in selector.select(1):
+                try:
+                    if events & selectors.EVENT_WRITE:
+                        unsent = unsent[connection.send(unsent) :]
+                        if not unsent:
+                            selector.modify(connection, selectors.EVENT_READ)
+                            if half_close:
+                                connection.shutdown(socket.SHUT_WR)
+                    if events & selectors.EVENT_READ:
+                        chunk = connection.recv(65536)
+                        if not chunk:
+                            return received
+                        received += chunk
+                except BlockingIOError:
+                    pass
+                except (BrokenPipeError, ConnectionResetError):
+                    return received + read_all(connection)
+
+
+class Daemon:
+    """A running daemon. path: its socket; log: the file that its stderr goes to."""
+
+    def __init__(self, process: subprocess.Popen[bytes], path: str, log: Path) -> None:
+        self.process = process
+        self.path = path
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        """The daemon's own process number, also where another process waits to become it."""
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def connect(self) -> socket.socket:
+        return connect(self.path)
+
+    def ask(self, sent: bytes, *, half_close: bool = True) -> bytes:
+        """All that the daemon answers to `sent` on a connection of its own."""
+        with self.connect() as connection:
+            return exchange(connection, sent, half_close=half_close)
+
+    def threads(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def resident(self) -> int:
+        """Bytes of memory."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """The exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "ordersigner", *arguments]
+
+
+@contextlib.contextmanager
+def standalone(directory: Path, *arguments: str, path: str = "") -> Iterator[Daemon]:
+    """A daemon that binds its socket itself."""
+    path = path or str(directory / "socket")
+    with _running(command("--socket", path, *arguments), directory, path) as daemon:
+        wait_until(lambda: daemon.process.poll() is not None or _answers(path))
+        yield daemon
+
+
+@contextlib.contextmanager
+def activated(directory: Path, *arguments: str) -> Iterator[Daemon]:
+    """A daemon that systemd's own tool will start, with the listening socket, at the first connection."""
+    tool = shutil.which("systemd-socket-activate")
+    assert tool, "systemd-socket-activate is missing: install systemd"
+    path = str(directory / "socket")
+    with _running([tool, "-l", path, *command(*arguments)], directory, path) as daemon:
+        wait_until(lambda: os.path.exists(path))
+        yield daemon
+
+
+@contextlib.contextmanager
+def _running(arguments: list[str], directory: Path, path: str) -> Iterator[Daemon]:
+    log = directory / "log"
+    with open(log, "wb") as stderr, subprocess.Popen(arguments, cwd=SOURCE, stderr=stderr, stdout=stderr) as process:
+        try:
+            yield Daemon(process, path, log)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    raise
+
+
+def _answers(path: str) -> bool:
+    try:
+        with connect(path) as connection:
+            return exchange(connection, PING) != b""
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False

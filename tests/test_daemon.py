@@ -1,0 +1,374 @@
+"""The process: arguments, its socket, its signals, its end, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from daemon import (
+    EXAMPLE,
+    EXAMPLE_LINE,
+    EXAMPLE_RESPONSE,
+    PATIENCE,
+    PING,
+    SOURCE,
+    activated,
+    command,
+    connect,
+    exchange,
+    read_all,
+    standalone,
+    wait_until,
+)
+
+from ordersigner import __version__
+
+ORDER = EXAMPLE_LINE + b"\n"
+KEY = EXAMPLE["request"]["signer"]
+
+
+def run(
+    *arguments: str, environment: dict[str, str] | None = None, **options: object
+) -> subprocess.CompletedProcess[str]:
+    """A daemon that is expected to end by itself."""
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        command(*arguments),
+        cwd=SOURCE,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        **options,
+    )
+
+
+def test_help_tells_every_option() -> None:
+    result = run("--help")
+    assert result.returncode == 0
+    for option in ("--socket", "--mode", "--log-level", "--max-connections", "--timeout", "--version"):
+        assert option in result.stdout
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"ordersignerd {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--mode", "9"],
+        ["--mode", "7777"],
+        ["--max-connections", "0"],
+        ["--max-connections", "x"],
+        ["--timeout", "0"],
+        ["--timeout", "nan"],
+        ["--log-level", "all"],
+        ["--signer", "x"],
+        ["PATH"],
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "usage:" in result.stderr
+
+
+# Its own socket
+
+
+def test_its_socket_is_its_users_alone_unless_told_otherwise(tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon:
+        assert stat.S_IMODE(os.stat(daemon.path).st_mode) == 0o600
+    with standalone(tmp_path, "--mode", "0660") as daemon:
+        assert stat.S_IMODE(os.stat(daemon.path).st_mode) == 0o660
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_removes_its_socket_at_exit(tmp_path: Path, number: int) -> None:
+    with standalone(tmp_path) as daemon:
+        assert os.path.exists(daemon.path)
+        assert daemon.stop(number) == 0
+        assert not os.path.exists(daemon.path)
+
+
+def test_it_leaves_a_socket_that_took_the_place_of_its_own(tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        os.unlink(daemon.path)
+        other.bind(daemon.path)
+        assert daemon.stop() == 0
+        assert os.path.exists(daemon.path)
+
+
+def test_it_clears_a_stale_socket_away(tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon:
+        daemon.process.kill()
+        daemon.process.wait()
+        assert os.path.exists(daemon.path)
+    with standalone(tmp_path) as daemon:
+        assert daemon.ask(ORDER) == EXAMPLE_RESPONSE
+
+
+def test_it_refuses_a_socket_that_is_alive_and_leaves_it_alone(tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon:
+        result = run("--socket", daemon.path)
+        assert result.returncode == 1
+        assert result.stderr == f"ordersignerd: cannot listen at {daemon.path}: another process does\n"
+        assert daemon.ask(ORDER) == EXAMPLE_RESPONSE
+
+
+def test_it_refuses_a_socket_that_is_alive_and_overrun(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        listener.bind(path)
+        listener.listen(0)
+        stack.enter_context(connect(path))
+        assert run("--socket", path).returncode == 1
+        assert os.path.exists(path)
+
+
+def test_it_refuses_to_remove_what_is_no_socket(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("precious")
+    result = run("--socket", str(path))
+    assert result.returncode == 1
+    assert "not a socket" in result.stderr
+    assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("path", ["/nonexistent/socket", "x" * 200, "/dev/null/socket"])
+def test_a_path_that_cannot_be_listened_on_is_told(path: str) -> None:
+    result = run("--socket", path)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"ordersignerd: cannot listen at {path}: ")
+    assert "Traceback" not in result.stderr
+
+
+# A socket that is handed over
+
+
+def handed_over(*sockets: socket.socket, pid: str = "$$", fds: str = "") -> subprocess.CompletedProcess[str]:
+    """A daemon started with `sockets` as descriptors 3 and up, as systemd starts it."""
+    moves = " ".join(f"{3 + number}<&{each.fileno()}" for number, each in enumerate(sockets))
+    script = f'LISTEN_PID={pid} LISTEN_FDS={fds or len(sockets)} exec "$@" {moves}'
+    return subprocess.run(
+        ["bash", "-c", script, "bash", *command()],
+        cwd=SOURCE,
+        pass_fds=[each.fileno() for each in sockets],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("none", "LISTEN_FDS is '0'"),
+        ("another process's", "LISTEN_PID is '1', not this process's"),
+        ("not a number", "LISTEN_FDS is 'x'"),
+        ("not listening", "descriptor 3 is not a listening Unix stream socket"),
+        ("a datagram socket", "descriptor 3 is not a listening Unix stream socket"),
+        ("an internet socket", "descriptor 3 is not a listening Unix stream socket"),
+        ("two", "want one listening socket, got 2 descriptors"),
+    ],
+)
+def test_what_is_handed_over_must_be_one_listening_unix_stream_socket(kind: str, message: str, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        family = socket.AF_INET if kind == "an internet socket" else socket.AF_UNIX
+        type_ = socket.SOCK_DGRAM if kind == "a datagram socket" else socket.SOCK_STREAM
+        first = stack.enter_context(socket.socket(family, type_))
+        if kind == "two":
+            result = handed_over(first, stack.enter_context(socket.socket(family, type_)))
+        elif kind == "another process's":
+            result = handed_over(first, pid="1")
+        elif kind == "not a number":
+            result = handed_over(first, fds="x")
+        elif kind == "none":
+            result = handed_over(fds="0")
+        else:
+            if kind == "an internet socket":
+                first.bind(("127.0.0.1", 0))
+                first.listen()
+            result = handed_over(first)
+    assert result.returncode == 1
+    assert result.stderr.startswith("ordersignerd: ")
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_any_socket_it_says_where_to_get_one() -> None:
+    result = run()
+    assert result.returncode == 1
+    assert result.stderr == "ordersignerd: no socket: start ordersigner.socket, or give --socket PATH\n"
+
+
+def test_two_ways_at_once_are_refused(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    script = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+    result = subprocess.run(
+        ["bash", "-c", script, "bash", *command("--socket", path)],
+        cwd=SOURCE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "--socket has no place here" in result.stderr
+    assert not os.path.exists(path)
+
+
+def test_a_handover_to_an_ancestor_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_PID", "1")
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    with standalone(tmp_path) as daemon:
+        assert daemon.ask(PING).startswith(b'{"ok": true')
+
+
+# The end
+
+
+@pytest.mark.parametrize("way", [standalone, activated])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_requests_in_flight_are_answered_before_it_ends(way: object, number: int, tmp_path: Path) -> None:
+    count = 400
+    with way(tmp_path, "--log-level", "notice") as daemon:  # type: ignore[operator]
+        daemon.ask(PING)
+        with daemon.connect() as connection:
+            # As many requests as fit the sockets' buffers: all of them have been sent when the signal comes.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**22)
+            connection.sendall(ORDER * count)
+            assert connection.recv(1) == b"{"
+            daemon.process.send_signal(number)
+            assert read_all(connection) == (EXAMPLE_RESPONSE * count)[1:]
+        assert daemon.process.wait(PATIENCE) == 0
+
+
+def test_idle_clients_do_not_hold_up_its_end(tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(daemon.connect()) for _ in range(20)]
+        assert exchange(clients.pop(), ORDER) == EXAMPLE_RESPONSE
+        daemon.process.send_signal(signal.SIGTERM)
+        assert [read_all(client) for client in clients] == [b""] * len(clients)
+        assert daemon.process.wait(PATIENCE) == 0
+
+
+def test_a_client_that_never_reads_does_not_hold_up_its_end(tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon, daemon.connect() as deaf:
+        deaf.settimeout(0.5)
+        with contextlib.suppress(TimeoutError, socket.timeout):
+            while True:
+                deaf.sendall(b"x\n" * 10_000)
+        assert daemon.stop() == 0
+
+
+def test_a_restart_loses_no_request_of_clients_that_connect_for_each(tmp_path: Path) -> None:
+    """With socket activation: what one process does not accept the next one does."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    path = str(tmp_path / "socket")
+    failures: list[bytes] = []
+    answered = [0]
+    stop = threading.Event()
+
+    def start() -> subprocess.Popen[bytes]:
+        script = f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}'
+        arguments = ["bash", "-c", script, "bash", *command("--log-level", "warning")]
+        return subprocess.Popen(arguments, cwd=SOURCE, pass_fds=[listener.fileno()])
+
+    def talk() -> None:
+        while not stop.is_set():
+            with connect(path) as connection:
+                response = exchange(connection, ORDER)
+            if response == EXAMPLE_RESPONSE:
+                answered[0] += 1
+            else:
+                failures.append(response)
+
+    with listener:
+        listener.bind(path)
+        listener.listen(1024)
+        process = start()
+        clients = [threading.Thread(target=talk) for _ in range(8)]
+        for client in clients:
+            client.start()
+        for _ in range(3):
+            enough = answered[0] + 200
+            wait_until(lambda enough=enough: answered[0] > enough)  # type: ignore[misc]
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+            process = start()
+        stop.set()
+        for client in clients:
+            client.join()
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    assert failures == []
+
+
+# What it keeps to itself
+
+
+def test_it_writes_no_key_to_its_log_nor_shows_it_among_the_processes(tmp_path: Path) -> None:
+    with standalone(tmp_path, "--log-level", "debug") as daemon:
+        daemon.ask(ORDER + ORDER[:-3] + b"\n" + KEY.encode() + b"\n" + ORDER.replace(b'"spot"', b'"SPOT"'))
+        for name in ("cmdline", "environ"):
+            assert KEY[2:].encode() not in Path(f"/proc/{daemon.pid}/{name}").read_bytes()
+        assert daemon.stop() == 0
+        assert "Signed spot buy LEVETH" in daemon.log
+        assert "Refused a request" in daemon.log
+        assert KEY[2:] not in daemon.log
+
+
+def test_it_leaves_no_core_dump(tmp_path: Path) -> None:
+    generous = ["bash", "-c", 'ulimit -c "$(ulimit -H -c)"; exec "$@"', "bash"]
+    process = subprocess.Popen([*generous, *command("--socket", str(tmp_path / "socket"))], cwd=SOURCE)
+    wait_until((tmp_path / "socket").exists)
+    process.send_signal(signal.SIGQUIT)
+    _, status = os.waitpid(process.pid, 0)
+    process.returncode = -signal.SIGQUIT
+    assert os.WIFSIGNALED(status)
+    assert not os.WCOREDUMP(status)
+
+
+def test_neither_the_kernel_nor_a_debugger_of_its_user_may_copy_its_memory() -> None:
+    script = (
+        "import ctypes, resource; from ordersigner import keys; keys.keep_out_of_core_dumps(); "
+        "print(ctypes.CDLL(None).prctl(3), resource.getrlimit(resource.RLIMIT_CORE))"  # PR_GET_DUMPABLE
+    )
+    result = subprocess.run([sys.executable, "-c", script], cwd=SOURCE, capture_output=True, text=True, check=True)
+    assert result.stdout == "0 (0, 0)\n"
+
+
+def test_eth_account_is_not_needed_to_answer() -> None:
+    script = (
+        "import sys; from ordersigner.__main__ import main; from ordersigner.service import *; "
+        "from ordersigner.journal import *; import pathlib, json; "
+        "request = json.loads(pathlib.Path(sys.argv[1]).read_text())['request']; "
+        "talk = Conversation(Service(Journal(6, lambda *fields: None)), Peer(1, 2, 3)); "
+        "assert b'true' in talk.respond(json.dumps(request).encode()); "
+        "print(sorted(name for name in sys.modules if name.startswith(('eth_', 'web3', 'systemd', 'pydantic'))))"
+    )
+    example = str(SOURCE / "tests" / "vectors" / "example.json")
+    result = subprocess.run(
+        [sys.executable, "-c", script, example], cwd=SOURCE, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"
+
+
+def test_it_serves_no_more_connections_than_it_may_have_descriptors(tmp_path: Path) -> None:
+    limited = ["bash", "-c", 'ulimit -n 50; exec "$@"', "bash", *command("--socket", str(tmp_path / "socket"))]
+    with open(tmp_path / "log", "wb") as log, subprocess.Popen(limited, cwd=SOURCE, stderr=log) as process:
+        wait_until(lambda: b"Listening" in (tmp_path / "log").read_bytes())
+        assert b"50 descriptors are allowed: serving 18 connections" in (tmp_path / "log").read_bytes()
+        process.terminate()
+        assert process.wait(PATIENCE) == 0

@@ -1,0 +1,263 @@
+"""Clients that misbehave: each costs its own connection, and nobody else anything."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon import (
+    EXAMPLE_LINE,
+    EXAMPLE_RESPONSE,
+    PATIENCE,
+    PING,
+    Daemon,
+    exchange,
+    read_all,
+    standalone,
+    wait_until,
+)
+
+ORDER = EXAMPLE_LINE + b"\n"
+
+
+def code(response: bytes) -> str:
+    """The one code of the last response."""
+    error = json.loads(response.splitlines()[-1])["error"]
+    (((report,)),) = error["context"].values()
+    return str(report["code"])
+
+
+def assert_serves(daemon: Daemon) -> None:
+    assert daemon.ask(ORDER) == EXAMPLE_RESPONSE
+
+
+def is_idle(daemon: Daemon) -> bool:
+    """Whether it has no more than its two threads of its own: the main one, and the one that accepts."""
+    return daemon.threads() == 2
+
+
+@contextlib.contextmanager
+def impatient(directory: Path) -> Iterator[Daemon]:
+    with standalone(directory, "--timeout", "0.2") as daemon:
+        yield daemon
+        assert daemon.stop() == 0
+        assert "Traceback" not in daemon.log
+
+
+@pytest.mark.parametrize("sent", [b"", b"{", ORDER, ORDER + b"{", ORDER * 500, b"x" * 100_000])
+def test_a_client_that_hangs_up_leaves_nothing_behind(daemon: Daemon, sent: bytes) -> None:
+    wait_until(lambda: is_idle(daemon))
+    before = daemon.descriptors()
+    for _ in range(20):
+        with daemon.connect() as connection:
+            connection.setblocking(False)
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                connection.send(sent)
+    wait_until(lambda: is_idle(daemon) and daemon.descriptors() == before)
+    assert_serves(daemon)
+    assert "Traceback" not in daemon.log
+
+
+def test_a_client_that_stalls_in_mid_line_is_told_and_let_go(tmp_path: Path) -> None:
+    with impatient(tmp_path) as daemon, daemon.connect() as stalled:
+        stalled.sendall(ORDER + b'{"type": ')
+        assert_serves(daemon)
+        received = read_all(stalled)
+        assert received.startswith(EXAMPLE_RESPONSE)
+        assert code(received) == "timed_out"
+        wait_until(lambda: is_idle(daemon))
+
+
+def test_a_client_that_drips_does_not_get_around_the_limit(tmp_path: Path) -> None:
+    with impatient(tmp_path) as daemon, daemon.connect() as dripping:
+        deadline = time.monotonic() + PATIENCE
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < deadline:
+                dripping.sendall(b"x")
+        received = read_all(dripping)
+        assert code(received) == "timed_out"
+        wait_until(lambda: is_idle(daemon))
+
+
+def test_a_client_that_takes_its_time_between_requests_is_kept(tmp_path: Path) -> None:
+    with impatient(tmp_path) as daemon, daemon.connect() as idle:
+        with daemon.connect() as stalled:
+            stalled.sendall(b"{")
+            assert code(read_all(stalled)) == "timed_out"  # so that more than the limit has gone by
+        assert exchange(idle, ORDER) == EXAMPLE_RESPONSE
+
+
+def test_a_client_that_never_reads_is_let_go_and_costs_no_memory(tmp_path: Path) -> None:
+    with impatient(tmp_path) as daemon, daemon.connect() as deaf:
+        assert_serves(daemon)
+        before = daemon.resident()
+        deaf.setblocking(False)
+        deadline = time.monotonic() + PATIENCE
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < deadline:
+                with contextlib.suppress(BlockingIOError):
+                    deaf.send(b"x\n" * 10_000)
+                assert daemon.resident() - before < 20 * 2**20
+        wait_until(lambda: is_idle(daemon))
+        assert_serves(daemon)
+
+
+def test_a_line_that_never_ends_is_not_kept(daemon: Daemon) -> None:
+    assert_serves(daemon)
+    before = daemon.resident()
+    with daemon.connect() as endless:
+        received = exchange(endless, b"x" * 50_000_000)
+    assert code(received) == "too_long"
+    assert daemon.resident() - before < 5 * 2**20
+
+
+def test_a_client_without_end_does_not_keep_the_others_waiting(daemon: Daemon) -> None:
+    stop = threading.Event()
+
+    def pour(sent: bytes) -> None:
+        with daemon.connect() as connection:
+            connection.settimeout(0.01)
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError, socket.timeout):
+                    connection.sendall(sent)
+                with contextlib.suppress(TimeoutError, socket.timeout):
+                    connection.recv(65536)
+
+    threads = [threading.Thread(target=pour, args=(sent,)) for sent in (ORDER * 20, b"x\n" * 8000, b"{}\n" * 5000)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            assert_serves(daemon)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_many_clients_at_once_each_get_their_own_answers(daemon: Daemon) -> None:
+    failures = []
+
+    def talk(number: int) -> None:
+        for turn in range(20):
+            request_id = number * 1000 + turn
+            response = daemon.ask(EXAMPLE_LINE[:-1] + b', "id": %d}\n' % request_id)
+            if json.loads(response).get("id") != request_id:
+                failures.append(response)
+
+    threads = [threading.Thread(target=talk, args=(number,)) for number in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_connection_too_many_is_told_so_and_the_others_go_on(tmp_path: Path) -> None:
+    with standalone(tmp_path, "--max-connections", "3") as daemon, contextlib.ExitStack() as stack:
+        wait_until(lambda: is_idle(daemon))
+        held = [stack.enter_context(daemon.connect()) for _ in range(3)]
+        wait_until(lambda: daemon.threads() == 5)
+        for _ in range(5):
+            error = json.loads(daemon.ask(b""))["error"]
+            assert error["type"] == "PermissionError"
+            assert error["context"][""][0]["code"] == "too_many_connections"
+        assert exchange(held.pop(), ORDER) == EXAMPLE_RESPONSE
+        wait_until(lambda: daemon.threads() == 4)
+        assert_serves(daemon)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can connect as two users")
+def test_one_user_cannot_take_all_connections(tmp_path: Path) -> None:
+    with standalone(tmp_path, "--max-connections-per-user", "3", "--mode", "0666") as daemon:
+        os.chmod(tmp_path, 0o755)
+        for parent in tmp_path.parents[:2]:
+            os.chmod(parent, 0o755)
+        wait_until(lambda: is_idle(daemon))
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(daemon.connect())
+            wait_until(lambda: daemon.threads() == 5)
+            assert code(daemon.ask(b"")) == "too_many_connections"
+            os.seteuid(65534)
+            try:
+                connection = stack.enter_context(daemon.connect())
+            finally:
+                os.seteuid(0)
+            assert exchange(connection, PING).startswith(b'{"ok": true')
+
+
+def test_running_out_of_descriptors_costs_no_processor_time(tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon, contextlib.ExitStack() as stack:
+        held = stack.enter_context(daemon.connect())
+        limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+        wait_until(lambda: daemon.threads() == 3)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (daemon.descriptors(), limits[1]))
+        waiting = stack.enter_context(daemon.connect())
+        waiting.sendall(ORDER)
+        wait_until(lambda: "Cannot accept another connection" in daemon.log)
+        before, start = daemon.cpu_seconds(), time.monotonic()
+        wait_until(lambda: time.monotonic() - start > 1)
+        assert daemon.cpu_seconds() - before < 0.5
+        held.sendall(ORDER)
+        assert held.recv(1000) == EXAMPLE_RESPONSE  # those who are connected do not notice
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
+        assert waiting.recv(1000) == EXAMPLE_RESPONSE
+        assert daemon.log.count("Cannot accept another connection") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can limit a daemon that runs as another user")
+def test_running_out_of_threads_refuses_a_connection_and_nothing_else(tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon:
+        wait_until(lambda: is_idle(daemon))
+        # Memory for no more than a few thread stacks: a limit on threads would not bind root.
+        size = int(Path(f"/proc/{daemon.pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        limits = resource.prlimit(daemon.pid, resource.RLIMIT_AS)
+        resource.prlimit(daemon.pid, resource.RLIMIT_AS, (size + 2**20, limits[1]))
+        with contextlib.ExitStack() as stack:
+            refused = b""
+            for _ in range(50):
+                connection = stack.enter_context(daemon.connect())
+                connection.settimeout(0.2)
+                with contextlib.suppress(TimeoutError, socket.timeout):
+                    refused = connection.recv(1000)
+                if refused:
+                    break
+            assert code(refused) == "too_many_connections"
+        resource.prlimit(daemon.pid, resource.RLIMIT_AS, limits)
+        wait_until(lambda: is_idle(daemon))
+        assert_serves(daemon)
+        assert "Traceback" not in daemon.log
+
+
+def test_memory_does_not_grow_with_requests(daemon: Daemon) -> None:
+    requests = b"".join(EXAMPLE_LINE[:-1] + b', "id": %d}\n' % number for number in range(3000))
+    rubbish = b"".join(b'{"%d": %d}\n' % (number, number) for number in range(3000))
+    for _ in range(2):
+        daemon.ask(requests)
+        daemon.ask(rubbish)
+    before = daemon.resident()
+    for _ in range(5):
+        daemon.ask(requests)
+        daemon.ask(rubbish)
+    assert daemon.resident() - before < 2 * 2**20
+
+
+def test_memory_and_descriptors_do_not_grow_with_connections(daemon: Daemon) -> None:
+    for _ in range(200):
+        daemon.ask(PING)
+    wait_until(lambda: is_idle(daemon))
+    memory, descriptors = daemon.resident(), daemon.descriptors()
+    for _ in range(1000):
+        daemon.ask(PING)
+    wait_until(lambda: is_idle(daemon))
+    assert daemon.descriptors() == descriptors
+    assert daemon.resident() - memory < 2 * 2**20
