@@ -162,7 +162,7 @@ def activated(directory: Path, *arguments: str) -> Iterator[Daemon]:
     assert tool, "systemd-socket-activate is missing: install systemd"
     path = str(directory / "socket")
     with _running([tool, "-l", path, *command(*arguments)], directory, path) as daemon:
-        wait_until(lambda: os.path.exists(path))
+        wait_until(lambda: "Listening on" in daemon.log)
         yield daemon
 
 
