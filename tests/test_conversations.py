@@ -11,9 +11,9 @@ import json
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, PATIENCE, activated, exchange, standalone, wait_until

@@ -179,8 +179,8 @@ def test_a_connection_too_many_is_told_so_and_the_others_go_on(tmp_path: Path) -
 def test_one_user_cannot_take_all_connections(tmp_path: Path) -> None:
     with standalone(tmp_path, "--max-connections-per-user", "3", "--mode", "0666") as daemon:
         os.chmod(tmp_path, 0o755)
-        for parent in tmp_path.parents[:2]:
-            os.chmod(parent, 0o755)
+        os.chmod(tmp_path.parent, 0o755)
+        os.chmod(tmp_path.parent.parent, 0o755)
         wait_until(lambda: is_idle(daemon))
         with contextlib.ExitStack() as stack:
             for _ in range(3):
@@ -200,7 +200,9 @@ def test_running_out_of_descriptors_costs_no_processor_time(tmp_path: Path) -> N
         held = stack.enter_context(daemon.connect())
         limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
         wait_until(lambda: daemon.threads() == 3)
-        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (daemon.descriptors(), limits[1]))
+        used = set(map(int, os.listdir(f"/proc/{daemon.pid}/fd")))
+        lowest_free = min(set(range(len(used) + 1)) - used)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
         waiting = stack.enter_context(daemon.connect())
         waiting.sendall(ORDER)
         wait_until(lambda: "Cannot accept another connection" in daemon.log)
