@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import resource
 import signal
 import socket
@@ -34,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (activation.ActivationError, binding.BindingError) as error:
             print(f"ordersignerd: {error}", file=sys.stderr)
             return 1
-        serve(listener, Service(journal), limits)
-    return 0
+        return serve(listener, Service(journal), limits)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,13 +86,22 @@ def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) 
     return cleanup.enter_context(binding.bound(arguments.socket, arguments.mode))
 
 
-def serve(listener: socket.socket, service: Service, limits: Limits) -> None:
-    """Serve until SIGTERM or SIGINT; answer what was received; return."""
+def serve(listener: socket.socket, service: Service, limits: Limits) -> int:
+    """Serve until SIGTERM or SIGINT; answer what was received; return the exit status."""
     notifier = activation.Notifier(
         lambda: f"{service.signed} signed, {service.refused} refused, {service.failed} failed"
     )
     with OrderServer(listener, service, limits, heartbeat=notifier.heartbeat) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(POLL,), name="accept")
+        faults: list[Exception] = []
+
+        def accept() -> None:
+            try:
+                server.serve_forever(POLL)
+            except Exception as error:  # noqa: BLE001 - without this thread the process would be a shell that serves nobody
+                faults.append(error)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        thread = threading.Thread(target=accept, name="accept")
         thread.start()
         service.journal.say("info", f"Listening on {listener.getsockname()}")
         notifier.ready()
@@ -101,7 +110,10 @@ def serve(listener: socket.socket, service: Service, limits: Limits) -> None:
         server.shutdown()
         thread.join()
         server.drain()
+        for fault in faults:
+            service.journal.failed("The daemon can accept no connections", fault)
         service.journal.say("info", f"Stopped after {service.signed} signatures")
+        return 1 if faults else 0
 
 
 def affordable(limits: Limits, journal: Journal) -> Limits:

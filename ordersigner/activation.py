@@ -78,10 +78,14 @@ class Notifier:
                 self._notify(f"STATUS={status}")
 
     def _notify(self, state: str) -> None:
-        if self._enabled:
-            from systemd import daemon
+        if not self._enabled:
+            return
+        from systemd import daemon
 
+        try:
             daemon.notify(state)
+        except OSError:
+            pass  # nobody listens; if it matters, the watchdog will say so
 
 
 def _watchdog_seconds() -> float:

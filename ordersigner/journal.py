@@ -135,7 +135,10 @@ def open_journal(level: str) -> Journal:
 
 
 def _stderr_is_journal() -> bool:
-    stderr = os.fstat(2)
+    try:
+        stderr = os.fstat(2)
+    except OSError:  # it is closed
+        return False
     return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
@@ -149,7 +152,7 @@ def _systemd_send() -> Send:
 def _send_to_stderr(message: str, *fields: str) -> None:
     try:
         sys.stderr.write("ordersigner: " + message[len("MESSAGE=") :] + "\n")
-    except (OSError, ValueError):  # whoever read it is gone
+    except (OSError, ValueError, AttributeError):  # whoever read it is gone, or it was closed, or never there
         pass
 
 

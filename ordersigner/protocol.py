@@ -8,7 +8,6 @@ Source: the published wire protocol; the codes and fields are those of the earli
 from __future__ import annotations
 
 import json
-import re
 from typing import AbstractSet, Dict, NamedTuple, NoReturn
 
 from ordersigner.refusal import MISSING, Problem, Refusal, mistyped
@@ -175,23 +174,39 @@ def _decode_with_care(text: str) -> object:
         end = -1
     if end != len(text):
         raise Refusal.of("", "not_json", "This value is not valid JSON.")
-    values = [("", message)]
-    for field, value in values:
-        if isinstance(value, _Bad):
-            raise Refusal({field: [value.problem]})
-        if isinstance(value, dict):
-            values.extend((f"{field}.{key}".lstrip("."), member) for key, member in value.items())
-        elif isinstance(value, list):
-            values.extend((field, member) for member in value)
+    found = _find_bad(message)
+    if found is not None:
+        path, problem = found
+        raise Refusal({".".join(path): [problem]})
     return message
+
+
+def _find_bad(value: object) -> tuple[list[str], Problem] | None:
+    """The path to the first value that cannot be accepted, and what is wrong with it. What is in an array is filed
+    under the array's own path."""
+    if isinstance(value, _Bad):
+        return [], value.problem
+    if isinstance(value, list):
+        return next(filter(None, map(_find_bad, value)), None)
+    if isinstance(value, dict):
+        for key, member in value.items():
+            found = _find_bad(member)
+            if found is not None:
+                found[0].insert(0, key)
+                return found
+    return None
 
 
 def _depth(text: str) -> int:
     """How deep objects and arrays are nested in `text`, JSON or not."""
+    outside_strings = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
     depth = deepest = 0
-    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[][{}]', text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token, 0)
-        deepest = max(deepest, depth)
+    for letter in outside_strings:
+        if letter in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif letter in "]}":
+            depth -= 1
     return deepest
 
 

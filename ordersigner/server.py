@@ -14,6 +14,7 @@ import struct
 import sys
 import threading
 import time
+from collections import Counter
 from typing import Callable, NamedTuple
 
 from ordersigner.framing import MAX_LINE, LineBuffer, LineTooLong
@@ -66,11 +67,13 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         # Without it the threads fight for the interpreter, and 128 clients get half the signatures that one gets.
         self.turn = threading.Lock()
         self.draining = False
-        self._connections: dict[socket.socket, int] = {}  # to the user's uid
+        self._connections: set[socket.socket] = set()
+        self._connections_of: Counter[int] = Counter()  # how many a user has, by uid
         self._changed = threading.Condition()
         self._exhausted = False
 
-    def get_request(self) -> tuple[socket.socket, str]:
+    def get_request(self) -> tuple[socket.socket, Peer]:
+        """A connection, and who is at its other end: on a Unix socket that is the client's address."""
         try:
             connection, _ = self.socket.accept()
         except OSError as error:
@@ -78,24 +81,23 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
                 self._wait_for_resources(error)
             raise
         self._exhausted = False
-        return connection, ""
+        return connection, peer_of(connection)
 
-    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
-        peer = peer_of(request)
+    def process_request(self, request: socket.socket, client_address: Peer) -> None:  # type: ignore[override]
         try:
-            self._admit(request, peer)
+            self._admit(request, client_address)
             super().process_request(request, client_address)
         except Refusal as refusal:
-            self._turn_away(request, peer, refusal)
+            self._turn_away(request, client_address, refusal)
         except RuntimeError:  # can't start new thread
-            self._release(request)
-            self._turn_away(request, peer, _too_many("The daemon can start no more threads."))
+            self._release(request, client_address)
+            self._turn_away(request, client_address, _too_many("The daemon can start no more threads."))
 
-    def process_request_thread(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+    def process_request_thread(self, request: socket.socket, client_address: Peer) -> None:  # type: ignore[override]
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._release(request)
+            self._release(request, client_address)
 
     def handle_error(self, request: object, client_address: object) -> None:
         error = sys.exc_info()[1]
@@ -118,13 +120,15 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         with self._changed:
             if len(self._connections) >= self.limits.connections:
                 raise _too_many("The daemon has no connection left.")
-            if sum(uid == peer.uid for uid in self._connections.values()) >= self.limits.connections_per_user:
+            if self._connections_of[peer.uid] >= self.limits.connections_per_user:
                 raise _too_many("This user has no connection left.")
-            self._connections[request] = peer.uid
+            self._connections.add(request)
+            self._connections_of[peer.uid] += 1
 
-    def _release(self, request: socket.socket) -> None:
+    def _release(self, request: socket.socket, peer: Peer) -> None:
         with self._changed:
-            self._connections.pop(request, None)
+            self._connections.remove(request)
+            self._connections_of -= Counter([peer.uid])  # which forgets a user who has none left
             self._changed.notify_all()
 
     def _turn_away(self, request: socket.socket, peer: Peer, refusal: Refusal) -> None:
@@ -147,6 +151,7 @@ class OrderHandler(socketserver.BaseRequestHandler):
     """One client's connection."""
 
     request: socket.socket
+    client_address: Peer
     server: OrderServer
 
     def setup(self) -> None:
@@ -155,7 +160,7 @@ class OrderHandler(socketserver.BaseRequestHandler):
         timeval = struct.pack("ll", int(seconds), int(fraction * 1_000_000))
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
-        self.conversation = Conversation(self.server.service, peer_of(self.request))
+        self.conversation = Conversation(self.server.service, self.client_address)
 
     def handle(self) -> None:
         try:

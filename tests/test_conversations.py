@@ -20,7 +20,7 @@ from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, PATIENCE, activated,
 
 from ordersigner import __version__
 from ordersigner.journal import LEVELS, Journal
-from ordersigner.server import Limits, OrderServer
+from ordersigner.server import Limits, OrderServer, peer_of
 from ordersigner.service import Service
 
 SIGNED = {"ok": True, "signature": EXAMPLE["expect"]["signature"]}
@@ -81,7 +81,7 @@ def over_a_socket_pair(directory: Path) -> Iterator[Ask]:
         def ask(sent: bytes) -> bytes:
             ours, theirs = socket.socketpair()
             with ours:
-                server.process_request(theirs, "")
+                server.process_request(theirs, peer_of(theirs))
                 return exchange(ours, sent)
 
         yield ask

@@ -85,6 +85,31 @@ def test_a_line_that_holds_no_object_is_refused_as_a_whole(line: bytes, expected
     assert problems(line) == expected
 
 
+MOST = 65536
+HOSTILE = {
+    "digits": (b"9" * MOST, "out_of_range"),
+    "digits after the point": (b"0." + b"9" * (MOST - 2), "wrong_type"),
+    "digits of an exponent": (b"1e-" + b"9" * (MOST - 3), "wrong_type"),
+    "brackets": (b"[" * MOST, "too_deep"),
+    "empty arrays": (b"[" + b"[]," * 20_000 + b"[]]", "wrong_type"),
+    "quotes in a string without end, and brackets": (b'"' + b'\\"' * 32_000 + b"[" * 40, "not_json"),
+    "backslashes in a string without end, and brackets": (b'"' + b"\\" * 64_001 + b"[" * 40, "not_json"),
+    "many constants": (b"[" + b"NaN," * 16_000 + b"1]", "not_json"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_line_made_to_cost_much_is_refused_in_time_that_is_linear_in_its_length(name: str) -> None:
+    line, code = HOSTILE[name]  # with quadratic time this test would take minutes
+    assert len(line) <= MOST
+    assert problems(line) == {"": [code]}
+
+
+def test_a_long_path_to_many_members_is_not_kept_for_each_of_them() -> None:
+    members = ",".join(f'"{number}":0' for number in range(3500))
+    assert problems('{"' + "k" * 30_000 + '":{' + members + ',"x":NaN}}') == {"k" * 30_000 + ".x": ["not_json"]}
+
+
 @pytest.mark.parametrize(
     ("line", "field", "code"),
     [

@@ -197,6 +197,7 @@ def test_one_user_cannot_take_all_connections(tmp_path: Path) -> None:
 
 def test_running_out_of_descriptors_costs_no_processor_time(tmp_path: Path) -> None:
     with standalone(tmp_path) as daemon, contextlib.ExitStack() as stack:
+        wait_until(lambda: is_idle(daemon))
         held = stack.enter_context(daemon.connect())
         limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
         wait_until(lambda: daemon.threads() == 3)
