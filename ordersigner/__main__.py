@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (activation.ActivationError, binding.BindingError) as error:
             print(f"ordersignerd: {error}", file=sys.stderr)
             return 1
-        return serve(listener, Service(journal), limits)
+        return serve(listener, cleanup, Service(journal), limits)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,8 +86,8 @@ def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) 
     return cleanup.enter_context(binding.bound(arguments.socket, arguments.mode))
 
 
-def serve(listener: socket.socket, service: Service, limits: Limits) -> int:
-    """Serve until SIGTERM or SIGINT; answer what was received; return the exit status."""
+def serve(listener: socket.socket, cleanup: contextlib.ExitStack, service: Service, limits: Limits) -> int:
+    """Serve until SIGTERM or SIGINT; clean up; answer what was received; return the exit status."""
     notifier = activation.Notifier(
         lambda: f"{service.signed} signed, {service.refused} refused, {service.failed} failed"
     )
@@ -109,6 +109,8 @@ def serve(listener: socket.socket, service: Service, limits: Limits) -> int:
         notifier.stopping()
         server.shutdown()
         thread.join()
+        cleanup.close()  # first, so that who comes now finds no socket rather than one that nobody serves
+        server.accept_pending()
         server.drain()
         for fault in faults:
             service.journal.failed("The daemon can accept no connections", fault)

@@ -34,7 +34,7 @@ class Peer(NamedTuple):
     gid: int
 
     def __str__(self) -> str:
-        return f"uid {self.uid} (pid {self.pid})"
+        return f"uid {self.uid}, gid {self.gid}, pid {self.pid}"
 
     @property
     def fields(self) -> tuple[str, str, str]:
@@ -69,7 +69,8 @@ class Journal:
         side = order["side"]
         self._write(
             "info",
-            f"Signed {type} {side} {instrument} of account {account} by {signer} for {peer} in {microseconds} µs",
+            f"Signed {type} {side} {instrument} of account {account} by {signer} for {peer} in {microseconds} µs: "
+            f"digest 0x{digest.hex()}",
             f"MESSAGE_ID={SIGNED}",
             f"ORDERSIGNER_TYPE={type}",
             f"ORDERSIGNER_ACCOUNT={account}",

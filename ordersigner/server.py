@@ -104,6 +104,15 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         if error is not None:
             self.service.journal.failed("A connection failed", error)
 
+    def accept_pending(self) -> None:
+        """Take on the clients that are waiting. For after serve_forever() has returned."""
+        for _ in range(self.limits.connections):
+            try:
+                request, peer = self.get_request()
+            except OSError:
+                return
+            self.process_request(request, peer)
+
     def drain(self) -> None:
         """Answer what was received, end all connections. For after serve_forever() has returned."""
         self.draining = True

@@ -254,6 +254,20 @@ def test_requests_in_flight_are_answered_before_it_ends(way: object, number: int
         assert daemon.process.wait(PATIENCE) == 0
 
 
+@pytest.mark.parametrize("way", [standalone, activated])
+def test_clients_that_were_not_yet_accepted_are_answered_too(way: object, tmp_path: Path) -> None:
+    with way(tmp_path) as daemon, contextlib.ExitStack() as stack:  # type: ignore[operator]
+        daemon.ask(PING)
+        daemon.process.send_signal(signal.SIGSTOP)
+        clients = [stack.enter_context(daemon.connect()) for _ in range(20)]
+        for client in clients:
+            client.sendall(ORDER)
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.process.send_signal(signal.SIGCONT)
+        assert [read_all(client) for client in clients] == [EXAMPLE_RESPONSE] * len(clients)
+        assert daemon.process.wait(PATIENCE) == 0
+
+
 def test_idle_clients_do_not_hold_up_its_end(tmp_path: Path) -> None:
     with standalone(tmp_path) as daemon, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(daemon.connect()) for _ in range(20)]

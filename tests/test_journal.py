@@ -43,9 +43,12 @@ def line(**changes: Any) -> bytes:
 def test_a_signature_leaves_one_entry_with_its_fields(entries: Entries) -> None:
     conversation(entries).respond(EXAMPLE_LINE)
     (entry,) = entries
-    assert entry.pop("ORDERSIGNER_USEC").isdecimal()
-    assert entry.pop("MESSAGE").startswith(
-        "Signed spot buy LEVETH of account 0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282 by 0x"
+    microseconds = entry.pop("ORDERSIGNER_USEC")
+    assert microseconds.isdecimal()
+    signer, digest = oracle.signer_address(KEY), oracle.digest(EXAMPLE["request"]).hex()
+    assert entry.pop("MESSAGE") == (
+        f"Signed spot buy LEVETH of account 0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282 by {signer} "
+        f"for uid 22, gid 33, pid 11 in {microseconds} µs: digest 0x{digest}"
     )
     assert entry == {
         "MESSAGE_ID": journal.SIGNED,
@@ -100,7 +103,7 @@ def test_a_refusal_leaves_one_entry_that_names_the_field(entries: Entries) -> No
     conversation(entries).respond(line(price=None))
     (entry,) = entries
     assert entry == {
-        "MESSAGE": "Refused a request of uid 22 (pid 11): order.price: empty",
+        "MESSAGE": "Refused a request of uid 22, gid 33, pid 11: order.price: empty",
         "MESSAGE_ID": journal.REFUSED,
         "PRIORITY": "5",
         "SYSLOG_IDENTIFIER": "ordersigner",
@@ -123,7 +126,9 @@ def test_refusals_are_limited_in_rate_and_the_rest_is_counted(
     assert len(entries) == journal.REFUSALS_PER_SECOND
     now += 1
     talk.respond(b"x")
-    assert entries[-1]["MESSAGE"] == "Refused a request of uid 22 (pid 11): not_json (990 more refusals not shown)"
+    assert (
+        entries[-1]["MESSAGE"] == "Refused a request of uid 22, gid 33, pid 11: not_json (990 more refusals not shown)"
+    )
 
 
 @pytest.mark.parametrize(("level", "seen"), [("info", ["6", "5"]), ("notice", ["5"]), ("warning", [])])
@@ -148,7 +153,7 @@ def test_a_fault_of_the_daemon_leaves_its_traceback_and_no_word_of_the_client(
     assert response["id"] == 5
     (entry,) = entries
     assert entry["PRIORITY"] == "3"
-    assert entry["MESSAGE"].startswith("A request of uid 22 (pid 11) could not be answered: KeyError\n")
+    assert entry["MESSAGE"].startswith("A request of uid 22, gid 33, pid 11 could not be answered: KeyError\n")
     assert "in broken" in entry["MESSAGE"]
     assert "LEVETH" not in entry["MESSAGE"]
     monkeypatch.undo()
