@@ -1,0 +1,505 @@
+"""Ask the daemon for signatures, from Python 2.7 and from 3.6 to 3.13, with the standard library alone.
+
+In: order requests, as dicts. Out: signatures, "0x" and 130 hexadecimal digits. Raises SignerError for a request that
+the daemon refuses, Unavailable where no daemon answers, ProtocolError where something else does.
+
+This one file may be copied into a project as it is: it needs nothing else of this package. The first order::
+
+    from ordersigner.client import Client
+    with Client() as client:
+        print(client.sign_spot(order, instrument, key))
+
+Numbers: a decimal.Decimal and a string of decimal digits are signed exactly. A float is taken at its shortest decimal,
+its repr, as the exchange takes it.
+
+A signature is deterministic, the same for the same request, so that asking twice does no harm: where a connection ends
+before the answer, as it does when the daemon is upgraded, the client connects again and asks again.
+"""
+
+import collections
+import contextlib
+import decimal
+import errno
+import json
+import os
+import re
+import select
+import socket
+import struct
+import sys
+import time
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, on versions without typing too
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, List, Literal, Mapping, Optional
+    from typing import Pattern, Type, TypeVar, Union, overload
+
+    Context = Dict[str, List[Dict[str, str]]]
+    Request = Mapping[str, Any]  # a JSON object, which may hold decimal.Decimal
+    T = TypeVar("T")
+
+SYSTEM_SOCKET = "/run/ordersigner/ordersigner.sock"  # where the package's ordersigner.socket listens
+TIMEOUT = 10.0  # seconds: to connect, and from one response to the next
+ATTEMPTS = 3  # connections in a row that end without a single response, before we give up
+MAX_RESPONSE = 1024 * 1024  # bytes; the longest, which names 64 KiB of unexpected keys twice and escaped, is 400,000
+# Requests in flight. So few that the kernel's buffers hold them all and their responses: whoever takes a pause from
+# reading results leaves no half-sent line behind, nor a daemon that cannot get rid of its responses.
+MAX_UNANSWERED = 256
+MAX_UNANSWERED_BYTES = 64 * 1024
+
+_CHUNK = 64 * 1024  # bytes read at once
+# A daemon that hung up is an error to us, never a SIGPIPE to the program. Python 2.7 lacks the name.
+_NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0x4000 if sys.platform.startswith("linux") else 0)
+_TRY_AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
+_SIGNATURE = re.compile(r"0x[0-9a-f]{130}\Z")
+_VERSION = re.compile(r"[0-9A-Za-z.+~-]{1,64}\Z")
+_TEXT = type(b"".decode())  # of JSON; on Python 2 it is not str
+_clock = getattr(time, "monotonic", time.time)
+
+
+class Error(Exception):
+    """What this module raises: one of its three kinds below."""
+
+
+class SignerError(Error):
+    """The daemon refuses a request; its text names the field at fault.
+
+    type: "ValueError" (the request is wrong), "PermissionError" (policy) or "InternalError" (the daemon's own fault).
+    message: a sentence that says the same in general.
+    context: what is wrong, by field: {"order.price": [{"code": "negative", "message": "This number is ..."}]}. A field
+    is dotted where nested, and "" for the request as a whole. Codes are fixed, texts may change.
+
+    These are the members of the response's "error", so that SignerError(**response["error"]) makes one.
+    """
+
+    def __init__(self, type, message, context):
+        # type: (str, str, Context) -> None
+        super(SignerError, self).__init__(type, message, context)
+        self.type = type
+        self.message = message
+        self.context = context
+
+    def __str__(self):
+        # type: () -> str
+        problems = [
+            "%s: %s (%s)" % (field or "request", problem.get("message"), problem.get("code"))
+            for field in sorted(self.context)
+            for problem in self.context[field]
+        ]
+        text = "; ".join(problems) or self.message
+        if sys.version_info[0] == 2:
+            return text.encode("utf-8")
+        return text
+
+
+class Unavailable(Error):
+    """No daemon answers: there is none, it may not be reached, it takes too long, or it hangs up again and again."""
+
+
+class ProtocolError(Error):
+    """What answers is not the daemon. The text never repeats what came, which might hold what was sent."""
+
+
+class Client(object):
+    """Asks the daemon at a Unix socket.
+
+    path: its socket; else what the environment's ORDERSIGNER_SOCKET names; else /run/ordersigner/ordersigner.sock.
+    timeout: seconds to wait for a connection, and for each response; None to wait for as long as it takes.
+
+    Connects when first asked, and keeps connections for the next request. A connection that ended meanwhile is
+    replaced unnoticed; one that ends before its responses is replaced and the requests without an answer are asked
+    again, until three connections in a row gave no response at all.
+
+    Threads may share a client: each call has a connection to itself for as long as it lasts. So may the processes
+    that a fork makes. Use it in a with statement, or call close().
+    """
+
+    def __init__(self, path=None, timeout=TIMEOUT):
+        # type: (Optional[str], Optional[float]) -> None
+        self.path = path or default_path()
+        self.timeout = timeout
+        self._idle = collections.deque()  # type: Deque[Connection]
+
+    def sign_spot(self, order, instrument, signer):
+        # type: (Mapping[str, Any], Mapping[str, Any], str) -> str
+        """The signature of a spot order.
+
+        order: accountId, timestamp, orderType, side, quantity, price; other keys are ignored.
+        instrument: base and quote, each with address and decimals; other keys are ignored.
+        signer: the private key, 64 hexadecimal digits with or without 0x.
+
+        Raises what sign() raises.
+        """
+        return self.sign({"type": "spot", "order": order, "instrument": instrument, "signer": signer})
+
+    def sign_futures(self, order, instrument, signer):
+        # type: (Mapping[str, Any], Mapping[str, Any], str) -> str
+        """The signature of a futures order.
+
+        order: accountId, timestamp, orderType, side, instrument, price, marginPerFraction, quote, quantity; other keys
+        are ignored.
+        instrument: quote, with decimals; other keys are ignored.
+        signer: the private key, 64 hexadecimal digits with or without 0x.
+
+        Raises what sign() raises.
+        """
+        return self.sign({"type": "futures", "order": order, "instrument": instrument, "signer": signer})
+
+    def sign(self, request):
+        # type: (Request) -> str
+        """The signature that answers a whole request: type, order, instrument, signer.
+
+        Raises SignerError if the request is refused, Unavailable or ProtocolError if it is not answered, TypeError or
+        ValueError, before anything is sent, if it holds what JSON cannot hold.
+        """
+        return self._ask(request, read_signature)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def sign_many(self, requests):
+            # type: (Iterable[Request]) -> Iterator[str]
+            pass
+
+        @overload
+        def sign_many(self, requests, return_errors):
+            # type: (Iterable[Request], Literal[False]) -> Iterator[str]
+            pass
+
+        @overload
+        def sign_many(self, requests, return_errors):
+            # type: (Iterable[Request], bool) -> Iterator[Union[str, SignerError]]
+            pass
+
+    def sign_many(self, requests, return_errors=False):
+        # type: (Iterable[Request], bool) -> Iterator[Union[str, SignerError]]
+        """Yield the signatures of many requests, in their order, with many of them on the way at a time.
+
+        requests: any iterable of what sign() takes. It is read ahead of the results, by up to 256 requests: where
+        the next request only comes in time, or depends on a signature, use sign().
+        return_errors: yield the SignerError of a request that is refused in the place of its signature and go on,
+        instead of raising it, which ends the iteration.
+
+        Raises what sign() raises, and what reading `requests` raises.
+        """
+        lines = (encode(request) for request in requests)
+        with contextlib.closing(self.exchange(lines, read_signature)) as outcomes:
+            for outcome in outcomes:
+                yield outcome if return_errors else result(outcome)
+
+    def ping(self):
+        # type: () -> str
+        """The version of the daemon, as a sign of life. Raises what sign() raises."""
+        return self._ask({"type": "ping"}, read_version)
+
+    def close(self):
+        # type: () -> None
+        """Close the connections. A client that is asked again connects again."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def __enter__(self):
+        # type: () -> Client
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        # type: (Optional[Type[BaseException]], Optional[BaseException], Optional[TracebackType]) -> None
+        self.close()
+
+    def __repr__(self):
+        # type: () -> str
+        return "Client(path=%r, timeout=%r)" % (self.path, self.timeout)
+
+    def _ask(self, request, read):
+        # type: (Request, Callable[[bytes], Union[str, SignerError]]) -> str
+        (outcome,) = self.exchange([encode(request)], read)
+        return result(outcome)
+
+    def exchange(self, lines, read):
+        # type: (Iterable[Optional[bytes]], Callable[[bytes], T]) -> Generator[T, None, None]
+        """Yield what `read` makes of the response to each of `lines`, in their order: the engine of all the above.
+
+        lines: requests with their LF, none of them blank; they are sent as they are, and read ahead of the responses.
+        A None among them says that the next line may take its time: it is not waited for before all lines so far
+        have got their responses.
+        read: takes a response without its terminator; raises ProtocolError if it is none.
+        """
+        source = iter(lines)
+        unanswered = collections.deque()  # type: Deque[bytes]
+        size = 0  # of those, in bytes
+        reading = exhausted = False  # the source
+        fruitless = 0  # connections that ended since the last response
+        connection = None  # type: Optional[Connection]
+        try:
+            while True:
+                if not unanswered:
+                    if exhausted:
+                        return
+                    reading = True
+                new = []
+                while reading and len(unanswered) < MAX_UNANSWERED and size < MAX_UNANSWERED_BYTES:
+                    line = next(source, b"")
+                    if line:
+                        new.append(line)
+                        unanswered.append(line)
+                        size += len(line)
+                    else:
+                        reading = False
+                        exhausted = line is not None
+                if not unanswered:
+                    continue
+                if connection is None:
+                    connection = self._connection()
+                    new = list(unanswered)
+                connection.send(b"".join(new))
+                responses = connection.wait(self.timeout)
+                if responses is None:  # it ended
+                    connection.close()
+                    connection = None
+                    fruitless += 1
+                    if fruitless == ATTEMPTS:
+                        raise Unavailable("%s: %d connections ended without an answer" % (self.path, ATTEMPTS))
+                    continue
+                fruitless = 0
+                if len(responses) > len(unanswered):
+                    raise ProtocolError("%s: more responses than requests" % self.path)
+                for response in responses:
+                    outcome = read(response)
+                    size -= len(unanswered.popleft())
+                    yield outcome
+        finally:
+            if connection is not None:
+                if unanswered:  # responses are still to come, which the next request must not take for its own
+                    connection.close()
+                else:
+                    self._idle.append(connection)
+
+    def _connection(self):
+        # type: () -> Connection
+        """An idle connection, or a new one."""
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return Connection(self.path, self.timeout)
+            if connection.is_usable():
+                return connection
+            connection.close()
+
+
+class Connection(object):
+    """A connection to the daemon: bytes out, lines in, both at the same time. What the clients are made of."""
+
+    def __init__(self, path, timeout):
+        # type: (str, Optional[float]) -> None
+        self.unsent = b""
+        self._unfinished = b""  # the beginning of a response
+        self._path = path
+        self._process = os.getpid()
+        self._poll = select.poll()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._connect(timeout)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def close(self):
+        # type: () -> None
+        self._socket.close()
+
+    def fileno(self):
+        # type: () -> int
+        return self._socket.fileno()
+
+    def is_usable(self):
+        # type: () -> bool
+        """Whether nothing has come that was not asked for, the end included, and no fork stands between."""
+        return self._process == os.getpid() and not self._unfinished and not self._wait(select.POLLIN, _clock())
+
+    def send(self, data):
+        # type: (bytes) -> None
+        """Send `data` and what is unsent, as far as it can be sent now."""
+        self.unsent += data
+        if not self.unsent:
+            return
+        try:
+            sent = self._socket.send(self.unsent, _NOSIGNAL)
+        except socket.error as error:
+            # Where the daemon hung up, it may have said why: that is still to be read, and after it the end.
+            sent = 0 if error.errno in _TRY_AGAIN else len(self.unsent)
+        self.unsent = self.unsent[sent:]
+
+    def receive(self):
+        # type: () -> Optional[List[bytes]]
+        """The responses that can be read now, without their terminators; None if there is nothing but the end.
+
+        A line longer than any response is taken as far as it goes: it will be found to be none.
+        """
+        try:
+            chunk = self._socket.recv(_CHUNK)
+        except socket.error as error:
+            if error.errno in _TRY_AGAIN:
+                return []
+            return None  # reset: it ended with requests unread
+        if not chunk:
+            return None
+        lines = chunk.split(b"\n")
+        lines[0] = self._unfinished + lines[0]
+        self._unfinished = lines.pop()
+        if len(self._unfinished) > MAX_RESPONSE:
+            lines.append(self._unfinished)
+            self._unfinished = b""
+        return [line.rstrip(b"\r") for line in lines]
+
+    def wait(self, timeout):
+        # type: (Optional[float]) -> Optional[List[bytes]]
+        """Send what is unsent and receive at least one response; None if the connection ends before.
+
+        Raises Unavailable after `timeout` seconds.
+        """
+        deadline = None if timeout is None else _clock() + timeout
+        responses = []  # type: Optional[List[bytes]]
+        while responses == []:
+            if not self._wait(select.POLLIN | (select.POLLOUT if self.unsent else 0), deadline):
+                raise Unavailable("%s: no answer within %s seconds" % (self._path, timeout))
+            self.send(b"")
+            responses = self.receive()
+        return responses
+
+    def _connect(self, timeout):
+        # type: (Optional[float]) -> None
+        if timeout is not None:
+            # The kernel's own limit. With settimeout(), a daemon that has many clients waiting to be accepted would
+            # count as unavailable at once.
+            microseconds = max(1, int(timeout * 1000000))  # 0 would be no limit
+            limit = struct.pack("ll", microseconds // 1000000, microseconds % 1000000)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        while True:
+            try:
+                self._socket.connect(self._path)
+                break
+            except socket.error as error:
+                if error.errno != errno.EINTR:
+                    reason = "too many clients are waiting" if error.errno in _TRY_AGAIN else error.strerror or error
+                    raise Unavailable("cannot connect to %s: %s" % (self._path, reason))
+        self._socket.setblocking(False)
+
+    def _wait(self, events, deadline):
+        # type: (int, Optional[float]) -> bool
+        """Whether one of `events`, or the end of the connection, came before `deadline`."""
+        self._poll.register(self._socket, events)
+        while True:
+            milliseconds = None if deadline is None else max(0, (deadline - _clock()) * 1000)
+            try:
+                return bool(self._poll.poll(milliseconds))
+            except select.error as error:  # a signal, on Python 2
+                if error.args[0] != errno.EINTR:
+                    raise
+
+
+def default_path():
+    # type: () -> str
+    """The socket to ask when none is named: ORDERSIGNER_SOCKET in the environment, else the system's."""
+    return os.environ.get("ORDERSIGNER_SOCKET") or SYSTEM_SOCKET
+
+
+def encode(request):
+    # type: (Request) -> bytes
+    """A request as a line of JSON, LF included; TypeError or ValueError, naming the field, if it holds no JSON.
+
+    The error never repeats a value: any of them may be the key.
+    """
+    try:
+        return json.dumps(request, default=_plain).encode("ascii") + b"\n"
+    except TypeError as error:
+        problem = TypeError("%s: %s" % (_at_fault(request), error))
+    except UnicodeDecodeError:  # a str of Python 2
+        problem = ValueError("%s: a str that is not UTF-8" % _at_fault(request))  # type: ignore[assignment]
+    raise problem
+
+
+def read_response(line):
+    # type: (bytes) -> Dict[str, Any]
+    """The object in a response; raises ProtocolError if it is not formed as a response is."""
+    try:
+        response = json.loads(line.decode("utf-8"))
+    except (ValueError, RuntimeError):  # RuntimeError: nested too deeply
+        response = None
+    if isinstance(response, dict) and (response.get("ok") is True or _is_refusal(response)):
+        return response
+    raise ProtocolError("not a response of the signing daemon")
+
+
+def read_signature(line):
+    # type: (bytes) -> Union[str, SignerError]
+    """The signature in a response, or the error in its place; raises ProtocolError."""
+    return _read(line, "signature", _SIGNATURE)
+
+
+def read_version(line):
+    # type: (bytes) -> Union[str, SignerError]
+    """The version in the response to a ping, or the error in its place; raises ProtocolError."""
+    return _read(line, "version", _VERSION)
+
+
+def result(outcome):
+    # type: (Union[str, SignerError]) -> str
+    """What was asked for; raises the error that came in its place."""
+    if isinstance(outcome, SignerError):
+        raise outcome
+    return outcome
+
+
+def refusal(response):
+    # type: (Mapping[str, Any]) -> SignerError
+    """The error in a response that read_response() took and that is not ok."""
+    error = response["error"]
+    return SignerError(error["type"], error["message"], error["context"])
+
+
+def _read(line, key, form):
+    # type: (bytes, str, Pattern[str]) -> Union[str, SignerError]
+    response = read_response(line)
+    if not response["ok"]:
+        return refusal(response)
+    value = response.get(key)
+    if not isinstance(value, _TEXT) or not form.match(value):
+        raise ProtocolError("a response without %s" % key)
+    return str(value)
+
+
+def _is_refusal(response):
+    # type: (Dict[str, Any]) -> bool
+    error = response.get("error")
+    return (
+        response.get("ok") is False
+        and isinstance(error, dict)
+        and isinstance(error.get("type"), _TEXT)
+        and isinstance(error.get("message"), _TEXT)
+        and isinstance(error.get("context"), dict)
+        and all(isinstance(problems, list) for problems in error["context"].values())
+        and all(isinstance(problem, dict) for problems in error["context"].values() for problem in problems)
+    )
+
+
+def _plain(value):
+    # type: (object) -> str
+    """What JSON takes in the place of a value that it does not know: of a Decimal all its digits."""
+    if not isinstance(value, decimal.Decimal):
+        raise TypeError("%s has no place in JSON" % type(value).__name__)
+    # Without an exponent, which a daemon refuses in a string, but for numbers it refuses anyway: 1E+999999999 would
+    # otherwise fill the memory.
+    return format(value, "f") if abs(value.adjusted()) < 1000 else str(value)
+
+
+def _at_fault(value, field=""):
+    # type: (object, str) -> str
+    """The dotted field in `value` that cannot be encoded."""
+    for key, member in value.items() if isinstance(value, dict) else ():
+        try:
+            json.dumps(member, default=_plain)
+        except (TypeError, UnicodeDecodeError):
+            return _at_fault(member, "%s.%s" % (field, key) if field else str(key))
+    return field or "request"

@@ -1,0 +1,521 @@
+"""The client under the interpreter that runs this: Python 2.7 and 3.6 too, so with the standard library alone.
+
+Started by test_client.py with what it needs in the environment: a live daemon at ORDERSIGNER_SOCKET, VECTORS, and the
+client as the module ordersigner_client, a copy of its one file.
+"""
+
+# mypy: ignore-errors
+
+from __future__ import print_function
+
+import contextlib
+import decimal
+import json
+import os
+import pickle
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import unittest
+
+import ordersigner_client
+from ordersigner_client import Client, ProtocolError, SignerError, Unavailable
+from servers import PATIENCE, REFUSAL, Server, large_both_ways, numbered, response, signature, well_behaved
+
+LIVE = os.environ["ORDERSIGNER_SOCKET"]
+TEXT = type(b"".decode())
+
+
+def vectors(name):
+    with open(os.path.join(os.environ["VECTORS"], name + ".json")) as file:
+        return json.load(file)
+
+
+EXAMPLE = vectors("example")
+REQUEST = EXAMPLE["request"]
+SIGNATURE = EXAMPLE["expect"]["signature"]
+KEY = REQUEST["signer"]
+PUBLISHED = vectors("published-orders")
+
+
+def changed(**fields):
+    """The example with other fields in its order."""
+    return dict(REQUEST, order=dict(REQUEST["order"], **fields))
+
+
+class TestCase(unittest.TestCase):
+    """What 2.7 lacks, under one name."""
+
+    def refused(self, call, *arguments):
+        """The SignerError that `call` raises."""
+        try:
+            call(*arguments)
+        except SignerError as error:
+            return error
+        raise AssertionError("not refused")
+
+    def raises(self, kind, text, call, *arguments):
+        try:
+            call(*arguments)
+        except kind as error:
+            self.assertIn(text, str(error))
+            return error
+        raise AssertionError("no %s" % kind.__name__)
+
+
+class ALiveDaemon(TestCase):
+    def setUp(self):
+        self.client = Client(LIVE)
+        self.addCleanup(self.client.close)
+
+    def test_the_example_gets_its_signature(self):
+        self.assertEqual(self.client.sign(REQUEST), SIGNATURE)
+
+    def test_a_signature_is_a_str(self):
+        self.assertIs(type(self.client.sign(REQUEST)), str)
+
+    def test_sign_spot_and_sign_futures_take_the_parts(self):
+        for kind, sign in (("spot", self.client.sign_spot), ("futures", self.client.sign_futures)):
+            row = next(row for row in PUBLISHED if row["request"]["type"] == kind)
+            request = row["request"]
+            self.assertEqual(
+                sign(request["order"], request["instrument"], request["signer"]), row["expect"]["signature"]
+            )
+
+    def test_a_ping_gets_the_version(self):
+        self.assertRegex(self.client.ping(), r"^\d+\.\d+\.\d+$")
+
+    def test_all_published_orders_get_their_signatures_in_order(self):
+        signatures = self.client.sign_many(row["request"] for row in PUBLISHED)
+        self.assertEqual(list(signatures), [row["expect"]["signature"] for row in PUBLISHED])
+
+    def test_the_environment_names_the_socket(self):
+        with Client() as client:
+            self.assertEqual(client.path, LIVE)
+            self.assertEqual(client.sign(REQUEST), SIGNATURE)
+
+    def test_a_closed_client_connects_again(self):
+        self.client.sign(REQUEST)
+        self.client.close()
+        self.assertEqual(self.client.sign(REQUEST), SIGNATURE)
+
+    def test_both_kinds_of_text_are_taken(self):
+        for text in (str, TEXT):
+            self.assertEqual(self.client.sign(with_text(text, REQUEST)), SIGNATURE)
+
+    def test_a_decimal_is_signed_digit_by_digit(self):
+        for number, digits in (
+            ("23.443220000000000001", "23.443220000000000001"),
+            ("1E+3", "1000"),
+            ("12.5E-7", "0.00000125"),
+            ("12345678901234567890123456789012345.123456789", "12345678901234567890123456789012345.123456789"),
+        ):
+            expected = self.client.sign(changed(price=digits))
+            self.assertEqual(self.client.sign(changed(price=decimal.Decimal(number))), expected)
+
+    def test_a_decimal_is_no_float(self):
+        number = "0.123456789012345678"
+        exact = self.client.sign(changed(price=decimal.Decimal(number)))
+        self.assertNotEqual(exact, self.client.sign(changed(price=float(number))))
+
+    def test_a_decimal_that_is_no_amount_is_refused_by_the_daemon(self):
+        for number, code in (("-1", "negative"), ("NaN", "not_decimal"), ("Infinity", "not_decimal")):
+            error = self.refused(self.client.sign, changed(price=decimal.Decimal(number)))
+            self.assertEqual(error.context["order.price"][0]["code"], code)
+
+    def test_a_decimal_of_a_billion_digits_is_not_written_out(self):
+        for number in ("1E+99999999", "1E-99999999"):
+            error = self.refused(self.client.sign, changed(price=decimal.Decimal(number)))
+            self.assertEqual(error.context["order.price"][0]["code"], "not_decimal")
+
+    def test_a_refusal_names_the_field_and_carries_the_error(self):
+        error = self.refused(self.client.sign, changed(price=-1))
+        self.assertEqual(error.type, "ValueError")
+        self.assertEqual(error.message, "Invalid input; see context for more info.")
+        self.assertEqual([problem["code"] for problem in error.context["order.price"]], ["negative"])
+        self.assertIn("order.price: ", str(error))
+        self.assertIn("(negative)", str(error))
+        self.assertEqual(str(SignerError(type="A", message="b", context={})), "b")
+
+    def test_a_refusal_of_a_name_in_any_alphabet_can_be_printed(self):
+        error = self.refused(self.client.sign, dict(REQUEST, **{"pr\u00e4is" if str is TEXT else "pr\xc3\xa4is": 1}))
+        self.assertIs(type(str(error)), str)
+        self.assertIn("unexpected", str(error))
+
+    def test_a_refusal_survives_pickling(self):
+        error = self.refused(self.client.sign, changed(price=-1))
+        again = pickle.loads(pickle.dumps(error))
+        self.assertEqual((again.type, again.message, again.context), (error.type, error.message, error.context))
+
+    def test_every_error_is_an_error_of_the_client(self):
+        for kind in (SignerError, Unavailable, ProtocolError):
+            self.assertTrue(issubclass(kind, ordersigner_client.Error))
+
+    def test_errors_come_in_their_places_or_are_raised(self):
+        requests = [REQUEST, changed(price=-1), REQUEST, {"type": "spot"}, REQUEST]
+        outcomes = list(self.client.sign_many(requests, return_errors=True))
+        self.assertEqual([isinstance(outcome, SignerError) for outcome in outcomes], [False, True, False, True, False])
+        self.assertEqual(outcomes[::2], [SIGNATURE] * 3)
+        signatures = self.client.sign_many(requests)
+        self.assertEqual(next(signatures), SIGNATURE)
+        self.assertIn("order.price", str(self.refused(next, signatures)))
+
+    def test_a_line_that_is_too_long_is_refused_in_its_place_although_the_connection_ends(self):
+        long = dict(REQUEST, order=dict(REQUEST["order"], remark="x" * 70000))
+        outcomes = list(self.client.sign_many([REQUEST, long, long, long, long, REQUEST], return_errors=True))
+        self.assertEqual([outcomes[0], outcomes[-1]], [SIGNATURE] * 2)
+        for error in outcomes[1:-1]:
+            self.assertEqual(error.context[""][0]["code"], "too_long")
+        self.assertEqual(self.refused(self.client.sign, long).context[""][0]["code"], "too_long")
+
+    def test_lines_and_responses_larger_than_the_kernel_holds_do_not_block_each_other(self):
+        large = dict(REQUEST, **{"\\" * 30000: 1})  # its name comes back twice
+        outcomes = list(self.client.sign_many([large] * 40, return_errors=True))
+        self.assertEqual([list(error.context) for error in outcomes], [["\\" * 30000]] * 40)
+
+    def test_many_requests_are_answered_in_order_however_late_the_results_are_taken(self):
+        requests = [changed(timestamp=number) for number in range(1, 1001)]
+        expected = [self.client.sign(request) for request in requests[::250]]
+        results = self.client.sign_many(iter(requests))
+        taken = [next(results)]
+        with Client(LIVE) as other:
+            other.ping()
+        taken.extend(results)
+        self.assertEqual(taken[::250], expected)
+        self.assertEqual(len(set(taken)), 1000)
+
+    def test_a_request_within_an_iteration_gets_its_own_answer(self):
+        for outcome in self.client.sign_many([changed(timestamp=number) for number in range(1, 100)]):
+            self.assertNotEqual(outcome, self.client.sign(REQUEST))
+            self.assertEqual(self.client.sign(REQUEST), SIGNATURE)
+
+    def test_an_iteration_that_is_left_disturbs_no_later_request(self):
+        for _ in self.client.sign_many([changed(timestamp=number) for number in range(1, 1000)]):
+            break
+        self.assertEqual(self.client.sign(REQUEST), SIGNATURE)
+
+    def test_an_iterable_that_fails_disturbs_no_later_request(self):
+        def requests():
+            yield changed(timestamp=1)
+            raise KeyError("mine")
+
+        self.assertRaises(KeyError, list, self.client.sign_many(requests()))
+        self.assertEqual(self.client.sign(REQUEST), SIGNATURE)
+
+    def test_nothing_to_sign_is_nothing_to_ask(self):
+        self.assertEqual(list(Client("/nonexistent").sign_many([])), [])
+
+    def test_threads_share_a_client(self):
+        expected = {number: self.client.sign(changed(timestamp=number)) for number in range(1, 9)}
+        wrong = []
+
+        def work(number):
+            for _ in range(50):
+                if self.client.sign(changed(timestamp=number)) != expected[number]:
+                    wrong.append(number)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in expected]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+
+    def test_processes_share_a_client(self):
+        self.client.sign(REQUEST)
+        other = self.client.sign(changed(timestamp=1))
+        child = os.fork()
+        if not child:
+            right = all(self.client.sign(changed(timestamp=1)) == other for _ in range(100))
+            os._exit(0 if right else 1)
+        for _ in range(100):
+            self.assertEqual(self.client.sign(REQUEST), SIGNATURE)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+    def test_no_error_and_no_repr_holds_the_key(self):
+        broken = [
+            changed(price=-1),
+            changed(price=object()),
+            dict(REQUEST, signer=[KEY]),
+            dict(REQUEST, signer=KEY + "00"),
+            dict(REQUEST, signer=KEY.encode() + b"\xff"),
+            dict(REQUEST, signer={KEY}),
+        ]
+        for request in broken:
+            try:
+                self.client.sign(request)
+            except (SignerError, TypeError, ValueError) as error:
+                self.assertNotIn(KEY[2:], str(error) + repr(error) + traceback.format_exc())
+            else:
+                self.fail("not refused")
+        self.assertNotIn(KEY[2:], repr(self.client) + repr(self.client.sign_many([REQUEST])))
+
+
+def with_text(kind, value):
+    """`value` with all its text of one kind; Python 2 has two."""
+    if isinstance(value, dict):
+        return {kind(key): with_text(kind, member) for key, member in value.items()}
+    return kind(value) if isinstance(value, TEXT) else value
+
+
+class ARequest(TestCase):
+    def test_what_json_cannot_hold_is_refused_by_name_before_it_is_sent(self):
+        client = Client("/nonexistent")
+        self.raises(TypeError, "order.price: ", client.sign, changed(price=object()))
+        self.raises(
+            TypeError, "instrument.base.decimals: ", client.sign, dict(REQUEST, instrument={"base": {"decimals": {1}}})
+        )
+        if str is TEXT:
+            self.raises(TypeError, "signer: ", client.sign, dict(REQUEST, signer=KEY.encode()))
+        else:
+            self.raises(ValueError, "signer: ", client.sign, dict(REQUEST, signer=b"\xff"))
+
+    def test_a_float_is_sent_at_its_shortest(self):
+        for text in ("0.1", "12.3343", "1e-07", "1575332212506984.0", "5e-324"):
+            self.assertEqual(ordersigner_client.encode({"": float(text)}), ('{"": %s}\n' % text).encode())
+
+    def test_a_long_integer_is_sent_in_digits(self):
+        self.assertEqual(ordersigner_client.encode({"": 2**200}), ('{"": %d}\n' % 2**200).encode())
+
+
+class AServerThatMisbehaves(TestCase):
+    def sign(self, server, number=1, timeout=PATIENCE):
+        with Client(server.path, timeout) as client:
+            return client.sign(numbered(number))
+
+    def test_one_that_closes_after_each_answer_goes_unnoticed(self):
+        with Server(lambda peer: peer.answer(1)) as server, Client(server.path) as client:
+            self.assertEqual([client.sign(numbered(number)) for number in range(5)], [signature(n) for n in range(5)])
+            self.assertEqual(server.connections, 5)
+
+    def test_one_that_closes_before_its_answer_is_asked_again(self):
+        with Server(lambda peer: (peer.answer(1), peer.line()), well_behaved) as server, Client(server.path) as client:
+            self.assertEqual([client.sign(numbered(number)) for number in (1, 2)], [signature(1), signature(2)])
+            self.assertEqual(server.connections, 2)
+
+    def test_one_that_closes_in_mid_answer_is_asked_again(self):
+        def half(peer):
+            peer.send(response(peer.line())[:20])
+
+        with Server(half, half, well_behaved) as server:
+            self.assertEqual(self.sign(server), signature(1))
+            self.assertEqual(server.connections, 3)
+
+    def test_one_that_always_closes_is_given_up(self):
+        with Server(lambda peer: peer.line()) as server:
+            self.raises(Unavailable, server.path, self.sign, server)
+            self.assertEqual(server.connections, ordersigner_client.ATTEMPTS)
+
+    def test_one_that_closes_at_once_is_given_up(self):
+        with Server(lambda peer: None) as server:
+            self.raises(Unavailable, "ended without an answer", self.sign, server)
+
+    def test_one_that_closes_in_the_midst_of_many_loses_none(self):
+        def some(peer):
+            peer.answer(7)
+            peer.send(response(peer.line())[:-1])  # but for its LF
+
+        with Server(some) as server, Client(server.path) as client:
+            results = list(client.sign_many(map(numbered, range(700))))
+            self.assertEqual(results, [signature(number) for number in range(700)])
+            self.assertEqual(server.connections, 100)
+
+    def test_one_that_stops_answering_in_the_midst_of_many_is_given_up(self):
+        with Server(lambda peer: peer.answer(2), lambda peer: peer.line()) as server, Client(server.path) as client:
+            results = client.sign_many(map(numbered, range(10)))
+            self.assertEqual([next(results), next(results)], [signature(0), signature(1)])
+            self.raises(Unavailable, server.path, next, results)
+
+    def test_one_that_never_answers_runs_into_the_timeout(self):
+        with Server(lambda peer: peer.read()) as server:
+            self.raises(Unavailable, "no answer within 0.05 seconds", self.sign, server, 1, 0.05)
+
+    def test_half_an_answer_runs_into_the_timeout(self):
+        def half(peer):
+            peer.send(response(peer.line())[:20])
+            peer.read()
+
+        with Server(half) as server:
+            self.raises(Unavailable, "no answer within 0.05 seconds", self.sign, server, 1, 0.05)
+
+    def test_an_answer_in_pieces_is_put_together(self):
+        def piecewise(peer):
+            for byte in bytearray(response(peer.line())):
+                peer.send(bytes(bytearray([byte])))
+
+        with Server(piecewise) as server:
+            self.assertEqual(self.sign(server), signature(1))
+
+    def test_one_that_reads_on_only_when_its_answer_is_taken_does_not_block_forever(self):
+        with Server(large_both_ways) as server, Client(server.path) as client:
+            requests = [numbered(1), dict(numbered(2), remark="x" * 1000000)]
+            refusal, signed = client.sign_many(requests, return_errors=True)
+            self.assertEqual((len(refusal.message), signed), (900000, signature(2)))
+
+    def test_a_timeout_leaves_no_answer_to_the_next_request(self):
+        late = threading.Event()
+
+        def slow(peer):
+            line = peer.line()
+            late.wait(PATIENCE)
+            peer.send(response(line))
+            peer.serve()
+
+        with Server(slow, well_behaved) as server, Client(server.path, 0.05) as client:
+            self.raises(Unavailable, "no answer", client.sign, numbered(1))
+            late.set()
+            client.timeout = PATIENCE
+            self.assertEqual(client.sign(numbered(2)), signature(2))
+
+    def test_an_answer_to_nothing_is_not_taken_for_the_next(self):
+        sent = threading.Event()
+        first_read = threading.Event()
+
+        def talkative(peer):
+            peer.answer(1)
+            first_read.wait(PATIENCE)
+            peer.send(b'{"ok": true, "signature": "%s"}\r\n' % signature(9).encode())
+            sent.set()
+            peer.serve()
+
+        with Server(talkative, well_behaved) as server, Client(server.path) as client:
+            self.assertEqual(client.sign(numbered(1)), signature(1))
+            first_read.set()
+            sent.wait(PATIENCE)
+            self.assertEqual(client.sign(numbered(2)), signature(2))
+
+    def test_two_answers_to_one_request_are_none(self):
+        with Server(lambda peer: peer.send(response(peer.line()) * 2)) as server:
+            self.raises(ProtocolError, "more responses than requests", self.sign, server)
+
+    def test_what_is_no_response_is_an_error_that_repeats_nothing(self):
+        for line in (
+            b"",
+            b"garbage " + KEY.encode(),
+            b"\xff\xfe",
+            b"[]",
+            b"[" * 100000,
+            b"{}",
+            b'{"ok": true}',
+            b'{"ok": 1, "signature": "%s"}' % signature(1).encode(),
+            b'{"ok": true, "signature": "0x00"}',
+            b'{"ok": true, "signature": "' + KEY.encode() + b'"}',
+            b'{"ok": true, "signature": ["%s"]}' % signature(1).encode(),
+            b'{"ok": true, "version": "1.0.0"}',
+            b'{"ok": false}',
+            b'{"ok": false, "error": "%s"}' % KEY.encode(),
+            b'{"ok": false, "error": {"type": "A", "message": "b"}}',
+            b'{"ok": false, "error": {"type": "A", "message": "b", "context": {"": "c"}}}',
+            b'{"ok": false, "error": {"type": "A", "message": "b", "context": {"": ["c"]}}}',
+        ):
+            bad = lambda peer, line=line: (peer.line(), peer.send(line + b"\r\n"), peer.serve())  # noqa: E731
+            with Server(bad, well_behaved) as server, Client(server.path) as client:
+                try:
+                    client.sign(numbered(1))
+                except ProtocolError as error:
+                    self.assertNotIn(KEY[2:], str(error) + repr(error) + traceback.format_exc())
+                else:
+                    self.fail("%r was taken for a response" % line)
+                self.assertEqual(client.sign(numbered(2)), signature(2))
+
+    def test_a_line_without_end_is_not_read_to_its_end(self):
+        def endless(peer):
+            while True:
+                peer.send(b"x" * 65536)
+
+        with Server(endless) as server:
+            self.raises(ProtocolError, "not a response", self.sign, server)
+
+    def test_a_reason_given_while_closing_is_told(self):
+        reason = REFUSAL % b'{"code": "too_many_connections", "message": "No connection left."}'
+        with Server(lambda peer: peer.send(reason)) as server, Client(server.path) as client:
+            error = self.refused(client.sign, numbered(1))
+            self.assertEqual(error.context[""][0]["code"], "too_many_connections")
+            self.assertIn("request: No connection left. (too_many_connections)", str(error))
+
+    def test_signals_do_not_interrupt(self):
+        enough = threading.Event()
+        ticks = []
+
+        def tick(number, frame):
+            ticks.append(number)
+            if len(ticks) == 5:
+                enough.set()
+
+        def slow(peer):
+            line = peer.line()
+            while not enough.is_set():  # Python 2's wait() would not let the main thread handle signals in time
+                time.sleep(0.001)
+            peer.send(response(line))
+
+        previous = signal.signal(signal.SIGALRM, tick)
+        try:
+            with Server(slow) as server, Client(server.path) as client:
+                signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+                try:
+                    self.assertEqual(client.sign(numbered(1)), signature(1))
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+        finally:
+            signal.signal(signal.SIGALRM, previous)
+        self.assertGreaterEqual(len(ticks), 5)
+
+    def test_a_program_that_dies_of_sigpipe_does_not_die_of_this(self):
+        previous = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        try:
+            with Server(lambda peer: None) as server:
+                self.raises(Unavailable, server.path, self.sign, server)
+        finally:
+            signal.signal(signal.SIGPIPE, previous)
+
+
+class NoServer(TestCase):
+    def setUp(self):
+        self.directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.path = os.path.join(self.directory, "socket")
+
+    def test_no_socket_is_unavailable(self):
+        self.raises(Unavailable, "cannot connect to %s: No such file" % self.path, Client(self.path).ping)
+
+    def test_a_file_is_unavailable(self):
+        open(self.path, "w").close()
+        self.raises(Unavailable, self.path, Client(self.path).ping)
+
+    def test_a_socket_that_nobody_listens_on_is_unavailable(self):
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as left:
+            left.bind(self.path)
+        self.raises(Unavailable, "Connection refused", Client(self.path).ping)
+
+    def test_a_path_that_is_too_long_is_unavailable(self):
+        self.raises(Unavailable, "too long", Client("/" + "x" * 200).ping)
+
+    def test_a_server_that_accepts_nobody_is_waited_for_until_the_timeout(self):
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as listener:
+            listener.bind(self.path)
+            listener.listen(0)
+            with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as first:
+                first.connect(self.path)  # is all that may wait
+                start = time.time()
+                self.raises(Unavailable, "too many clients are waiting", Client(self.path, 0.05).ping)
+                self.assertGreaterEqual(time.time() - start, 0.04)
+
+    def test_the_default_path_is_the_systems(self):
+        named = os.environ.pop("ORDERSIGNER_SOCKET")
+        try:
+            self.assertEqual(Client().path, "/run/ordersigner/ordersigner.sock")
+        finally:
+            os.environ["ORDERSIGNER_SOCKET"] = named
+
+
+if not hasattr(unittest.TestCase, "assertRegex"):  # Python 2
+    TestCase.assertRegex = unittest.TestCase.assertRegexpMatches
+
+if __name__ == "__main__":
+    print(sys.version)
+    unittest.main()

@@ -1,0 +1,166 @@
+"""Servers that are not the daemon, to see what a client does about them; for Python 2.7 and 3."""
+
+import collections
+import contextlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import traceback
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List
+
+    Behaviour = Callable[["Peer"], object]
+
+PATIENCE = 20.0  # seconds until a condition that does not come true fails a test
+REFUSAL = b'{"ok": false, "error": {"type": "ValueError", "message": "Invalid.", "context": {"": [%s]}}}\r\n'
+
+
+def numbered(number):
+    # type: (int) -> Dict[str, Any]
+    """A request that a Server knows by its number."""
+    return {"type": "spot", "id": number}
+
+
+def signature(number):
+    # type: (int) -> str
+    """What a Server answers to the request of that number."""
+    return "0x%0130x" % number
+
+
+def response(line):
+    # type: (bytes) -> bytes
+    if not line:  # the client ended the connection
+        return b""
+    number = json.loads(line.decode())["id"]
+    return json.dumps({"ok": True, "signature": signature(number)}).encode() + b"\r\n"
+
+
+class Peer(object):
+    """The server's end of one connection."""
+
+    def __init__(self, connection):
+        # type: (socket.socket) -> None
+        self.connection = connection
+        self.received = b""
+
+    def line(self):
+        # type: () -> bytes
+        """The next request, or b"" at the end."""
+        while b"\n" not in self.received:
+            chunk = self.connection.recv(65536)
+            if not chunk:
+                return b""
+            self.received += chunk
+        line, self.received = self.received.split(b"\n", 1)
+        return line
+
+    def send(self, data):
+        # type: (bytes) -> None
+        self.connection.sendall(data)
+
+    def answer(self, count):
+        # type: (int) -> None
+        """Answer that many requests."""
+        for _ in range(count):
+            self.send(response(self.line()))
+
+    def read(self):
+        # type: () -> None
+        """Read until the client ends the connection."""
+        while self.line():
+            pass
+
+    def serve(self):
+        # type: () -> None
+        """Answer until the client ends the connection."""
+        line = self.line()
+        while line:
+            self.send(response(line))
+            line = self.line()
+
+
+def well_behaved(peer):
+    # type: (Peer) -> None
+    peer.serve()
+
+
+def large_both_ways(peer):
+    # type: (Peer) -> None
+    """Refuses the first request at more length than the kernel holds, and only then reads the second."""
+    peer.line()
+    error = {"type": "ValueError", "message": "x" * 900000, "context": {}}
+    peer.send(json.dumps({"ok": False, "error": error}).encode() + b"\r\n")
+    peer.serve()
+
+
+class Server(object):
+    """A server that is not the daemon: each connection is the affair of the next of `behaviours`, then of the last."""
+
+    def __init__(self, *behaviours):
+        # type: (*Behaviour) -> None
+        self.behaviours = collections.deque(behaviours)
+        self.directory = tempfile.mkdtemp()
+        self.path = os.path.join(self.directory, "socket")
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(self.path)
+        self.listener.listen(64)
+        self.stopping = False
+        self.connections = 0  # so far
+        self.open = []  # type: List[socket.socket]
+        self.faults = []  # type: List[str]
+        self.threads = [threading.Thread(target=self.accept)]
+        self.threads[0].start()
+
+    def accept(self):
+        # type: () -> None
+        while True:
+            connection = self.listener.accept()[0]
+            if self.stopping:
+                connection.close()
+                return
+            self.connections += 1
+            behaviour = self.behaviours[0]
+            if len(self.behaviours) > 1:
+                self.behaviours.popleft()
+            thread = threading.Thread(target=self.converse, args=(connection, behaviour))
+            self.open.append(connection)
+            self.threads.append(thread)
+            thread.start()
+
+    def converse(self, connection, behaviour):
+        # type: (socket.socket, Behaviour) -> None
+        try:
+            behaviour(Peer(connection))
+        except socket.error:
+            pass  # the client hung up
+        except Exception:  # noqa: BLE001 - told when the server ends
+            self.faults.append(traceback.format_exc())
+        finally:
+            connection.close()
+
+    def __enter__(self):
+        # type: () -> Server
+        return self
+
+    def __exit__(self, *error):
+        # type: (*object) -> None
+        self.stopping = True
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as last:
+            last.connect(self.path)
+            self.threads[0].join(PATIENCE)
+        for connection in self.open:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except socket.error:
+                pass
+        for thread in self.threads:
+            thread.join(PATIENCE)
+        assert not any(thread.is_alive() for thread in self.threads)
+        self.listener.close()
+        shutil.rmtree(self.directory)
+        assert not self.faults, self.faults[0]
