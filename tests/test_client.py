@@ -64,7 +64,7 @@ def run(python: str, script: Path, daemon: Daemon, copies: Path, *arguments: str
     return ended.stdout.decode()
 
 
-@pytest.mark.parametrize("suite", ["suite"])
+@pytest.mark.parametrize("suite", ["suite", "earlier"])
 def test_the_suite_passes(python: str, suite: str, daemon: Daemon, tmp_path: Path) -> None:
     run(python, SOURCE / "tests" / "client" / f"{suite}.py", daemon, tmp_path)
 
