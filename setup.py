@@ -29,5 +29,10 @@ setup(
             "pytest>=7",
         ],
     },
-    entry_points={"console_scripts": ["ordersignerd = ordersigner.__main__:main"]},
+    entry_points={
+        "console_scripts": [
+            "ordersigner = ordersigner.cli:main",
+            "ordersignerd = ordersigner.__main__:main",
+        ]
+    },
 )

@@ -1,0 +1,252 @@
+"""The command `ordersigner`, as a shell runs it: a process with files, pipes and terminals."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import EXAMPLE, EXAMPLE_LINE, PATIENCE, SOURCE, Daemon, standalone, vectors, wait_until
+
+from ordersigner import cli
+
+SIGNATURE: str = EXAMPLE["expect"]["signature"]
+BROKEN = json.dumps(dict(EXAMPLE["request"], order=dict(EXAMPLE["request"]["order"], price=-1))).encode()
+COMPLETION = SOURCE / "packaging" / "completion" / "ordersigner"
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "ordersigner.cli", *map(str, arguments)]
+
+
+def environment(path: str) -> dict[str, str]:
+    return dict(os.environ, ORDERSIGNER_SOCKET=path, PYTHONPATH=str(SOURCE))
+
+
+def run(path: str, *arguments: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
+    """Exit status, stdout, stderr."""
+    ended = subprocess.run(
+        command(*arguments), env=environment(path), input=stdin, capture_output=True, timeout=PATIENCE * 3, check=False
+    )
+    return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
+
+
+@contextlib.contextmanager
+def running(path: str, *arguments: str | Path, **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(command(*arguments), env=environment(path), **streams) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_standard_input_is_signed(daemon: Daemon) -> None:
+    assert run(daemon.path, "sign", stdin=EXAMPLE_LINE) == (0, SIGNATURE + "\n", "")
+
+
+def test_files_are_signed_in_their_order(daemon: Daemon, directory: Path) -> None:
+    rows = vectors("published-orders")
+    lines = [json.dumps(row["request"]) for row in rows]
+    (directory / "one").write_text("\n".join(lines[:200]))
+    (directory / "two").write_text("".join(f"{line}\r\n\r\n" for line in lines[200:]))
+    status, output, errors = run(daemon.path, "sign", directory / "one", "-", directory / "two", stdin=EXAMPLE_LINE)
+    expected = [row["expect"]["signature"] for row in rows]
+    assert output.splitlines() == [*expected[:200], SIGNATURE, *expected[200:]]
+    assert (status, errors) == (0, "")
+
+
+def test_a_refused_line_leaves_its_place_empty_and_is_told(daemon: Daemon) -> None:
+    lines = b"\n".join([EXAMPLE_LINE, b"", BROKEN, b"\x1b[2J\xff", EXAMPLE_LINE])
+    status, output, errors = run(daemon.path, "sign", stdin=lines)
+    assert status == 1
+    assert output.split("\n") == [SIGNATURE, "", "", SIGNATURE, ""]
+    assert errors.splitlines()[0].startswith("ordersigner: standard input, line 3: order.price: ")
+    assert errors.splitlines()[1].startswith("ordersigner: standard input, line 4: request: ")
+    assert EXAMPLE["request"]["signer"][2:] not in errors
+
+
+def test_what_an_order_says_cannot_command_the_terminal(daemon: Daemon) -> None:
+    line = json.dumps(dict(EXAMPLE["request"], **{"\x1b]0;title\x07": 1})).encode()
+    status, _, errors = run(daemon.path, "sign", stdin=line)
+    assert status == 1
+    assert 'Unexpected key "?]0;title?"' in errors
+
+
+def test_json_writes_the_responses_as_they_came(daemon: Daemon) -> None:
+    lines = b"\n".join([EXAMPLE_LINE, BROKEN, b'{"type": "ping", "id": 7}', b'{"type": "ping", "id": "\xc3\xa4"}'])
+    status, output, errors = run(daemon.path, "sign", "--json", stdin=lines)
+    assert (status, errors) == (1, "")
+    assert output.encode().replace(b"\n", b"\r\n") == daemon.ask(lines)
+
+
+def test_a_line_that_is_too_long_is_refused_and_the_next_is_signed(daemon: Daemon) -> None:
+    line = EXAMPLE_LINE + b" " * (65536 - len(EXAMPLE_LINE))
+    lines = b"\n".join([line + b"\r", line + b" ", b"x" * 1_000_000, EXAMPLE_LINE])
+    status, output, errors = run(daemon.path, "sign", stdin=lines)
+    assert (status, output.split("\n")) == (1, [SIGNATURE, "", "", SIGNATURE, ""])
+    assert re.findall(r"line (\d+): .*\((\w+)\)", errors) == [("2", "too_long"), ("3", "too_long")]
+
+
+def test_no_daemon_is_status_2(directory: Path) -> None:
+    for arguments in (["ping"], ["sign"]):
+        status, output, errors = run(str(directory / "none"), *arguments, stdin=EXAMPLE_LINE)
+        assert (status, output) == (2, "")
+        assert errors == f"ordersigner: cannot connect to {directory}/none: No such file or directory\n"
+
+
+def test_nothing_to_sign_needs_no_daemon(directory: Path) -> None:
+    assert run(str(directory / "none"), "sign", stdin=b"\n \n\r\n") == (0, "", "")
+
+
+def test_a_file_that_cannot_be_read_is_told_before_anything_is_signed(daemon: Daemon, directory: Path) -> None:
+    (directory / "order").write_bytes(EXAMPLE_LINE)
+    for missing, reason in ((directory / "none", "No such file or directory"), (directory, "Is a directory")):
+        status, output, errors = run(daemon.path, "sign", directory / "order", missing)
+        assert (status, output, errors) == (2, "", f"ordersigner: {missing}: {reason}\n")
+
+
+def test_the_socket_option_comes_before_the_environment(daemon: Daemon) -> None:
+    assert run("/nonexistent", "sign", "--socket", daemon.path, stdin=EXAMPLE_LINE)[:2] == (0, SIGNATURE + "\n")
+
+
+def test_a_ping_is_one_line(daemon: Daemon) -> None:
+    status, output, errors = run(daemon.path, "ping")
+    assert (status, errors) == (0, "")
+    assert re.fullmatch(rf"ordersigner 1\.0\.0 answers at {daemon.path} in \d+\.\d ms\n", output)
+
+
+def test_a_daemon_that_refuses_is_status_1(directory: Path) -> None:
+    with standalone(directory, "--max-connections", "1") as full, contextlib.ExitStack() as cleanup:
+        wait_until(lambda: is_admitted(cleanup.enter_context(full.connect())))
+        status, output, errors = run(full.path, "ping")
+        assert (status, output) == (1, "")
+        assert "too_many_connections" in errors
+        assert run(full.path, "sign", stdin=EXAMPLE_LINE)[:2] == (1, "\n")
+
+
+def is_admitted(connection: socket.socket) -> bool:
+    """Whether the daemon has a place for it; the one before may not have been cleared away yet."""
+    try:
+        connection.sendall(b'{"type": "ping"}\n')
+        return b"version" in connection.recv(1000)
+    except ConnectionError:
+        return False
+
+
+def test_a_daemon_that_never_answers_is_status_2(directory: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(directory / "silent"))
+        silent.listen()
+        status, _, errors = run(str(directory / "silent"), "ping", "--timeout", "0.05")
+    assert status == 2
+    assert "no answer within 0.05 seconds" in errors
+
+
+def test_each_line_is_answered_before_the_next_one_is_there(daemon: Daemon) -> None:
+    with running(daemon.path, "sign", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        for _ in range(3):
+            process.stdin.write(EXAMPLE_LINE + b"\n")
+            process.stdin.flush()
+            assert process.stdout.readline().decode() == SIGNATURE + "\n"
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_reader_that_has_enough_ends_it_without_a_word(daemon: Daemon) -> None:
+    with running(daemon.path, "sign", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                process.stdin.write((EXAMPLE_LINE + b"\n") * 1000)
+        assert process.wait(PATIENCE) == -signal.SIGPIPE
+        assert process.stderr.read() == b""
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+def test_a_long_input_gets_a_progress_bar_on_a_terminal(daemon: Daemon, directory: Path) -> None:
+    assert "lines" not in seen_on_a_terminal(daemon, directory, 1)
+    seen = seen_on_a_terminal(daemon, directory, 40_000)
+    shares = [int(share) for share in re.findall(r"(\d+)%", seen)]
+    assert shares == sorted(shares)
+    assert shares
+    assert re.search(r"\r\[#+ *\]  ?\d+%  [\d,]+ lines, [\d,]+ a second\x1b\[K", seen)
+    assert seen.endswith("\r\x1b[K")
+
+
+def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
+    """What stderr, a terminal, shows while that many orders are signed into a file."""
+    (directory / "orders").write_bytes((EXAMPLE_LINE + b"\n") * count)
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    with open(directory / "signatures", "w") as output, running(
+        daemon.path, "sign", directory / "orders", stdout=output, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
+            while True:
+                seen += os.read(ours, 4096)
+        os.close(ours)
+        assert process.wait(PATIENCE) == 0
+    assert (directory / "signatures").read_text() == (SIGNATURE + "\n") * count
+    return seen.decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["ordersigner", ""], ["ping", "sign"]),
+        (["ordersigner", "s"], ["sign"]),
+        (["ordersigner", "--"], ["--help", "--version"]),
+        (["ordersigner", "sign", "--"], ["--help", "--json", "--socket", "--timeout"]),
+        (["ordersigner", "ping", ""], ["--help", "--socket", "--timeout"]),
+        (["ordersigner", "sign", "or"], ["orders one", "orders two"]),
+        (["ordersigner", "sign", "--socket", "or"], ["orders one", "orders two"]),
+        (["ordersigner", "sign", "--timeout", ""], []),
+    ],
+    ids=" ".join,
+)
+def test_bash_completes(directory: Path, words: list[str], expected: list[str]) -> None:
+    for name in ("orders one", "orders two", "other"):
+        (directory / name).touch()
+    script = (
+        'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ordersigner; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    ended = subprocess.run(
+        ["bash", "-c", script, "bash", str(COMPLETION), *words], cwd=directory, capture_output=True, check=True
+    )
+    assert sorted(filter(None, ended.stdout.decode().split("\n"))) == expected
+    assert ended.stderr == b""
+
+
+@pytest.mark.parametrize("command", ["sign", "ping"])
+def test_completion_and_parser_know_the_same_options(directory: Path, command: str) -> None:
+    helped = subprocess.run(
+        [sys.executable, "-m", "ordersigner.cli", command, "--help"], cwd=SOURCE, capture_output=True, check=True
+    )
+    options = sorted(set(re.findall(r"--[a-z]+", helped.stdout.decode())))
+    test_bash_completes(directory, ["ordersigner", command, "--"], options)
+
+
+def test_the_installed_command_is_this_one() -> None:
+    declared = re.search(r'"ordersigner = (\S+):(\S+)"', (SOURCE / "setup.py").read_text())
+    assert declared
+    assert getattr(importlib.import_module(declared[1]), declared[2]) is cli.main
