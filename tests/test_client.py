@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +69,21 @@ def run(python: str, script: Path, daemon: Daemon, copies: Path, *arguments: str
 @pytest.mark.parametrize("suite", ["suite", "earlier"])
 def test_the_suite_passes(python: str, suite: str, daemon: Daemon, tmp_path: Path) -> None:
     run(python, SOURCE / "tests" / "client" / f"{suite}.py", daemon, tmp_path)
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.13"])
+def test_the_first_order_of_the_readme_is_signed(version: str, daemon: Daemon, directory: Path) -> None:
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"Python {version} is neither on PATH nor one of pyenv's")
+    section = (SOURCE / "README.rst").read_text().partition("\nFrom Python 2.7\n")[2]
+    block = re.search(r"\.\. code-block:: python\n\n((?: {4}.*\n)+)", section)
+    assert block
+    lines = textwrap.dedent(block[1])
+    assert lines.count("\n") == 3
+    (directory / "first.py").write_text(lines)
+    (directory / "order.json").write_bytes(EXAMPLE_LINE)
+    assert run(python, directory / "first.py", daemon, directory) == EXAMPLE["expect"]["signature"] + "\n"
 
 
 def test_a_daemon_that_was_restarted_is_found_again(directory: Path) -> None:
