@@ -153,6 +153,7 @@ def _systemd_send() -> Send:
 def _send_to_stderr(message: str, *fields: str) -> None:
     try:
         sys.stderr.write("ordersigner: " + message[len("MESSAGE=") :] + "\n")
+        sys.stderr.flush()  # Python 3.8 keeps it back where it is no terminal
     except (OSError, ValueError, AttributeError):  # whoever read it is gone, or it was closed, or never there
         pass
 

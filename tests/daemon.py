@@ -150,7 +150,7 @@ def command(*arguments: str) -> list[str]:
 def standalone(directory: Path, *arguments: str, path: str = "") -> Iterator[Daemon]:
     """A daemon that binds its socket itself."""
     path = path or str(directory / "socket")
-    with _running(command("--socket", path, *arguments), directory, path) as daemon:
+    with running(command("--socket", path, *arguments), directory, path) as daemon:
         wait_until(lambda: daemon.process.poll() is not None or _answers(path))
         yield daemon
 
@@ -161,15 +161,19 @@ def activated(directory: Path, *arguments: str) -> Iterator[Daemon]:
     tool = shutil.which("systemd-socket-activate")
     assert tool, "systemd-socket-activate is missing: install systemd"
     path = str(directory / "socket")
-    with _running([tool, "-l", path, *command(*arguments)], directory, path) as daemon:
+    with running([tool, "-l", path, *command(*arguments)], directory, path) as daemon:
         wait_until(lambda: "Listening on" in daemon.log)
         yield daemon
 
 
 @contextlib.contextmanager
-def _running(arguments: list[str], directory: Path, path: str) -> Iterator[Daemon]:
+def running(arguments: list[str], directory: Path, path: str) -> Iterator[Daemon]:
+    """A daemon started by `arguments`, its stderr in a file in `directory`; stopped at the end if it still runs."""
     log = directory / "log"
-    with open(log, "wb") as stderr, subprocess.Popen(arguments, cwd=SOURCE, stderr=stderr, stdout=stderr) as process:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    with open(log, "wb") as stderr, subprocess.Popen(
+        arguments, cwd=SOURCE, env=environment, stderr=stderr, stdout=stderr
+    ) as process:
         try:
             yield Daemon(process, path, log)
         finally:

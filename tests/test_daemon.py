@@ -25,6 +25,7 @@ from daemon import (
     connect,
     exchange,
     read_all,
+    running,
     standalone,
     wait_until,
 )
@@ -380,9 +381,9 @@ def test_eth_account_is_not_needed_to_answer() -> None:
 
 
 def test_it_serves_no_more_connections_than_it_may_have_descriptors(tmp_path: Path) -> None:
-    limited = ["bash", "-c", 'ulimit -n 50; exec "$@"', "bash", *command("--socket", str(tmp_path / "socket"))]
-    with open(tmp_path / "log", "wb") as log, subprocess.Popen(limited, cwd=SOURCE, stderr=log) as process:
-        wait_until(lambda: b"Listening" in (tmp_path / "log").read_bytes())
-        assert b"50 descriptors are allowed: serving 18 connections" in (tmp_path / "log").read_bytes()
-        process.terminate()
-        assert process.wait(PATIENCE) == 0
+    path = str(tmp_path / "socket")
+    limited = ["bash", "-c", 'ulimit -n 50; exec "$@"', "bash", *command("--socket", path)]
+    with running(limited, tmp_path, path) as daemon:
+        wait_until(lambda: "Listening" in daemon.log)
+        assert "50 descriptors are allowed: serving 18 connections at once, no more" in daemon.log
+        assert daemon.ask(ORDER) == EXAMPLE_RESPONSE
