@@ -25,8 +25,8 @@ class LineBuffer:
 
     @property
     def unfinished(self) -> bool:
-        """Whether a line was begun and not ended."""
-        return bool(self._unfinished)
+        """Whether a line was begun and not ended. White space may yet become a blank line, which is none."""
+        return bool(self._unfinished) and not self._unfinished.isspace()
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that `chunk` completes; raises LineTooLong."""

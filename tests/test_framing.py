@@ -73,3 +73,9 @@ def test_a_begun_line_is_known() -> None:
     buffer = LineBuffer()
     known = [(buffer.feed(chunk), buffer.unfinished) for chunk in (b"", b"one\ntw", b"o\n")]
     assert known == [([], False), ([b"one"], True), ([b"two"], False)]
+
+
+def test_white_space_begins_no_line() -> None:
+    buffer = LineBuffer()
+    assert [(buffer.feed(chunk), buffer.unfinished) for chunk in (b"one\n\r", b" ")] == [([b"one"], False), ([], False)]
+    assert buffer.feed(b"two\n") == [b"two"]
