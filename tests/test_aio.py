@@ -77,12 +77,12 @@ def test_errors_are_raised_or_come_in_their_places(daemon: Daemon) -> None:
 
 def test_tasks_share_one_connection(daemon: Daemon) -> None:
     async def work(client: Client) -> None:
-        descriptors = daemon.descriptors()
+        threads = daemon.threads()
         requests = [dict(REQUEST, order=dict(REQUEST["order"], timestamp=number)) for number in range(1, 2001)]
         signatures = await asyncio.gather(*map(client.sign, requests))
         assert len(set(signatures)) == 2000
         assert await client.sign(requests[1234]) == signatures[1234]
-        assert daemon.descriptors() <= descriptors + 1
+        assert daemon.threads() <= threads + 1  # it has one for each connection
 
     run(daemon.path, work)
 

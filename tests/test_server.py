@@ -26,6 +26,10 @@ from daemon import (
 )
 
 ORDER = EXAMPLE_LINE + b"\n"
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0,
+    reason="the daemon closes itself to its own user: only root can look at its descriptors and limits",
+)
 
 
 def code(response: bytes) -> str:
@@ -54,14 +58,12 @@ def impatient(directory: Path) -> Iterator[Daemon]:
 
 @pytest.mark.parametrize("sent", [b"", b"{", ORDER, ORDER + b"{", ORDER * 500, b"x" * 100_000])
 def test_a_client_that_hangs_up_leaves_nothing_behind(daemon: Daemon, sent: bytes) -> None:
-    wait_until(lambda: is_idle(daemon))
-    before = daemon.descriptors()
     for _ in range(20):
         with daemon.connect() as connection:
             connection.setblocking(False)
             with contextlib.suppress(BlockingIOError, ConnectionError):
                 connection.send(sent)
-    wait_until(lambda: is_idle(daemon) and daemon.descriptors() == before)
+    wait_until(lambda: is_idle(daemon))
     assert_serves(daemon)
     assert "Traceback" not in daemon.log
 
@@ -197,6 +199,7 @@ def test_one_user_cannot_take_all_connections(tmp_path: Path) -> None:
             assert exchange(connection, PING).startswith(b'{"ok": true')
 
 
+@needs_root
 def test_running_out_of_descriptors_costs_no_processor_time(tmp_path: Path) -> None:
     with standalone(tmp_path) as daemon, contextlib.ExitStack() as stack:
         wait_until(lambda: is_idle(daemon))
@@ -219,7 +222,7 @@ def test_running_out_of_descriptors_costs_no_processor_time(tmp_path: Path) -> N
         assert daemon.log.count("Cannot accept another connection") == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can limit a daemon that runs as another user")
+@needs_root
 def test_running_out_of_threads_refuses_a_connection_and_nothing_else(tmp_path: Path) -> None:
     with standalone(tmp_path) as daemon:
         wait_until(lambda: is_idle(daemon))
@@ -256,13 +259,19 @@ def test_memory_does_not_grow_with_requests(daemon: Daemon) -> None:
     assert daemon.resident() - before < 2 * 2**20
 
 
-def test_memory_and_descriptors_do_not_grow_with_connections(daemon: Daemon) -> None:
-    for _ in range(200):
-        daemon.ask(PING)
-    wait_until(lambda: is_idle(daemon))
+@needs_root
+@pytest.mark.parametrize("sent", [PING, b"", b"{", ORDER * 50])
+def test_memory_and_descriptors_do_not_grow_with_connections(daemon: Daemon, sent: bytes) -> None:
+    def come_and_go(times: int) -> None:
+        for number in range(times):
+            with daemon.connect() as connection:
+                connection.sendall(sent)
+                if number % 2:  # the others hang up with all responses unread
+                    exchange(connection, b"")
+        wait_until(lambda: is_idle(daemon))
+
+    come_and_go(100)
     memory, descriptors = daemon.resident(), daemon.descriptors()
-    for _ in range(1000):
-        daemon.ask(PING)
-    wait_until(lambda: is_idle(daemon))
+    come_and_go(400)
     assert daemon.descriptors() == descriptors
     assert daemon.resident() - memory < 2 * 2**20
