@@ -83,10 +83,11 @@ class Client:
     def _receive(self, connection: client.Connection) -> None:
         responses = connection.receive()
         self._fruitless = 0 if responses else self._fruitless
-        if responses is None or len(responses) > len(self._waiting):
+        if responses is None or len(responses) > len(self._waiting):  # it ended, or nobody asked for what it says
             self._fruitless += bool(self._waiting)
             self._end()
-        for line in responses or ():
+            return
+        for line in responses:
             self._waiting.popleft().set_result(line)
 
     def _end(self) -> None:
