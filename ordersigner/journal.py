@@ -2,7 +2,8 @@
 
 Under systemd an entry goes to the journal with structured fields, elsewhere its text goes to stderr. An entry holds
 identifiers, never a request, never a key; what came from a client is cut short and rid of control characters.
-A journal that cannot be reached never costs a client its answer: the text goes to stderr instead.
+A journal that cannot be reached costs no client its answer: the text goes to stderr instead. One that does not keep
+up makes signing wait, since no signature shall go without its entry.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Raised by every step from line to signature; the protocol module writes it as a response. It carries what the
 client needs to find the mistake: for each field a code, which is documented API, and a text, which may change.
-A text never repeats a value that the client sent, because any of them may be a private key put in the wrong place.
+It names keys but never repeats a value that the client sent, because any may be a private key put in the wrong place.
 """
 
 from __future__ import annotations
