@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (activation.ActivationError, binding.BindingError) as error:
             print(f"ordersignerd: {error}", file=sys.stderr)
             return 1
-        return serve(listener, cleanup, Service(journal), limits)
+        own_socket = arguments.socket is not None
+        return serve(listener, Service(journal), limits, own_socket=own_socket, cleanup=cleanup)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,8 +87,13 @@ def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) 
     return cleanup.enter_context(binding.bound(arguments.socket, arguments.mode))
 
 
-def serve(listener: socket.socket, cleanup: contextlib.ExitStack, service: Service, limits: Limits) -> int:
-    """Serve until SIGTERM or SIGINT; clean up; answer what was received; return the exit status."""
+def serve(
+    listener: socket.socket, service: Service, limits: Limits, *, own_socket: bool, cleanup: contextlib.ExitStack
+) -> int:
+    """Serve until SIGTERM or SIGINT; answer what was received; return the exit status.
+
+    own_socket: the listener is not systemd's; cleanup removes its path.
+    """
     notifier = activation.Notifier(
         lambda: f"{service.signed} signed, {service.refused} refused, {service.failed} failed"
     )
@@ -109,8 +115,9 @@ def serve(listener: socket.socket, cleanup: contextlib.ExitStack, service: Servi
         notifier.stopping()
         server.shutdown()
         thread.join()
-        cleanup.close()  # first, so that who comes now finds no socket rather than one that nobody serves
-        server.accept_pending()
+        if own_socket:  # who waits at systemd's is the next process's
+            cleanup.close()  # first, so that who comes now finds no socket rather than one that nobody serves
+            server.accept_pending()
         server.drain()
         for fault in faults:
             service.journal.failed("The daemon can accept no connections", fault)

@@ -27,8 +27,10 @@ def listener() -> socket.socket:
         raise ActivationError("no socket: start ordersigner.socket, or give --socket PATH")
     if not is_handed_over():
         raise ActivationError(f"LISTEN_PID is {os.environ.get('LISTEN_PID')!r}, not this process's {os.getpid()}")
-    from systemd import daemon  # here, because nothing else needs libsystemd
-
+    try:
+        from systemd import daemon  # here, because nothing else needs libsystemd
+    except ImportError as error:
+        raise ActivationError("systemd handed a socket over, but the package systemd-python is missing") from error
     try:
         descriptors = daemon.listen_fds()
     except OSError as error:

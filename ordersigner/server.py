@@ -109,9 +109,13 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         for _ in range(self.limits.connections):
             try:
                 request, peer = self.get_request()
-            except OSError:
+            except OSError:  # nobody is left
                 return
-            self.process_request(request, peer)
+            try:
+                self.process_request(request, peer)
+            except Exception:  # noqa: BLE001 - as socketserver has it: one client's, not all clients'
+                self.handle_error(request, peer)
+                self.shutdown_request(request)
 
     def drain(self) -> None:
         """Answer what was received, end all connections. For after serve_forever() has returned."""
@@ -165,8 +169,7 @@ class OrderHandler(socketserver.BaseRequestHandler):
 
     def setup(self) -> None:
         # The kernel's own time limits: unlike settimeout() they cost no system call for each read and write.
-        seconds, fraction = divmod(self.server.limits.patience, 1)
-        timeval = struct.pack("ll", int(seconds), int(fraction * 1_000_000))
+        timeval = _timeval(self.server.limits.patience)
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
         self.conversation = Conversation(self.server.service, self.client_address)
@@ -220,6 +223,7 @@ class OrderHandler(socketserver.BaseRequestHandler):
 
     def _linger(self) -> None:
         self.request.shutdown(socket.SHUT_WR)
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(LINGER))
         deadline = time.monotonic() + LINGER
         while self.request.recv(MAX_LINE) and time.monotonic() < deadline:
             pass
@@ -236,6 +240,11 @@ def shut(connection: socket.socket, how: int) -> None:
         connection.shutdown(how)
     except OSError:
         pass
+
+
+def _timeval(seconds: float) -> bytes:
+    """The kernel's struct timeval."""
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
 def _too_many(message: str) -> Refusal:

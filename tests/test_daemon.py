@@ -137,6 +137,23 @@ def test_it_refuses_a_socket_that_is_alive_and_overrun(tmp_path: Path) -> None:
         assert os.path.exists(path)
 
 
+def test_of_two_that_start_at_once_on_a_stale_socket_one_serves(tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon:
+        daemon.process.kill()
+        daemon.process.wait()
+        rivals = [
+            subprocess.Popen(command("--socket", daemon.path), cwd=SOURCE, stderr=subprocess.PIPE) for _ in "123456"
+        ]
+        try:
+            wait_until(lambda: sum(rival.poll() is not None for rival in rivals) == len(rivals) - 1)
+            assert daemon.ask(ORDER) == EXAMPLE_RESPONSE
+        finally:
+            for rival in rivals:
+                rival.terminate()
+                rival.communicate(timeout=PATIENCE)
+        assert sorted(rival.returncode for rival in rivals) == [0] + [1] * (len(rivals) - 1)
+
+
 def test_it_refuses_to_remove_what_is_no_socket(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("precious")
@@ -146,11 +163,11 @@ def test_it_refuses_to_remove_what_is_no_socket(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
-@pytest.mark.parametrize("path", ["/nonexistent/socket", "x" * 200, "/dev/null/socket"])
+@pytest.mark.parametrize("path", ["/nonexistent/socket", "x" * 200, "/dev/null/socket", ""])
 def test_a_path_that_cannot_be_listened_on_is_told(path: str) -> None:
     result = run("--socket", path)
     assert result.returncode == 1
-    assert result.stderr.startswith(f"ordersignerd: cannot listen at {path}: ")
+    assert result.stderr.startswith(f"ordersignerd: cannot listen at {path or 'an empty path'}: ")
     assert "Traceback" not in result.stderr
 
 
@@ -255,10 +272,8 @@ def test_requests_in_flight_are_answered_before_it_ends(way: object, number: int
         assert daemon.process.wait(PATIENCE) == 0
 
 
-@pytest.mark.parametrize("way", [standalone, activated])
-def test_clients_that_were_not_yet_accepted_are_answered_too(way: object, tmp_path: Path) -> None:
-    with way(tmp_path) as daemon, contextlib.ExitStack() as stack:  # type: ignore[operator]
-        daemon.ask(PING)
+def test_clients_that_were_not_yet_accepted_are_answered_too(tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon, contextlib.ExitStack() as stack:
         daemon.process.send_signal(signal.SIGSTOP)
         clients = [stack.enter_context(daemon.connect()) for _ in range(20)]
         for client in clients:

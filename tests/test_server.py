@@ -123,6 +123,13 @@ def test_a_line_that_never_ends_is_not_kept(daemon: Daemon) -> None:
     assert daemon.resident() - before < 5 * 2**20
 
 
+def test_a_client_that_goes_quiet_in_the_rest_of_a_refused_line_is_let_go(daemon: Daemon) -> None:
+    with daemon.connect() as quiet:
+        quiet.sendall(b"x" * 70_000)
+        assert code(quiet.recv(1000)) == "too_long"
+        wait_until(lambda: is_idle(daemon))  # long before the time that it may take for a line
+
+
 def test_a_client_without_end_does_not_keep_the_others_waiting(daemon: Daemon) -> None:
     stop = threading.Event()
 
