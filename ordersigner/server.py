@@ -1,13 +1,14 @@
 """Many clients at once: connections on a listening Unix socket to conversations.
 
-In: a listening socket, whoever bound it, and a Service. A thread a connection; at most one of them at a time does the
-work from line to signature. A client that hangs up, stalls, never reads or sends rubbish costs its own connection and
-nothing else. Knows no JSON, no orders, no keys.
+In: a listening socket, whoever bound it, and a Service. A thread a connection reads its lines; one thread at a time
+works from line to signature. A client that hangs up, stalls, never reads or sends rubbish costs its own connection
+and nothing else. Knows no JSON, no orders, no keys.
 """
 
 from __future__ import annotations
 
 import errno
+import queue
 import socket
 import socketserver
 import struct
@@ -64,8 +65,13 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self.service = service
         self.limits = limits
         self.service_actions = heartbeat  # type: ignore[method-assign]
-        # Without it the threads fight for the interpreter, and 128 clients get half the signatures that one gets.
+        # Who works from line to signature has the turn, or the threads would fight for the interpreter. Who finds it
+        # taken leaves its lines to the worker and goes back to reading: waiting for it would cost each request two
+        # more changes of thread, and the last in a crowd would wait for ever.
         self.turn = threading.Lock()
+        self.left: queue.SimpleQueue[tuple[OrderHandler, list[bytes]] | None] = queue.SimpleQueue()
+        self._worker = threading.Thread(target=self._work, name="worker", daemon=True)
+        self._worker.start()
         self.draining = False
         self._connections: set[socket.socket] = set()
         self._connections_of: Counter[int] = Counter()  # how many a user has, by uid
@@ -99,6 +105,11 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         finally:
             self._release(request, client_address)
 
+    def server_close(self) -> None:
+        super().server_close()
+        self.left.put(None)
+        self._worker.join(GRACE)
+
     def handle_error(self, request: object, client_address: object) -> None:
         error = sys.exc_info()[1]
         if error is not None:
@@ -128,6 +139,17 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
                 for connection in self._connections:
                     shut(connection, how)
                 self._changed.wait_for(lambda: not self._connections, seconds)
+
+    def _work(self) -> None:
+        """Answer the lines that handlers left, first come, first served."""
+        for handler, lines in iter(self.left.get, None):
+            try:
+                with self.turn:
+                    responses = handler.respond(lines)
+                handler.deliver(responses)
+            except Exception as error:  # noqa: BLE001 - it is one connection's, and all others need this thread
+                self.service.journal.failed("A connection failed", error)
+                handler.give_up()
 
     def _admit(self, request: socket.socket, peer: Peer) -> None:
         with self._changed:
@@ -173,15 +195,20 @@ class OrderHandler(socketserver.BaseRequestHandler):
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
         self.conversation = Conversation(self.server.service, self.client_address)
+        self._answering = threading.Lock()  # held from when lines are taken up to when their responses are sent
 
     def handle(self) -> None:
         try:
             refusal = self._converse()
             if refusal is not None:
-                self.request.sendall(self.conversation.refuse(refusal))
+                with self._answering:
+                    self.request.sendall(self.conversation.refuse(refusal))
                 self._linger()
         except (ConnectionError, BlockingIOError):
             pass  # it hung up, or takes no replies: its own affair
+
+    def finish(self) -> None:
+        self._answering.acquire()  # the socket is closed next, and its number may be the next client's
 
     def _converse(self) -> Refusal | None:
         """Answer lines until the client ends the stream, or until the refusal of a line that ends it."""
@@ -215,11 +242,53 @@ class OrderHandler(socketserver.BaseRequestHandler):
                 deadline = 0.0
 
     def _answer(self, lines: list[bytes]) -> None:
-        respond = self.conversation.respond
+        """Have `lines` answered in their order: by this thread, or by the worker where somebody is at work."""
+        turn = self.server.turn
         for start in range(0, len(lines), LINES_PER_TURN):
-            with self.server.turn:
-                responses = b"".join([respond(line) for line in lines[start : start + LINES_PER_TURN]])
+            some = lines[start : start + LINES_PER_TURN]
+            self._answering.acquire()
+            if not turn.acquire(blocking=False):
+                self.server.left.put((self, some))
+                continue
+            try:
+                try:
+                    responses = self.respond(some)
+                finally:
+                    turn.release()
+                self.request.sendall(responses)
+            finally:
+                self._answering.release()
+
+    def respond(self, lines: list[bytes]) -> bytes:
+        """The responses to `lines`. For who has the turn."""
+        return b"".join(map(self.conversation.respond, lines))
+
+    def deliver(self, responses: bytes) -> None:
+        """Send `responses` without waiting for the client; if it does not take them at once, a thread waits for it."""
+        try:
+            sent = self.request.send(responses, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.give_up()
+            return
+        if sent == len(responses):
+            self._answering.release()
+        else:
+            threading.Thread(target=self._deliver_rest, args=(responses[sent:],), daemon=True).start()
+
+    def give_up(self) -> None:
+        """End the connection, whose responses cannot be sent."""
+        shut(self.request, socket.SHUT_RDWR)
+        self._answering.release()
+
+    def _deliver_rest(self, responses: bytes) -> None:
+        try:
             self.request.sendall(responses)
+        except OSError:
+            self.give_up()
+        else:
+            self._answering.release()
 
     def _linger(self) -> None:
         self.request.shutdown(socket.SHUT_WR)
