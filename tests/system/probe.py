@@ -1,0 +1,64 @@
+"""Tries, inside the service's sandbox, what the service shall not be able to do; prints what came of it, as JSON."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import resource
+import socket
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+
+
+def outcome(action: Callable[[], object]) -> str:
+    """What `action` returns, or the name of its error."""
+    try:
+        return str(action())
+    except OSError as error:
+        return type(error).__name__
+
+
+def files_that_can_be_written() -> Iterator[str]:
+    """All directories and files, devices and the journal's and service manager's sockets excepted."""
+    for directory, _, names in os.walk("/"):
+        if directory.startswith(("/proc", "/sys/fs/cgroup")):  # the kernel's own, for a process's own affairs
+            continue
+        for path in [directory, *(os.path.join(directory, name) for name in names)]:
+            if os.access(path, os.W_OK) and stat.S_IFMT(os.stat(path).st_mode) in (stat.S_IFDIR, stat.S_IFREG):
+                yield path
+
+
+def sockets_in_sight() -> Iterator[str]:
+    for directory, _, names in os.walk("/run"):
+        for name in names:
+            path = os.path.join(directory, name)
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                yield path
+
+
+with open("/proc/self/status") as file:
+    status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+print(
+    json.dumps(
+        {
+            "uid is root's": os.getuid() == 0,
+            "groups": [group for group in os.getgroups() if group != os.getgid()],
+            "capabilities": [status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
+            "NoNewPrivs": status["NoNewPrivs"],
+            "Seccomp": status["Seccomp"],
+            "core": resource.getrlimit(resource.RLIMIT_CORE),
+            "writable": list(files_that_can_be_written()),
+            "sockets": sorted(sockets_in_sight()),
+            "IPv4": outcome(lambda: socket.socket(socket.AF_INET)),
+            "netlink": outcome(lambda: socket.socket(socket.AF_NETLINK)),
+            "interfaces": sorted(os.listdir("/sys/class/net")),
+            "program": outcome(lambda: subprocess.run(["/usr/bin/true"], check=False)),
+            "executable memory": outcome(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)),
+            "other processes": [name for name in os.listdir("/proc") if name.isdigit() and name != str(os.getpid())],
+            "homes": [outcome(lambda: os.listdir("/home")), outcome(lambda: os.listdir("/root"))],
+        }
+    )
+)

@@ -1,0 +1,95 @@
+"""The service's sandbox: closed, and no hindrance to its work."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from daemon import SOURCE, vectors, wait_until
+
+from system.conftest import MEMBER, REQUEST, RESPONSE, SOCKET, ask, drop_in
+from system.machine import PATIENCE, Machine
+
+SERVICE = "ordersigner.service"
+UNIT = f"_SYSTEMD_UNIT={SERVICE}"
+MOST_EXPOSED = 0.4
+
+
+def published_orders() -> list[tuple[dict[str, object], object]]:
+    """Requests of both types, with their responses."""
+    return [(vector["request"], {"ok": True, **vector["expect"]}) for vector in vectors("published-orders")]
+
+
+def test_systemd_calls_it_safe(installed: Machine) -> None:
+    report = installed.run("systemd-analyze", "security", "--no-pager", SERVICE)
+    exposure = re.search(rf"Overall exposure level for {SERVICE}: ([0-9.]+)", report)
+    assert exposure is not None, report
+    assert float(exposure[1]) <= MOST_EXPOSED, report
+
+
+def test_all_published_orders_are_signed_after_a_fresh_boot_and_nothing_is_denied(installed: Machine) -> None:
+    installed.reboot()
+    orders = published_orders()
+    assert {request["type"] for request, _ in orders} == {"spot", "futures"}
+    lines = "".join(json.dumps(request) + "\n" for request, _ in orders)
+    output = installed.run("nc", "-N", "-U", SOCKET, user=MEMBER, input=lines)
+    assert [json.loads(line) for line in output.splitlines()] == [response for _, response in orders]
+
+    wait_until(
+        lambda: len(installed.entries("ORDERSIGNER_SIDE=buy", "ORDERSIGNER_SIDE=sell", UNIT)) == len(orders),
+        PATIENCE,
+    )
+    installed.run("systemctl", "stop", SERVICE)
+    assert installed.property(SERVICE, "Result") == "success"
+    entries = installed.entries(UNIT, "+", f"UNIT={SERVICE}", "+", "_TRANSPORT=audit", "+", "_TRANSPORT=kernel")
+    denials = re.compile("denied|not permitted|seccomp|failed", re.IGNORECASE)
+    assert [entry["MESSAGE"] for entry in entries if denials.search(entry["MESSAGE"])] == []
+    assert [
+        entry["MESSAGE"]
+        for entry in entries
+        if UNIT.endswith(entry.get("_SYSTEMD_UNIT", "?")) and entry["PRIORITY"] < "6"
+    ] == []
+
+
+def test_no_system_call_that_it_makes_is_filtered(installed: Machine) -> None:
+    """Where a filtered call kills, it lives: the error that the unit asks for hides nothing."""
+    drop_in(installed, SERVICE, "[Service]\nSystemCallErrorNumber=kill\n")
+    assert ask(installed, REQUEST) == RESPONSE
+    installed.run("systemctl", "stop", SERVICE)
+    assert installed.property(SERVICE, "Result") == "success"
+    assert installed.property(SERVICE, "NRestarts") == "0"
+
+
+def test_there_is_nothing_to_do_in_it_but_sign(installed: Machine) -> None:
+    """probe.py, in the daemon's place, tries the doors."""
+    installed.write("/usr/local/lib/probe.py", (SOURCE / "tests/system/probe.py").read_text())
+    drop_in(
+        installed, SERVICE, "[Service]\nType=oneshot\nExecStart=\nExecStart=/usr/bin/python3 /usr/local/lib/probe.py\n"
+    )
+    before = installed.now()
+    installed.run("systemctl", "start", SERVICE)
+    wait_until(lambda: installed.entries("SYSLOG_IDENTIFIER=python3", UNIT, since=before), PATIENCE)
+    messages = [entry["MESSAGE"] for entry in installed.entries("SYSLOG_IDENTIFIER=python3", UNIT, since=before)]
+    assert len(messages) == 1, messages
+    found = json.loads(messages[0])
+    assert found == {
+        "uid is root's": False,
+        "groups": [],
+        "capabilities": ["0" * 16] * 5,
+        "NoNewPrivs": "1",
+        "Seccomp": "2",
+        "core": [0, 0],
+        "writable": [],
+        "sockets": [
+            path
+            for path in found["sockets"]
+            if path == "/run/systemd/notify" or path.startswith("/run/systemd/journal/")
+        ],
+        "IPv4": "OSError",
+        "netlink": "OSError",
+        "interfaces": ["lo"],
+        "program": "PermissionError",
+        "executable memory": "PermissionError",
+        "other processes": [],
+        "homes": ["PermissionError", "PermissionError"],
+    }
