@@ -19,7 +19,7 @@ import time
 from typing import Iterator, NamedTuple, Sequence
 
 from ordersigner import __version__
-from ordersigner.client import TIMEOUT, Client, Error, SignerError, default_path, read_response, refusal
+from ordersigner.client import MAX_TIMEOUT, TIMEOUT, Client, Error, SignerError, default_path, read_response, refusal
 
 CHUNK = 64 * 1024  # bytes read at once
 MAX_LINE = 64 * 1024 + 2  # bytes, CR LF included: of a longer line this much is enough for the daemon to refuse it
@@ -46,13 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return FAILED
 
 
+def seconds(text: str) -> float:
+    """A time that Client takes."""
+    value = float(text)
+    if not 0 < value <= MAX_TIMEOUT:
+        raise ValueError
+    return value
+
+
 def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--socket", metavar="PATH", default=default_path(), help="the daemon's (default: %(default)s)")
     common.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=float,
+        type=seconds,
         default=TIMEOUT,
         help="how long to wait for the daemon's next answer (default: %(default)g)",
     )

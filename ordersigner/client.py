@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 SYSTEM_SOCKET = "/run/ordersigner/ordersigner.sock"  # where the package's ordersigner.socket listens
 TIMEOUT = 10.0  # seconds: to connect, and from one response to the next
+MAX_TIMEOUT = 24 * 60 * 60  # seconds; for longer there is None
 ATTEMPTS = 3  # connections in a row that end without a single response, before we give up
 MAX_RESPONSE = 1024 * 1024  # bytes; the longest, which names 64 KiB of unexpected keys twice and escaped, is 400,000
 # Requests in flight. So few that the kernel's buffers hold them all and their responses: whoever takes a pause from
@@ -117,6 +118,8 @@ class Client(object):
 
     def __init__(self, path=None, timeout=TIMEOUT):
         # type: (Optional[str], Optional[float]) -> None
+        if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:  # nor NaN
+            raise ValueError("timeout: None, or seconds, more than 0 and at most %d" % MAX_TIMEOUT)
         self.path = path or default_path()
         self.timeout = timeout
         self._idle = collections.deque()  # type: Deque[Connection]

@@ -250,3 +250,10 @@ def test_the_installed_command_is_this_one() -> None:
     declared = re.search(r'"ordersigner = (\S+):(\S+)"', (SOURCE / "setup.py").read_text())
     assert declared
     assert getattr(importlib.import_module(declared[1]), declared[2]) is cli.main
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "x"])
+def test_a_timeout_that_is_none_is_refused(timeout: str, tmp_path: Path) -> None:
+    status, _, complaint = run(str(tmp_path / "socket"), "ping", "--timeout", timeout)
+    assert status == 2
+    assert "argument --timeout: invalid seconds value" in complaint

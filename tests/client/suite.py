@@ -99,6 +99,11 @@ class ALiveDaemon(TestCase):
             self.assertEqual(client.path, LIVE)
             self.assertEqual(client.sign(REQUEST), SIGNATURE)
 
+    def test_a_timeout_that_is_none_is_refused(self):
+        for timeout in (0, -1, float("nan"), float("inf")):
+            with self.assertRaises(ValueError):
+                Client(timeout=timeout)
+
     def test_a_closed_client_connects_again(self):
         self.client.sign(REQUEST)
         self.client.close()
