@@ -15,7 +15,7 @@ import struct
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Callable, NamedTuple
 
 from ordersigner.framing import MAX_LINE, LineBuffer, LineTooLong
@@ -29,7 +29,8 @@ POLL = 0.5  # seconds between two looks at whether to stop, and two signs of lif
 GRACE = 0.2  # seconds at the end in which a client that has just connected may still send its request
 FAREWELL = 5.0  # seconds at the end in which a client may take the last of its replies
 PAUSE = 0.1  # seconds before the next accept where the system has no descriptor or memory for another connection
-LINGER = 2.0  # seconds in which the rest of a refused line is read and thrown away, so that its sender sees the reply
+LINGER = 2.0  # seconds in which who is refused may go on writing, to no effect, so that it comes to read the reply
+TURNED_AWAY = 16  # connections, at most, that were refused and linger
 RESERVED_DESCRIPTORS = 32  # for everything but connections: standard streams, journal, listener, modules being loaded
 
 
@@ -64,7 +65,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         listener.setblocking(False)  # another process may share it and be first to accept
         self.service = service
         self.limits = limits
-        self.service_actions = heartbeat  # type: ignore[method-assign]
+        self._heartbeat = heartbeat
         # Who works from line to signature has the turn, or the threads would fight for the interpreter. Who finds it
         # taken leaves its lines to the worker and goes back to reading: waiting for it would cost each request two
         # more changes of thread, and the last in a crowd would wait for ever.
@@ -76,6 +77,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self._connections: set[socket.socket] = set()
         self._connections_of: Counter[int] = Counter()  # how many a user has, by uid
         self._changed = threading.Condition()
+        self._turned_away: deque[tuple[float, socket.socket]] = deque()  # until when they stay open
         self._exhausted = False
 
     def get_request(self) -> tuple[socket.socket, Peer]:
@@ -107,8 +109,17 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
 
     def server_close(self) -> None:
         super().server_close()
+        for _, connection in self._turned_away:
+            connection.close()
         self.left.put(None)
         self._worker.join(GRACE)
+
+    def service_actions(self) -> None:
+        """What the serve loop does beside accepting, at each turn."""
+        self._heartbeat()
+        now = time.monotonic()
+        while self._turned_away and (len(self._turned_away) > TURNED_AWAY or self._turned_away[0][0] < now):
+            self._turned_away.popleft()[1].close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         error = sys.exc_info()[1]
@@ -171,7 +182,9 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
             request.send(Conversation(self.service, peer).refuse(refusal), socket.MSG_DONTWAIT)
         except OSError:
             pass
-        self.shutdown_request(request)
+        shut(request, socket.SHUT_WR)
+        # Closed at once, it would meet what the client writes with an error, before which many never read.
+        self._turned_away.append((time.monotonic() + LINGER, request))
 
     def _wait_for_resources(self, error: OSError) -> None:
         """Without this the serve loop would spin, since the listener stays readable."""

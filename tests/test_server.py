@@ -8,6 +8,7 @@ import os
 import resource
 import select
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -188,6 +189,16 @@ def test_a_connection_too_many_is_told_so_and_the_others_go_on(tmp_path: Path) -
         assert exchange(held.pop(), ORDER) == EXAMPLE_RESPONSE
         wait_until(lambda: connections(daemon) == 2)
         assert_serves(daemon)
+
+
+def test_a_connection_too_many_is_told_so_also_where_it_writes_before_it_reads(tmp_path: Path) -> None:
+    with standalone(tmp_path, "--max-connections", "1") as daemon:
+        wait_until(lambda: is_idle(daemon))
+        with daemon.connect():
+            wait_until(lambda: connections(daemon) == 1)
+            for _ in range(50):
+                result = subprocess.run(["nc", "-N", "-U", daemon.path], input=ORDER, capture_output=True, check=False)
+                assert code(result.stdout) == "too_many_connections", result.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can connect as two users")
