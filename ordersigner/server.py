@@ -161,6 +161,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
             except Exception as error:  # noqa: BLE001 - it is one connection's, and all others need this thread
                 self.service.journal.failed("A connection failed", error)
                 handler.give_up()
+            del handler, lines  # they hold keys, and the next may be long in coming
 
     def _admit(self, request: socket.socket, peer: Peer) -> None:
         with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -21,11 +22,17 @@ from daemon import (
     PATIENCE,
     PING,
     Daemon,
+    connect,
     exchange,
     read_all,
     standalone,
     wait_until,
 )
+
+from ordersigner.journal import LEVELS, Journal
+from ordersigner.keys import Signer
+from ordersigner.server import Limits, OrderServer
+from ordersigner.service import Service
 
 ORDER = EXAMPLE_LINE + b"\n"
 needs_root = pytest.mark.skipif(
@@ -60,6 +67,23 @@ def impatient(directory: Path) -> Iterator[Daemon]:
         yield daemon
         assert daemon.stop() == 0
         assert "Traceback" not in daemon.log
+
+
+@contextlib.contextmanager
+def in_this_process(path: str) -> Iterator[OrderServer]:
+    """A server whose inside can be looked at, unlike a daemon's."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen()
+    with OrderServer(listener, Service(Journal(LEVELS["err"], print)), Limits()) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+            server.drain()
 
 
 @pytest.mark.parametrize("sent", [b"", b"{", ORDER, ORDER + b"{", ORDER * 500, b"x" * 100_000])
@@ -157,6 +181,29 @@ def test_a_client_without_end_does_not_keep_the_others_waiting(daemon: Daemon) -
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_a_key_lives_no_longer_than_the_connection_that_it_came_on(tmp_path: Path) -> None:
+    with in_this_process(str(tmp_path / "socket")), connect(str(tmp_path / "socket")) as connection:
+        connection.sendall(ORDER)
+        assert connection.recv(1000) == EXAMPLE_RESPONSE
+        assert any(isinstance(thing, Signer) for thing in gc.get_objects())
+        connection.close()
+        wait_until(lambda: not any(isinstance(thing, Signer) for thing in gc.get_objects()))
+
+
+def test_a_key_lives_no_longer_than_its_connection_also_where_the_worker_used_it(tmp_path: Path) -> None:
+    with in_this_process(str(tmp_path / "socket")) as server, contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connect(str(tmp_path / "socket"))) for _ in range(2)]
+        with server.turn:
+            for connection in connections:
+                connection.sendall(ORDER)
+            wait_until(lambda: server.left.qsize() == 1)  # the worker has the other one, and waits for its turn
+        for connection in connections:
+            assert connection.recv(1000) == EXAMPLE_RESPONSE
+        assert any(isinstance(thing, Signer) for thing in gc.get_objects())
+        stack.close()
+        wait_until(lambda: not any(isinstance(thing, Signer) for thing in gc.get_objects()))
 
 
 def test_many_clients_at_once_each_get_their_own_answers(daemon: Daemon) -> None:
