@@ -25,6 +25,7 @@ from ordersigner.service import Conversation, Service
 
 CHUNK = 16 * 1024  # bytes read at once: some twenty orders of a client that pipelines
 LINES_PER_TURN = 16  # requests answered before others get their turn: under a millisecond of orders
+EAGER = 50e-6  # seconds for which the one client's next request is looked for: twice as long as a thread takes to wake
 POLL = 0.5  # seconds between two looks at whether to stop, and two signs of life to systemd
 GRACE = 0.2  # seconds at the end in which a client that has just connected may still send its request
 FAREWELL = 5.0  # seconds at the end in which a client may take the last of its replies
@@ -70,6 +71,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         # taken leaves its lines to the worker and goes back to reading: waiting for it would cost each request two
         # more changes of thread, and the last in a crowd would wait for ever.
         self.turn = threading.Lock()
+        self.latest = 0  # the thread that had the last turn, if it was a handler's own
         self.left: queue.SimpleQueue[tuple[OrderHandler, list[bytes]] | None] = queue.SimpleQueue()
         self._worker = threading.Thread(target=self._work, name="worker", daemon=True)
         self._worker.start()
@@ -156,6 +158,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         for handler, lines in iter(self.left.get, None):
             try:
                 with self.turn:
+                    self.latest = 0
                     responses = handler.respond(lines)
                 handler.deliver(responses)
             except Exception as error:  # noqa: BLE001 - it is one connection's, and all others need this thread
@@ -210,6 +213,8 @@ class OrderHandler(socketserver.BaseRequestHandler):
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
         self.conversation = Conversation(self.server.service, self.client_address)
         self._answering = threading.Lock()  # held from when lines are taken up to when their responses are sent
+        self._thread = threading.get_ident()
+        self._alone = False  # whether nobody else had a turn between this thread's last two
 
     def handle(self) -> None:
         try:
@@ -231,7 +236,7 @@ class OrderHandler(socketserver.BaseRequestHandler):
         deadline = 0.0  # for the end of the line that `buffer` holds the beginning of
         while True:
             try:
-                chunk = self.request.recv(CHUNK)
+                chunk = self._receive()
             except BlockingIOError:  # nothing came for a while
                 if buffer.unfinished:
                     return _timed_out(patience)
@@ -255,20 +260,34 @@ class OrderHandler(socketserver.BaseRequestHandler):
             else:
                 deadline = 0.0
 
+    def _receive(self) -> bytes:
+        """The next bytes, none at the end of the stream; raises BlockingIOError where they take too long."""
+        if self._alone:
+            # A client that asks in lock-step writes again before this thread would be asleep and awake again.
+            until = time.monotonic() + EAGER
+            while time.monotonic() < until and not self.server.turn.locked():
+                try:
+                    return self.request.recv(CHUNK, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    pass
+        return self.request.recv(CHUNK)
+
     def _answer(self, lines: list[bytes]) -> None:
         """Have `lines` answered in their order: by this thread, or by the worker where somebody is at work."""
-        turn = self.server.turn
+        server = self.server
         for start in range(0, len(lines), LINES_PER_TURN):
             some = lines[start : start + LINES_PER_TURN]
             self._answering.acquire()
-            if not turn.acquire(blocking=False):
-                self.server.left.put((self, some))
+            if not server.turn.acquire(blocking=False):
+                self._alone = False
+                server.left.put((self, some))
                 continue
             try:
                 try:
+                    self._alone, server.latest = server.latest == self._thread, self._thread
                     responses = self.respond(some)
                 finally:
-                    turn.release()
+                    server.turn.release()
                 self.request.sendall(responses)
             finally:
                 self._answering.release()
