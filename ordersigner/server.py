@@ -68,8 +68,8 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self.limits = limits
         self._heartbeat = heartbeat
         # Who works from line to signature has the turn, or the threads would fight for the interpreter. Who finds it
-        # taken leaves its lines to the worker and goes back to reading: waiting for it would cost each request two
-        # more changes of thread, and the last in a crowd would wait for ever.
+        # taken, or others waiting, leaves its lines to the worker and goes back to reading: waiting for it would cost
+        # each request two more changes of thread, and the last in a crowd would wait for ever.
         self.turn = threading.Lock()
         self.latest = 0  # the thread that had the last turn, if it was a handler's own
         self.left: queue.SimpleQueue[tuple[OrderHandler, list[bytes]] | None] = queue.SimpleQueue()
@@ -273,12 +273,12 @@ class OrderHandler(socketserver.BaseRequestHandler):
         return self.request.recv(CHUNK)
 
     def _answer(self, lines: list[bytes]) -> None:
-        """Have `lines` answered in their order: by this thread, or by the worker where somebody is at work."""
+        """Have `lines` answered in their order: by this thread, or by the worker where somebody works or waits."""
         server = self.server
         for start in range(0, len(lines), LINES_PER_TURN):
             some = lines[start : start + LINES_PER_TURN]
             self._answering.acquire()
-            if not server.turn.acquire(blocking=False):
+            if not server.left.empty() or not server.turn.acquire(blocking=False):
                 self._alone = False
                 server.left.put((self, some))
                 continue
