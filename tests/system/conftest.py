@@ -6,6 +6,7 @@ tests are skipped, and where ORDERSIGNER_REQUIRE_SYSTEM=1 or CI is set, they fai
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ MEMBER = "alice"  # of the group ordersigner
 STRANGER = "bob"
 REQUEST = EXAMPLE["request"]
 RESPONSE = {"ok": True, **EXAMPLE["expect"]}
+SERVICE = "ordersigner.service"
 UPGRADED = "1000.0"  # the version of a package made to be upgraded to
 
 
@@ -123,3 +125,18 @@ def drop_in(machine: Machine, unit: str, text: str) -> None:
 def ask(machine: Machine, request: object, *, user: str = MEMBER, path: str = SOCKET) -> object:
     """The response to `request`, through nc."""
     return json.loads(machine.run("nc", "-N", "-U", path, user=user, input=json.dumps(request) + "\n", timeout=60))
+
+
+@contextlib.contextmanager
+def clients_at_work(machine: Machine) -> Iterator[None]:
+    """Clients that ask all the time, and that get the right answer every time."""
+    machine.write("/usr/local/lib/loop.py", (SOURCE / "tests/system/loop.py").read_text())
+    arguments = ["python3", "/usr/local/lib/loop.py", SOCKET, json.dumps(REQUEST), json.dumps(RESPONSE)]
+    with machine.started(*arguments, user=MEMBER) as clients:
+        assert clients.stdout is not None
+        assert clients.stdout.readline() == "started\n"
+        yield
+        output, errors = clients.communicate(timeout=60)
+    good, bad = output.split(maxsplit=1)
+    assert bad == "[]\n", errors
+    assert int(good) > 100

@@ -7,10 +7,9 @@ import re
 
 from daemon import SOURCE, vectors, wait_until
 
-from system.conftest import MEMBER, REQUEST, RESPONSE, SOCKET, ask, drop_in
+from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, ask, drop_in
 from system.machine import PATIENCE, Machine
 
-SERVICE = "ordersigner.service"
 UNIT = f"_SYSTEMD_UNIT={SERVICE}"
 MOST_EXPOSED = 0.4
 

@@ -11,10 +11,9 @@ from typing import Iterator
 import pytest
 from daemon import SOURCE, wait_until
 
-from system.conftest import MEMBER, REQUEST, RESPONSE, SOCKET, STRANGER, ask, drop_in
+from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, STRANGER, ask, drop_in
 from system.machine import PATIENCE, Machine
 
-SERVICE = "ordersigner.service"
 UNIT = f"_SYSTEMD_UNIT={SERVICE}"
 MESSAGE_ID_SIGNED = "f8a2b1d7a1f04c6f9d0a3f0f6c1f6a51"
 
