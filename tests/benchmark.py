@@ -3,8 +3,9 @@
     python tests/benchmark.py                       a daemon of this checkout, without and with an entry a signature
     python tests/benchmark.py --connect PATH        the daemon that listens there, an installed one say
 
-There is no pass or fail in it: machines are noisy, so only what one run compares is worth reading. All clients are
-one other process, which costs the machine some five microseconds a request that the figures include.
+There is no pass or fail in it: machines are noisy, so only what one run compares is worth reading, and better the
+medians of several (--runs). All clients are one other process, which costs the machine some five microseconds a request
+that the figures include.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import json
 import os
 import selectors
+import shlex
 import socket
 import statistics
 import subprocess
@@ -22,7 +24,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 EXAMPLE = json.loads((HERE / "vectors" / "example.json").read_text())["request"]
@@ -31,51 +32,89 @@ LINES = [
     for number in range(1000)
 ]
 REPLY = 4096  # bytes, more than a response takes
-CLIENTS = (8, 32, 128)
+CROWDS = (8, 32, 128)
+IDLE = 128  # connections
+ENOUGH = 100_000  # signatures, to see whether memory grows
+COLD_STARTS = 15
+MILLION = 1_000_000
+
+# Run by another interpreter, which prints seconds a call: leverj-ordersigner wants older libraries than we do.
+LEVERJ_ORDERSIGNER = """
+import json, sys, time
+from leverj_ordersigner import spot
+count, lines = int(sys.argv[1]), sys.stdin.readlines()
+spot.sign_order(*map(json.loads(lines[0]).get, ("order", "instrument", "signer")))
+start = time.perf_counter()
+for number in range(count):
+    spot.sign_order(*map(json.loads(lines[number % len(lines)]).get, ("order", "instrument", "signer")))
+print((time.perf_counter() - start) / count)
+"""
 
 
-class Result(NamedTuple):
-    """One row. latencies: seconds, one a request; none where requests do not wait for each other."""
+class Figures:
+    """What one run found, by name: a number and its unit, in the order of measuring."""
 
-    name: str
-    requests: int
-    seconds: float
-    latencies: list[float]
+    def __init__(self, bare: float) -> None:
+        self.bare = bare  # seconds
+        self.found: dict[str, tuple[float, str]] = {"bare libsecp256k1 signature": (bare * 1e6, "µs")}
+
+    def add(self, name: str, value: float, unit: str) -> None:
+        self.found[name] = (value, unit)
+
+    def add_rate(self, name: str, requests: int, seconds: float) -> None:
+        self.add(name, requests * self.bare / seconds, "of the bare rate")
+
+    def add_latency(self, name: str, seconds: float) -> None:
+        self.add(name, seconds / self.bare, "times the bare signature")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connect", metavar="PATH", help="measure the daemon that listens at PATH")
-    parser.add_argument("--requests", metavar="N", type=int, default=20_000, help="per row (default: %(default)s)")
+    parser.add_argument("--cold", metavar="COMMAND", help="with --connect: also its start; COMMAND stops the service")
+    parser.add_argument("--requests", metavar="N", type=int, default=20_000, help="of each kind (default: %(default)s)")
+    parser.add_argument("--runs", metavar="N", type=int, default=1, help="print medians of N runs (default: 1)")
+    parser.add_argument("--million", action="store_true", help="a million requests of one client instead")
+    parser.add_argument(
+        "--leverj-ordersigner", metavar="PYTHON", help="also that library, by an interpreter that has it"
+    )
     arguments = parser.parse_args()
+    if arguments.cold and not arguments.connect:
+        parser.error("--cold is about the service behind --connect")
+    runs = []
+    for number in range(arguments.runs):
+        if sys.stderr.isatty():
+            print(f"run {number + 1} of {arguments.runs}", file=sys.stderr)
+        runs.append(measure(arguments))
+    for name, (_, unit) in runs[0].found.items():
+        combined = max if name.endswith("slowest") else statistics.median
+        value = combined(run.found[name][0] for run in runs)
+        print(f"{name:58}{value:9.3g} {unit}")
+
+
+def measure(arguments: argparse.Namespace) -> Figures:
     count = arguments.requests
-
-    bare = bare_signature(count)
-    print(f"bare libsecp256k1 signature, through coincurve: {bare * 1e6:.1f} µs = 1.00\n")
-    rows = [in_process_eth_account(max(count // 10, 1))]
-    if arguments.connect:
-        rows += through(arguments.connect, count, "")
-        report(rows, bare)
-        return
-    for level, label in (("notice", ""), ("info", ", entries on")):
-        with daemon(level) as (path, pid):
-            rows += through(path, count, label)
-            print(f"resident memory{label}: {resident(pid, path)}")
-    print(f"process start to first reply: {statistics.median(start_to_first_reply() for _ in range(9)) * 1e3:.0f} ms\n")
-    report(rows, bare)
-    again = bare_signature(count)
-    print(f"\nbare signature again, to see how steady the machine was: {again * 1e6:.1f} µs = {bare / again:.2f}")
-
-
-def report(rows: list[Result], bare: float) -> None:
-    print(f"{'':38}{'of bare':>8}{'per s':>9}{'p50 µs':>9}{'p99 µs':>9}{'max µs':>9}{'p50/bare':>10}")
-    for name, requests, seconds, latencies in rows:
-        line = f"{name:38}{bare * requests / seconds:8.2f}{requests / seconds:9.0f}"
-        if latencies:
-            latencies.sort()
-            p50, p99, worst = (latencies[int(len(latencies) * share)] for share in (0.5, 0.99, 0.999999))
-            line += f"{p50 * 1e6:9.0f}{p99 * 1e6:9.0f}{worst * 1e6:9.0f}{p50 / bare:10.1f}"
-        print(line)
+    figures = Figures(bare_signature(count))
+    in_process(figures, max(count // 10, 1), arguments.leverj_ordersigner)
+    with contextlib.ExitStack() as stack:
+        if arguments.connect:
+            daemons = [("", arguments.connect, 0)]
+        else:
+            daemons = [
+                (label, *stack.enter_context(daemon(level)))
+                for level, label in (("notice", ""), ("info", ", entries on"))
+            ]
+        for label, path, pid in daemons:
+            if arguments.million:
+                a_million(figures, path, label)
+            else:
+                through(figures, path, pid, count, label)
+    if arguments.cold:
+        cold_starts(figures, arguments.connect, shlex.split(arguments.cold))
+    elif not arguments.connect:
+        starts(figures)
+    figures.add("bare signature again, to see how steady the machine was", bare_signature(count) * 1e6, "µs")
+    return figures
 
 
 def timed(function: Callable[[], object], count: int) -> float:
@@ -97,21 +136,50 @@ def bare_signature(count: int) -> float:
     return timed(lambda: key.sign_recoverable(digest, hasher=None), count)
 
 
-def in_process_eth_account(count: int) -> Result:
+def in_process(figures: Figures, count: int, leverj_ordersigner: str | None) -> None:
     """What a program would do that carries the libraries itself: JSON, packed encoding, digest, signature."""
     from oracle import sign
 
-    seconds = timed(lambda: sign(json.loads(LINES[0])), count)
-    return Result("in-process eth-account", count, seconds * count, [])
+    figures.add_rate("in-process eth-account", 1, timed(lambda: sign(json.loads(LINES[0])), count))
+    if leverj_ordersigner:
+        result = subprocess.run(
+            [leverj_ordersigner, "-c", LEVERJ_ORDERSIGNER, str(count)],
+            input=b"".join(LINES),
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        figures.add_rate("in-process leverj-ordersigner", 1, float(result.stdout))
 
 
-def through(path: str, count: int, label: str) -> list[Result]:
-    """All rows that go through the daemon at `path`."""
-    return [
-        closed_loop(path, 1, count, f"one client in lock-step{label}"),
-        pipelining(path, count, f"one client pipelining{label}"),
-        *(closed_loop(path, clients, count, f"{clients} clients{label}") for clients in CLIENTS),
-    ]
+def through(figures: Figures, path: str, pid: int, count: int, label: str) -> None:
+    """All that goes through the daemon at `path`; its memory if `pid` is not 0."""
+    lock_step(figures, path, count, f"one client in lock-step{label}")
+    with connected(path) as connection:
+        figures.add_rate(f"one client pipelining{label}", count, pipelined(connection, count))
+    if pid:
+        with connected(path) as connection:
+            pipelined(connection, ENOUGH)
+        figures.add(f"resident after {ENOUGH:,} signatures{label}", resident(pid), "MiB")
+    with contextlib.ExitStack() as stack:
+        for _ in range(IDLE):
+            connection = stack.enter_context(connected(path))
+            connection.sendall(LINES[0])
+            check(connection.recv(REPLY))
+        if pid:
+            figures.add(f"resident with {IDLE} idle connections more{label}", resident(pid), "MiB")
+        lock_step(figures, path, count, f"one client in lock-step beside {IDLE} idle{label}")
+    for clients in CROWDS:
+        crowd(figures, path, clients, count, f"{clients} clients{label}")
+    if pid:
+        figures.add(f"resident after that{label}", resident(pid), "MiB")
+
+
+def a_million(figures: Figures, path: str, label: str) -> None:
+    """Of one connection, a tenth after the other."""
+    with connected(path) as connection:
+        for tenth in range(10):
+            seconds = pipelined(connection, MILLION // 10)
+            figures.add_rate(f"one client pipelining, tenth {tenth + 1} of a million{label}", MILLION // 10, seconds)
 
 
 def connected(path: str) -> socket.socket:
@@ -120,23 +188,42 @@ def connected(path: str) -> socket.socket:
     return connection
 
 
-def lock_step(path: str, count: int, name: str) -> Result:
+def check(reply: bytes) -> None:
+    if b'"ok": false' in reply or not reply:
+        raise SystemExit(f"not a signature: {reply!r}")
+
+
+def lock_step(figures: Figures, path: str, count: int, name: str) -> None:
     """One client that sends its next request when it has the reply to the last."""
     latencies = []
     with connected(path) as connection:
-        start = time.perf_counter()
         for number in range(count):
             begin = time.perf_counter()
             connection.sendall(LINES[number % len(LINES)])
             check(connection.recv(REPLY))
             latencies.append(time.perf_counter() - begin)
-        return Result(name, count, time.perf_counter() - start, latencies)
+    figures.add_latency(f"{name}, p50", statistics.median(latencies))
 
 
-def closed_loop(path: str, clients: int, count: int, name: str) -> Result:
+def pipelined(connection: socket.socket, count: int) -> float:
+    """One client that keeps a few hundred requests on their way; seconds for `count` of them."""
+    window = 100
+    batch = b"".join(LINES[:window])
+    start = time.perf_counter()
+    connection.sendall(batch)
+    sent, answered = window, 0
+    while answered < count:
+        if sent - answered <= window and sent < count:
+            connection.sendall(batch)
+            sent += window
+        chunk = connection.recv(65536)
+        check(chunk)
+        answered += chunk.count(b"\n")
+    return time.perf_counter() - start
+
+
+def crowd(figures: Figures, path: str, clients: int, count: int, name: str) -> None:
     """Clients that each send their next request when they have the reply to their last."""
-    if clients == 1:
-        return lock_step(path, count, name)
     latencies = []
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
         sent: dict[socket.socket, float] = {}
@@ -145,8 +232,6 @@ def closed_loop(path: str, clients: int, count: int, name: str) -> Result:
             selector.register(connection, selectors.EVENT_READ)
             connection.sendall(LINES[0])
             sent[connection] = time.perf_counter()
-        for _ in range(clients):  # every thread has been started before the clock is
-            selector.select()
         start = time.perf_counter()
         answered = 0
         while answered < count:
@@ -158,30 +243,11 @@ def closed_loop(path: str, clients: int, count: int, name: str) -> Result:
                 sent[connection] = now
                 connection.sendall(LINES[answered % len(LINES)])
                 answered += 1
-        return Result(name, answered, time.perf_counter() - start, latencies)
-
-
-def pipelining(path: str, count: int, name: str) -> Result:
-    """One client that keeps a few hundred requests on their way."""
-    window = 100
-    batch = b"".join(LINES[:window])
-    with connected(path) as connection:
-        start = time.perf_counter()
-        connection.sendall(batch)
-        sent, answered = window, 0
-        while answered < count:
-            if sent - answered <= window and sent < count:
-                connection.sendall(batch)
-                sent += window
-            chunk = connection.recv(65536)
-            check(chunk)
-            answered += chunk.count(b"\n")
-        return Result(name, answered, time.perf_counter() - start, [])
-
-
-def check(reply: bytes) -> None:
-    if b'"ok": false' in reply or not reply:
-        raise SystemExit(f"not a signature: {reply!r}")
+        figures.add_rate(name, answered, time.perf_counter() - start)
+    latencies.sort()
+    figures.add_latency(f"{name}, p50", statistics.median(latencies))
+    figures.add(f"{name}, p99", latencies[int(len(latencies) * 0.99)] * 1e3, "ms")
+    figures.add(f"{name}, slowest", latencies[-1] * 1e3, "ms")
 
 
 @contextlib.contextmanager
@@ -203,31 +269,28 @@ def daemon(level: str) -> Iterator[tuple[str, int]]:
             process.wait()
 
 
-def resident(pid: int, path: str) -> str:
-    """Of a daemon that has been at work, without clients and with 128 idle ones."""
-
-    def mebibytes() -> float:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    before = mebibytes()
-    with contextlib.ExitStack() as stack:
-        for _ in range(128):
-            connection = stack.enter_context(connected(path))
-            connection.sendall(LINES[0])
-            connection.recv(REPLY)
-        return f"{before:.1f} MiB, with 128 idle clients {mebibytes():.1f} MiB"
+def resident(pid: int) -> float:
+    """MiB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def start_to_first_reply() -> float:
-    """Seconds from the daemon's start to its reply to a request that waited, as it is with socket activation."""
-    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+def starts(figures: Figures) -> None:
+    """From the start of a daemon of this checkout to its reply to a request that waited."""
+    with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "socket")
+        figures.add(
+            "process start to first reply", statistics.median(start(path) for _ in range(COLD_STARTS)) * 1e3, "ms"
+        )
+
+
+def start(path: str) -> float:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
         listener.listen()
         with connected(path) as client:
             client.sendall(LINES[0])
-            start = time.perf_counter()
+            begin = time.perf_counter()
             # The shell gives the process that becomes the daemon its own number and the descriptor that systemd would.
             process = subprocess.Popen(
                 [
@@ -245,10 +308,24 @@ def start_to_first_reply() -> float:
                 cwd=HERE.parent,
             )
             check(client.recv(REPLY))
-            elapsed = time.perf_counter() - start
+            elapsed = time.perf_counter() - begin
         process.terminate()
         process.wait()
-        return elapsed
+    os.unlink(path)
+    return elapsed
+
+
+def cold_starts(figures: Figures, path: str, stop: list[str]) -> None:
+    """From connect() to the reply, where the daemon is not running and systemd starts it."""
+    elapsed = []
+    for _ in range(COLD_STARTS):
+        subprocess.run(stop, check=True, stderr=subprocess.DEVNULL)  # systemctl warns that a client may start it again
+        begin = time.perf_counter()
+        with connected(path) as client:
+            client.sendall(LINES[0])
+            check(client.recv(REPLY))
+        elapsed.append(time.perf_counter() - begin)
+    figures.add("connect() to first reply of a stopped service", statistics.median(elapsed) * 1e3, "ms")
 
 
 if __name__ == "__main__":
