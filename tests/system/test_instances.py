@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from daemon import wait_until
+from daemon import SOURCE, wait_until
 
 from system.conftest import (
     REQUEST,
@@ -50,6 +50,19 @@ def process_numbers(machine: Machine) -> list[str]:
 def signed(machine: Machine, unit: str) -> int:
     """How many signatures a process has made, by its status line."""
     return int(machine.property(unit, "StatusText").split()[0] or 0)
+
+
+def test_the_manuals_lines_work(installed: Machine) -> None:
+    """Run as they stand, but for those that open an editor."""
+    section = (SOURCE / "docs/operate.rst").read_text().split(".. _more-cores:\n", 1)[1].split("\nThe journal\n", 1)[0]
+    commands = [line for line in re.findall(r"^    (.+)$", section, re.MULTILINE) if " edit " not in line]
+    assert (commands[0], commands[-1]) == (
+        f"systemctl enable --now {INSTANCE}",
+        f"systemctl disable --now {INSTANCE}",
+    )
+    for command in commands:
+        installed.run("sh", "-c", command)
+    assert ask(installed, REQUEST) == RESPONSE
 
 
 def test_an_instance_brings_the_first_process_with_it(scaled: Machine) -> None:
