@@ -25,7 +25,7 @@ from ordersigner.service import Conversation, Service
 
 CHUNK = 16 * 1024  # bytes read at once: some twenty orders of a client that pipelines
 LINES_PER_TURN = 16  # requests answered before others get their turn: under a millisecond of orders
-EAGER = 50e-6  # seconds for which the one client's next request is looked for: twice as long as a thread takes to wake
+EAGER = 100e-6  # seconds for which a sole client's next request is looked for: time for it to wake, think and write
 POLL = 0.5  # seconds between two looks at whether to stop, and two signs of life to systemd
 GRACE = 0.2  # seconds at the end in which a client that has just connected may still send its request
 FAREWELL = 5.0  # seconds at the end in which a client may take the last of its replies
