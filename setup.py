@@ -19,7 +19,7 @@ setup(
     python_requires=">=3.8",
     install_requires=[
         "coincurve>=17",  # libsecp256k1, the binding that eth-keys prefers; brings wheels with the library inside
-        "pycryptodome>=3.10",  # keccak-256, the backend that eth-hash prefers
+        "pycryptodome>=3.10",  # keccak-256 where OpenSSL lacks it, the backend that eth-hash prefers
         "systemd-python>=234",  # the listening socket, notifications, the journal
     ],
     extras_require={
