@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import resource
 import signal
 import socket
 import sys
 import threading
 from typing import Sequence
 
-from ordersigner import __version__, activation, binding, keys
+from ordersigner import __version__, activation, binding, process
 from ordersigner.journal import LEVELS, Journal, open_journal
 from ordersigner.server import POLL, RESERVED_DESCRIPTORS, Limits, OrderServer
 from ordersigner.service import Service
@@ -21,7 +20,7 @@ from ordersigner.service import Service
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 after SIGTERM or SIGINT, 1 if there is no socket to serve, 2 for wrong arguments."""
     arguments = parser().parse_args(argv)
-    keys.keep_out_of_core_dumps()
+    process.close_memory()
     # Blocked before any thread is started, so that they wait for sigwait() below and interrupt nothing.
     stop_signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
@@ -127,15 +126,12 @@ def serve(
 
 def affordable(limits: Limits, journal: Journal) -> Limits:
     """`limits`, with no more connections than the process may have descriptors for."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = limits.connections + RESERVED_DESCRIPTORS
-    if soft < wanted:
-        soft = min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft >= wanted:
+    allowed = process.allow_descriptors(wanted)
+    if allowed >= wanted:
         return limits
-    connections = max(1, soft - RESERVED_DESCRIPTORS)
-    journal.say("warning", f"{soft} descriptors are allowed: serving {connections} connections at once, no more")
+    connections = max(1, allowed - RESERVED_DESCRIPTORS)
+    journal.say("warning", f"{allowed} descriptors are allowed: serving {connections} connections at once, no more")
     return limits._replace(connections=connections)
 
 

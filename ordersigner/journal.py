@@ -12,8 +12,9 @@ import os
 import sys
 import time
 import traceback
-from typing import Callable, Mapping, NamedTuple
+from typing import Callable, Mapping
 
+from ordersigner.peer import Peer
 from ordersigner.refusal import Refusal
 
 LEVELS = {"err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}  # syslog's names and numbers
@@ -25,25 +26,6 @@ FAILED = "6b7a6f0f7e3f4d5b8d1a7cf5a3f9c2d4"
 
 REFUSALS_PER_SECOND = 10  # entries; a client that sends rubbish shall not push everything else out of the journal
 MAX_WORD = 32  # characters of a client's own word in an entry: half of a key's, so that none fits
-
-
-class Peer(NamedTuple):
-    """The process at the other end of a connection, as the kernel knew it when it connected."""
-
-    pid: int
-    uid: int
-    gid: int
-
-    def __str__(self) -> str:
-        return f"uid {self.uid}, gid {self.gid}, pid {self.pid}"
-
-    @property
-    def fields(self) -> tuple[str, str, str]:
-        return (
-            f"ORDERSIGNER_PEER_UID={self.uid}",
-            f"ORDERSIGNER_PEER_GID={self.gid}",
-            f"ORDERSIGNER_PEER_PID={self.pid}",
-        )
 
 
 Send = Callable[..., None]  # takes "FIELD=value" strings

@@ -6,15 +6,11 @@ is none. The key never leaves: not by repr, not by an error, not by a log; it go
 
 from __future__ import annotations
 
-import ctypes
-import resource
-
 import coincurve
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import Refusal
 
-_PR_SET_DUMPABLE = 4  # source: linux/prctl.h
 _RECOVERY = ("1b", "1c")  # v: 27 or 28 for the parity of the point R's y; source: the published signatures
 
 
@@ -55,10 +51,3 @@ class Signer:
         """
         signature = self._key.sign_recoverable(digest, hasher=None)
         return "0x" + signature[:64].hex() + _RECOVERY[signature[64]]
-
-
-def keep_out_of_core_dumps() -> None:
-    """From here on this process leaves no core dump, and no other process of its user can read its memory."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Where core dumps are piped to a program the limit says nothing; the kernel asks this instead.
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

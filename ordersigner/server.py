@@ -19,7 +19,7 @@ from collections import Counter, deque
 from typing import Callable, NamedTuple
 
 from ordersigner.framing import MAX_LINE, LineBuffer, LineTooLong
-from ordersigner.journal import Peer
+from ordersigner.peer import Peer, peer_of
 from ordersigner.refusal import Refusal
 from ordersigner.service import Conversation, Service
 
@@ -329,11 +329,6 @@ class OrderHandler(socketserver.BaseRequestHandler):
         deadline = time.monotonic() + LINGER
         while self.request.recv(MAX_LINE) and time.monotonic() < deadline:
             pass
-
-
-def peer_of(connection: socket.socket) -> Peer:
-    """Who connected: from the socket, because /proc may be closed to us and process numbers are used again."""
-    return Peer(*struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
 
 
 def shut(connection: socket.socket, how: int) -> None:

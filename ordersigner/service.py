@@ -9,8 +9,9 @@ from __future__ import annotations
 from time import perf_counter_ns
 
 from ordersigner import __version__, orders, protocol
-from ordersigner.journal import Journal, Peer
+from ordersigner.journal import Journal
 from ordersigner.keys import Signer
+from ordersigner.peer import Peer
 from ordersigner.refusal import Refusal
 
 MAX_SIGNERS = 8  # keys that a connection keeps ready; one more and it starts anew. Most clients use one.

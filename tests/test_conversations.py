@@ -20,7 +20,8 @@ from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, PATIENCE, activated,
 
 from ordersigner import __version__
 from ordersigner.journal import LEVELS, Journal
-from ordersigner.server import Limits, OrderServer, peer_of
+from ordersigner.peer import peer_of
+from ordersigner.server import Limits, OrderServer
 from ordersigner.service import Service
 
 SIGNED = {"ok": True, "signature": EXAMPLE["expect"]["signature"]}

@@ -371,7 +371,7 @@ def test_it_leaves_no_core_dump(tmp_path: Path) -> None:
 
 def test_neither_the_kernel_nor_a_debugger_of_its_user_may_copy_its_memory() -> None:
     script = (
-        "import ctypes, resource; from ordersigner import keys; keys.keep_out_of_core_dumps(); "
+        "import ctypes, resource; from ordersigner import process; process.close_memory(); "
         "print(ctypes.CDLL(None).prctl(3), resource.getrlimit(resource.RLIMIT_CORE))"  # PR_GET_DUMPABLE
     )
     result = subprocess.run([sys.executable, "-c", script], cwd=SOURCE, capture_output=True, text=True, check=True)
@@ -381,7 +381,7 @@ def test_neither_the_kernel_nor_a_debugger_of_its_user_may_copy_its_memory() -> 
 def test_eth_account_is_not_needed_to_answer() -> None:
     script = (
         "import sys; from ordersigner.__main__ import main; from ordersigner.service import *; "
-        "from ordersigner.journal import *; import pathlib, json; "
+        "from ordersigner.journal import *; from ordersigner.peer import *; import pathlib, json; "
         "request = json.loads(pathlib.Path(sys.argv[1]).read_text())['request']; "
         "talk = Conversation(Service(Journal(6, lambda *fields: None)), Peer(1, 2, 3)); "
         "assert b'true' in talk.respond(json.dumps(request).encode()); "

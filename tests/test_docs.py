@@ -17,7 +17,8 @@ from daemon import EXAMPLE, SOURCE, Daemon
 from ordersigner import __main__ as daemon_command
 from ordersigner import cli, client, journal, server
 from ordersigner.framing import MAX_LINE
-from ordersigner.journal import LEVELS, Journal, Peer
+from ordersigner.journal import LEVELS, Journal
+from ordersigner.peer import Peer
 from ordersigner.refusal import CODES, Refusal
 
 DOCS = SOURCE / "docs"

@@ -11,7 +11,8 @@ import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, vectors
 
 from ordersigner import journal, orders
-from ordersigner.journal import LEVELS, Journal, Peer
+from ordersigner.journal import LEVELS, Journal
+from ordersigner.peer import Peer
 from ordersigner.service import Conversation, Service
 
 KEY = EXAMPLE["request"]["signer"]

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordersigner import __version__, service
-from ordersigner.journal import LEVELS, Journal, Peer
+from ordersigner.journal import LEVELS, Journal
+from ordersigner.peer import Peer
 from ordersigner.service import Conversation, Service
 
 

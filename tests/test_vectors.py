@@ -10,7 +10,8 @@ import oracle
 import pytest
 from daemon import EXAMPLE_LINE, EXAMPLE_RESPONSE, vectors
 
-from ordersigner.journal import LEVELS, Journal, Peer
+from ordersigner.journal import LEVELS, Journal
+from ordersigner.peer import Peer
 from ordersigner.refusal import CODES
 from ordersigner.service import Conversation, Service
 

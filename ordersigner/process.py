@@ -1,0 +1,24 @@
+"""What the daemon's process asks of the kernel for itself: that its memory stays closed, and enough descriptors."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+
+_PR_SET_DUMPABLE = 4  # source: linux/prctl.h
+
+
+def close_memory() -> None:
+    """From here on this process leaves no core dump, and no other process of its user can read its memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Where core dumps are piped to a program, the kernel ignores that limit and looks at this flag instead.
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def allow_descriptors(wanted: int) -> int:
+    """Raise the limit on open descriptors to `wanted`, as far as the hard limit permits; returns the limit in force."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
