@@ -2,12 +2,17 @@
 
 The road of a request, one module a step:
 
-    framing   bytes from a socket      -> lines
-    protocol  a line                   -> a request; a result or a refusal -> a line
-    orders    an order                 -> its packed fields -> a 32-byte digest
-    keys      a digest                 -> a signature
-    service   the road as a whole: a line -> a response
-    server    many clients at once on a Unix stream socket
+    framing     bytes from a socket      -> lines
+    protocol    a line                   -> a request; a result or a refusal -> a line
+    orders      an order                 -> its packed fields -> a 32-byte digest
+    keys        a digest                 -> a signature
+    service     the road as a whole: a line -> a response
+
+Around it, many clients at once on a Unix stream socket:
+
+    server      accepts connections, counts them, ends them; begins with the theory of operation
+    connection  one client: bytes in, responses out
+    work        who works when
 """
 
 __version__ = "1.0.0"

@@ -12,20 +12,21 @@ import threading
 from typing import Sequence
 
 from ordersigner import __version__, activation, binding, process
+from ordersigner.connection import FAREWELL, GRACE
 from ordersigner.journal import LEVELS, Journal, open_journal
 from ordersigner.server import POLL, RESERVED_DESCRIPTORS, Limits, OrderServer
 from ordersigner.service import Service
 
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+STOP_SECONDS = GRACE + FAREWELL + 2 * GRACE + 1.0  # for the end; after that, whatever hangs is left behind
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0 after SIGTERM or SIGINT, 1 if there is no socket to serve, 2 for wrong arguments."""
+    """Returns the exit status: 0 after a stop signal, 1 if there is no socket to serve, 2 for wrong arguments."""
     arguments = parser().parse_args(argv)
     process.close_memory()
-    # Blocked before any thread is started, so that they wait for sigwait() below and interrupt nothing.
-    stop_signals = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
     journal = open_journal(arguments.log_level)
-    limits = affordable(
+    limits = within_descriptors(
         Limits(arguments.max_connections, arguments.max_connections_per_user, arguments.timeout), journal
     )
     with contextlib.ExitStack() as cleanup:
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (activation.ActivationError, binding.BindingError) as error:
             print(f"ordersignerd: {error}", file=sys.stderr)
             return 1
+        # From here on a stop signal waits for sigwait(). Before, it ends the process, which has nothing to lose yet.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         own_socket = arguments.socket is not None
         return serve(listener, Service(journal), limits, own_socket=own_socket, cleanup=cleanup)
 
@@ -70,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "--timeout",
         metavar="SECONDS",
         type=seconds,
-        default=defaults.patience,
+        default=defaults.timeout,
         help="time for a client to end a line it began, and to take its replies (default: %(default)g)",
     )
     parser.add_argument("--version", action="version", version=f"ordersignerd {__version__}")
@@ -89,42 +92,47 @@ def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) 
 def serve(
     listener: socket.socket, service: Service, limits: Limits, *, own_socket: bool, cleanup: contextlib.ExitStack
 ) -> int:
-    """Serve until SIGTERM or SIGINT; answer what was received; return the exit status.
+    """Serve until a stop signal; answer what was received; return the exit status.
 
     own_socket: the listener is not systemd's; cleanup removes its path.
     """
     notifier = activation.Notifier(
         lambda: f"{service.signed} signed, {service.refused} refused, {service.failed} failed"
     )
-    with OrderServer(listener, service, limits, heartbeat=notifier.heartbeat) as server:
-        faults: list[Exception] = []
+    server = OrderServer(listener, service, limits, heartbeat=lambda alive: notifier.heartbeat(alive=alive))
+    faults: list[Exception] = []
 
-        def accept() -> None:
-            try:
-                server.serve_forever(POLL)
-            except Exception as error:  # noqa: BLE001 - without this thread the process would be a shell that serves nobody
-                faults.append(error)
-                os.kill(os.getpid(), signal.SIGTERM)
+    def accept() -> None:
+        try:
+            server.serve_forever(POLL)
+        except Exception as error:  # noqa: BLE001 - without this thread the process would serve nobody
+            faults.append(error)
+            os.kill(os.getpid(), signal.SIGTERM)
 
-        thread = threading.Thread(target=accept, name="accept")
-        thread.start()
-        service.journal.say("info", f"Listening on {listener.getsockname()}")
-        notifier.ready()
-        signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    def stop() -> None:
         notifier.stopping()
         server.shutdown()
-        thread.join()
-        if own_socket:  # who waits at systemd's is the next process's
-            cleanup.close()  # first, so that who comes now finds no socket rather than one that nobody serves
+        if own_socket:  # clients that wait at systemd's socket are left to the next process
+            cleanup.close()  # first, so that new clients find no socket rather than one that nobody serves
             server.accept_pending()
         server.drain()
+        server.server_close()
         for fault in faults:
             service.journal.failed("The daemon can accept no connections", fault)
         service.journal.say("info", f"Stopped after {service.signed} signatures")
-        return 1 if faults else 0
+
+    service.journal.say("info", f"Listening on {listener.getsockname()}")
+    threading.Thread(target=accept, name="accept", daemon=True).start()
+    notifier.ready()
+    signal.sigwait(STOP_SIGNALS)
+    # In a thread, so that a journal that hangs, or a thread that it holds up, cannot keep the process from ending.
+    stopper = threading.Thread(target=stop, name="stop", daemon=True)
+    stopper.start()
+    stopper.join(STOP_SECONDS)
+    return 1 if faults else 0
 
 
-def affordable(limits: Limits, journal: Journal) -> Limits:
+def within_descriptors(limits: Limits, journal: Journal) -> Limits:
     """`limits`, with no more connections than the process may have descriptors for."""
     wanted = limits.connections + RESERVED_DESCRIPTORS
     allowed = process.allow_descriptors(wanted)

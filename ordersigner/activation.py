@@ -64,12 +64,12 @@ class Notifier:
     def stopping(self) -> None:
         self._notify("STOPPING=1")
 
-    def heartbeat(self) -> None:
+    def heartbeat(self, *, alive: bool = True) -> None:
         """To be called often, from the loop whose life it proves."""
         if not self._enabled:
             return
         now = time.monotonic()
-        if now >= self._next_watchdog:
+        if alive and now >= self._next_watchdog:
             self._next_watchdog = now + self._watchdog_interval
             self._notify("WATCHDOG=1")
         if now >= self._next_status:

@@ -1,60 +1,68 @@
 """Bytes from a stream to lines.
 
-In: chunks of any size, as they arrive. Out: complete lines without their terminator (LF or CRLF), blank ones left out.
-Holds at most one unfinished line, never more than MAX_LINE + 1 bytes of it. No I/O, no clocks.
+In: chunks of any size, as they arrive. Out: one line at a time, without its terminator (LF or CRLF); blank lines are
+skipped. Holds what was fed and not yet taken, but no white space before a line. Raises LineTooLong. No I/O, no clocks.
 """
 
 from __future__ import annotations
 
+import re
+
 MAX_LINE = 64 * 1024  # bytes, without the terminator; source: the wire protocol. Real orders take about 700.
+
+_WHITE = b" \t\r\n"
+_FIRST_OF_LINE = re.compile(rb"[^ \t\r\n]")
 
 
 class LineTooLong(Exception):
-    """A line is longer than MAX_LINE. lines: the complete lines before it, which still want their answers."""
-
-    def __init__(self, lines: list[bytes]) -> None:
-        super().__init__(f"line longer than {MAX_LINE} bytes")
-        self.lines = lines
+    """The next line is longer than MAX_LINE. Nothing after it can be read."""
 
 
 class LineBuffer:
     """Cuts a stream of bytes into lines."""
 
     def __init__(self) -> None:
-        self._unfinished = bytearray()
+        self._data = bytearray()
+        self._indent = 0  # bytes of white space that the next line began with, already dropped
+        self._searched = 0  # bytes of _data that hold no LF
 
     @property
     def unfinished(self) -> bool:
-        """Whether a line was begun and not ended. White space may yet become a blank line, which is none."""
-        return bool(self._unfinished) and not self._unfinished.isspace()
+        """Whether a line was begun and not ended. For when next_line() has returned None."""
+        return bool(self._data)
 
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that `chunk` completes; raises LineTooLong."""
-        lines = chunk.split(b"\n")
-        last = lines.pop()
-        if lines and self._unfinished:
-            lines[0] = bytes(self._unfinished + lines[0])
-            self._unfinished.clear()
-        for number, line in enumerate(lines):
-            if _is_too_long(line):
-                raise LineTooLong(_stripped(lines[:number]))
-        self._unfinished += last
-        if _is_too_long(self._unfinished):
-            raise LineTooLong(_stripped(lines))
-        return _stripped(lines)
+    def feed(self, chunk: bytes) -> None:
+        """Add the next bytes of the stream."""
+        self._data += chunk
 
-    def end(self) -> list[bytes]:
-        """The last line, if the stream ended without terminating it."""
-        lines = _stripped([bytes(self._unfinished)])
-        self._unfinished.clear()
-        return lines
+    def end(self) -> None:
+        """Note that the stream ended: a last line counts without a terminator too."""
+        self._data += b"\n"
 
+    def next_line(self) -> bytes | None:
+        """The next line that is not blank, without white space around it; None if no such line is complete."""
+        data = self._data
+        if data and data[0] in _WHITE:
+            self._drop_white_space()
+        end = data.find(b"\n", self._searched)
+        size = self._indent + (len(data) if end < 0 else end)
+        # A CR at the end is part of the terminator, or may turn out to be.
+        if size > MAX_LINE and data and size - (data[end - 1 if end > 0 else -1] == 13) > MAX_LINE:
+            raise LineTooLong
+        if end < 0:
+            self._searched = len(data)
+            return None
+        line = bytes(data[:end].rstrip(_WHITE))
+        del data[: end + 1]
+        self._indent = self._searched = 0
+        return line
 
-def _is_too_long(line: bytes | bytearray) -> bool:
-    # One CR past the limit is no part of the line, or may yet turn out to be none.
-    return len(line) > MAX_LINE and len(line) - line.endswith(b"\r") > MAX_LINE
-
-
-def _stripped(lines: list[bytes]) -> list[bytes]:
-    """`lines` without the white space around them, and without those that are nothing else."""
-    return [text for line in lines if (text := line.strip(b" \t\r"))]
+    def _drop_white_space(self) -> None:
+        """Drop blank lines, however many, and the white space that the next line begins with, in three fast steps."""
+        data = self._data
+        first = _FIRST_OF_LINE.search(data)
+        white = first.start() if first else len(data)
+        line_start = data.rfind(b"\n", 0, white) + 1
+        self._indent = white - line_start + (0 if line_start else self._indent)
+        del data[:white]
+        self._searched = 0

@@ -1,46 +1,90 @@
-"""Many clients at once: connections on a listening Unix socket to conversations.
+"""The serving part: many clients at once on a listening Unix socket.
 
-In: a listening socket, whoever bound it, and a Service. A thread a connection reads its lines; one thread at a time
-works from line to signature. A client that hangs up, stalls, never reads or sends rubbish costs its own connection
-and nothing else. Knows no JSON, no orders, no keys.
+In: a listening socket, whoever bound it, and a Service. This module accepts connections, counts them, and ends them.
+
+Theory of operation
+-------------------
+
+Four kinds of threads:
+
+- The main thread (__main__.py) waits for a signal, then has the server stopped.
+- The accepting thread runs serve_forever(): it accepts, counts, and refuses what is too much. It also gives systemd
+  signs of life, as long as the work goes on.
+- Each connection has a thread (connection.py), the only one that ever waits for that client.
+- The worker (work.py) is one thread. It has the connections that are busy at the same time.
+
+A connection belongs to its thread or to the worker, and only the one that has it touches it:
+
+    its thread   waits for input, reads, answers, sends, waits for the client to take the responses
+       |  ^
+ others at work   no whole line for a while, responses not taken, nobody else busy, the end
+       v  |
+    the worker   waits for input of any of its connections, reads, answers, sends
+
+Reading: 16 KiB at a time, and no more before the lines in them are answered.
+Working, from a line to its response: one thread at a time, the one that holds the work lock. Connections take turns of
+half a millisecond. The next turn goes to the connection that has used the least processor time.
+Sending: by the thread that worked, without waiting. Only a connection's own thread waits for its client to take more.
+
+What is bounded by what:
+
+- Threads and descriptors: by the number of connections, of all users and of each user (Limits).
+- Memory: by the number of connections, and for each of them by one line and one chunk (framing.py), by the responses of
+  one turn (connection.py), and by the kernel's send buffer.
+- Waiting: by the timeout, for the end of a line once begun, and for the client to take responses.
+- Work: by the turn, and by what protocol.py accepts as a request.
+
+The end: shutdown() stops the accepting. drain() tells all connections (Stop), and the worker returns those it has. Each
+thread answers the whole lines that have come and ends its connection: at once between two lines, after GRACE in the
+middle of a line or before the first one. Bytes that are not a whole line by then are dropped, never judged. Clients
+have FAREWELL to take their responses. Then drain() cuts off what is left.
+
+Knows no JSON, no orders, no keys.
 """
 
 from __future__ import annotations
 
+import _thread
 import errno
-import queue
 import socket
 import socketserver
-import struct
 import sys
 import threading
 import time
 from collections import Counter, deque
 from typing import Callable, NamedTuple
 
-from ordersigner.framing import MAX_LINE, LineBuffer, LineTooLong
+from ordersigner.connection import FAREWELL, GRACE, LINGER, Connection, Stop, shut
 from ordersigner.peer import Peer, peer_of
 from ordersigner.refusal import Refusal
 from ordersigner.service import Conversation, Service
+from ordersigner.work import Work
 
-CHUNK = 16 * 1024  # bytes read at once: some twenty orders of a client that pipelines
-LINES_PER_TURN = 16  # requests answered before others get their turn: under a millisecond of orders
-EAGER = 100e-6  # seconds for which a sole client's next request is looked for: time for it to wake, think and write
 POLL = 0.5  # seconds between two looks at whether to stop, and two signs of life to systemd
-GRACE = 0.2  # seconds at the end in which a client that has just connected may still send its request
-FAREWELL = 5.0  # seconds at the end in which a client may take the last of its replies
 PAUSE = 0.1  # seconds before the next accept where the system has no descriptor or memory for another connection
-LINGER = 2.0  # seconds in which who is refused may go on writing, to no effect, so that it comes to read the reply
-TURNED_AWAY = 16  # connections, at most, that were refused and linger
+TURNED_AWAY = 16  # refused connections, at most, that are kept open so that their clients read why
 RESERVED_DESCRIPTORS = 32  # for everything but connections: standard streams, journal, listener, modules being loaded
 
 
 class Limits(NamedTuple):
     """What clients may take."""
 
-    connections: int = 512  # of all users: as many threads, of some 50 KiB each
+    connections: int = 512  # of all users: as many threads
     connections_per_user: int = 256  # so that no user can take every connection from the others
-    patience: float = 30.0  # seconds, up to twice as many: to end a line once begun, to take a reply
+    timeout: float = 30.0  # seconds to end a line once begun, and to take the responses of a turn
+
+
+class OrderHandler(socketserver.BaseRequestHandler):
+    """What socketserver calls for each connection, in its thread."""
+
+    request: socket.socket
+    client_address: Peer
+    server: OrderServer
+
+    def handle(self) -> None:
+        server = self.server
+        conversation = Conversation(server.service, self.client_address)
+        Connection(self.request, conversation, server.work, server.stop, timeout=server.limits.timeout).serve()
 
 
 class OrderServer(socketserver.ThreadingUnixStreamServer):
@@ -49,8 +93,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
     serve_forever() runs until shutdown() is called in another thread; drain() then ends the connections politely.
     """
 
-    block_on_close = False  # drain() waits for the handlers, without a list that each accept has to walk
-    daemon_threads = True  # once drain() has cut a connection off, its thread shall not hold up the exit
+    block_on_close = False  # drain() waits for the connections
 
     def __init__(
         self,
@@ -58,29 +101,25 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         service: Service,
         limits: Limits,
         *,
-        heartbeat: Callable[[], None] = lambda: None,
+        heartbeat: Callable[[bool], None] = lambda alive: None,
     ) -> None:
+        """heartbeat: called in each turn of the serve loop, with whether the work goes on."""
         super().__init__(listener.getsockname(), OrderHandler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         listener.setblocking(False)  # another process may share it and be first to accept
         self.service = service
         self.limits = limits
+        self.work = Work(lambda error: service.journal.failed("A connection failed", error))
+        self.stop = Stop()
         self._heartbeat = heartbeat
-        # Who works from line to signature has the turn, or the threads would fight for the interpreter. Who finds it
-        # taken, or others waiting, leaves its lines to the worker and goes back to reading: waiting for it would cost
-        # each request two more changes of thread, and the last in a crowd would wait for ever.
-        self.turn = threading.Lock()
-        self.latest = 0  # the thread that had the last turn, if it was a handler's own
-        self.left: queue.SimpleQueue[tuple[OrderHandler, list[bytes]] | None] = queue.SimpleQueue()
-        self._worker = threading.Thread(target=self._work, name="worker", daemon=True)
-        self._worker.start()
-        self.draining = False
         self._connections: set[socket.socket] = set()
         self._connections_of: Counter[int] = Counter()  # how many a user has, by uid
         self._changed = threading.Condition()
         self._turned_away: deque[tuple[float, socket.socket]] = deque()  # until when they stay open
         self._exhausted = False
+
+    # Accepting: called by socketserver, in this order
 
     def get_request(self) -> tuple[socket.socket, Peer]:
         """A connection, and who is at its other end: on a Unix socket that is the client's address."""
@@ -96,9 +135,12 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
     def process_request(self, request: socket.socket, client_address: Peer) -> None:  # type: ignore[override]
         try:
             self._admit(request, client_address)
-            super().process_request(request, client_address)
         except Refusal as refusal:
             self._turn_away(request, client_address, refusal)
+            return
+        try:
+            # Not threading.Thread: its start() waits for the new thread, for ever if that one finds no memory.
+            _thread.start_new_thread(self.process_request_thread, (request, client_address))
         except RuntimeError:  # can't start new thread
             self._release(request, client_address)
             self._turn_away(request, client_address, _too_many("The daemon can start no more threads."))
@@ -109,16 +151,9 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         finally:
             self._release(request, client_address)
 
-    def server_close(self) -> None:
-        super().server_close()
-        for _, connection in self._turned_away:
-            connection.close()
-        self.left.put(None)
-        self._worker.join(GRACE)
-
     def service_actions(self) -> None:
-        """What the serve loop does beside accepting, at each turn."""
-        self._heartbeat()
+        """What the serve loop does beside accepting, in each turn."""
+        self._heartbeat(not self.work.stalled())
         now = time.monotonic()
         while self._turned_away and (len(self._turned_away) > TURNED_AWAY or self._turned_away[0][0] < now):
             self._turned_away.popleft()[1].close()
@@ -128,8 +163,10 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         if error is not None:
             self.service.journal.failed("A connection failed", error)
 
+    # The end: called by __main__, in this order, after shutdown()
+
     def accept_pending(self) -> None:
-        """Take on the clients that are waiting. For after serve_forever() has returned."""
+        """Accept the clients that are waiting. Only for a socket that nobody else will serve."""
         for _ in range(self.limits.connections):
             try:
                 request, peer = self.get_request()
@@ -142,29 +179,25 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
                 self.shutdown_request(request)
 
     def drain(self) -> None:
-        """Answer what was received, end all connections. For after serve_forever() has returned."""
-        self.draining = True
+        """Answer what was received, end all connections."""
+        self.stop.begin()
+        self.work.return_all()
         with self._changed:
-            if self._changed.wait_for(lambda: not self._connections, GRACE):
+            if self._changed.wait_for(lambda: not self._connections, GRACE + FAREWELL):
                 return
-        for how, seconds in ((socket.SHUT_RD, FAREWELL), (socket.SHUT_RDWR, GRACE)):
-            with self._changed:
-                for connection in self._connections:
-                    shut(connection, how)
-                self._changed.wait_for(lambda: not self._connections, seconds)
+            for connection in self._connections:
+                shut(connection, socket.SHUT_RDWR)
+            self._changed.wait_for(lambda: not self._connections, GRACE)
 
-    def _work(self) -> None:
-        """Answer the lines that handlers left, first come, first served."""
-        for handler, lines in iter(self.left.get, None):
-            try:
-                with self.turn:
-                    self.latest = 0
-                    responses = handler.respond(lines)
-                handler.deliver(responses)
-            except Exception as error:  # noqa: BLE001 - it is one connection's, and all others need this thread
-                self.service.journal.failed("A connection failed", error)
-                handler.give_up()
-            del handler, lines  # they hold keys, and the next may be long in coming
+    def server_close(self) -> None:
+        super().server_close()
+        for _, connection in self._turned_away:
+            connection.close()
+        self.work.close(GRACE)
+        if not self._connections:  # else a thread may still poll the descriptor
+            self.stop.close()
+
+    # Counting
 
     def _admit(self, request: socket.socket, peer: Peer) -> None:
         with self._changed:
@@ -182,12 +215,12 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
             self._changed.notify_all()
 
     def _turn_away(self, request: socket.socket, peer: Peer, refusal: Refusal) -> None:
+        """Refuse a connection, which no thread will serve."""
         try:
             request.send(Conversation(self.service, peer).refuse(refusal), socket.MSG_DONTWAIT)
         except OSError:
             pass
         shut(request, socket.SHUT_WR)
-        # Closed at once, it would meet what the client writes with an error, before which many never read.
         self._turned_away.append((time.monotonic() + LINGER, request))
 
     def _wait_for_resources(self, error: OSError) -> None:
@@ -199,154 +232,5 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
             self._changed.wait(PAUSE)
 
 
-class OrderHandler(socketserver.BaseRequestHandler):
-    """One client's connection."""
-
-    request: socket.socket
-    client_address: Peer
-    server: OrderServer
-
-    def setup(self) -> None:
-        # The kernel's own time limits: unlike settimeout() they cost no system call for each read and write.
-        timeval = _timeval(self.server.limits.patience)
-        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
-        self.conversation = Conversation(self.server.service, self.client_address)
-        self._answering = threading.Lock()  # held from when lines are taken up to when their responses are sent
-        self._thread = threading.get_ident()
-        self._alone = False  # whether nobody else had a turn between this thread's last two
-
-    def handle(self) -> None:
-        try:
-            refusal = self._converse()
-            if refusal is not None:
-                with self._answering:
-                    self.request.sendall(self.conversation.refuse(refusal))
-                self._linger()
-        except (ConnectionError, BlockingIOError):
-            pass  # it hung up, or takes no replies: its own affair
-
-    def finish(self) -> None:
-        self._answering.acquire()  # the socket is closed next, and its number may be the next client's
-
-    def _converse(self) -> Refusal | None:
-        """Answer lines until the client ends the stream, or until the refusal of a line that ends it."""
-        buffer = LineBuffer()
-        patience = self.server.limits.patience
-        deadline = 0.0  # for the end of the line that `buffer` holds the beginning of
-        while True:
-            try:
-                chunk = self._receive()
-            except BlockingIOError:  # nothing came for a while
-                if buffer.unfinished:
-                    return _timed_out(patience)
-                continue
-            try:
-                lines = buffer.feed(chunk) if chunk else buffer.end()
-            except LineTooLong as error:
-                self._answer(error.lines)
-                return Refusal.of("", "too_long", f"A line has at most {MAX_LINE} bytes.")
-            self._answer(lines)
-            if not chunk:
-                return None
-            if self.server.draining:
-                shut(self.request, socket.SHUT_RD)  # what has come will be answered, then the stream ends
-            if buffer.unfinished:
-                now = time.monotonic()
-                if lines or not deadline:
-                    deadline = now + patience
-                elif now > deadline:
-                    return _timed_out(patience)
-            else:
-                deadline = 0.0
-
-    def _receive(self) -> bytes:
-        """The next bytes, none at the end of the stream; raises BlockingIOError where they take too long."""
-        if self._alone:
-            # A client that asks in lock-step writes again before this thread would be asleep and awake again.
-            until = time.monotonic() + EAGER
-            while time.monotonic() < until and not self.server.turn.locked():
-                try:
-                    return self.request.recv(CHUNK, socket.MSG_DONTWAIT)
-                except BlockingIOError:
-                    pass
-        return self.request.recv(CHUNK)
-
-    def _answer(self, lines: list[bytes]) -> None:
-        """Have `lines` answered in their order: by this thread, or by the worker where somebody works or waits."""
-        server = self.server
-        for start in range(0, len(lines), LINES_PER_TURN):
-            some = lines[start : start + LINES_PER_TURN]
-            self._answering.acquire()
-            if not server.left.empty() or not server.turn.acquire(blocking=False):
-                self._alone = False
-                server.left.put((self, some))
-                continue
-            try:
-                try:
-                    self._alone, server.latest = server.latest == self._thread, self._thread
-                    responses = self.respond(some)
-                finally:
-                    server.turn.release()
-                self.request.sendall(responses)
-            finally:
-                self._answering.release()
-
-    def respond(self, lines: list[bytes]) -> bytes:
-        """The responses to `lines`. For who has the turn."""
-        return b"".join(map(self.conversation.respond, lines))
-
-    def deliver(self, responses: bytes) -> None:
-        """Send `responses` without waiting for the client; if it does not take them at once, a thread waits for it."""
-        try:
-            sent = self.request.send(responses, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.give_up()
-            return
-        if sent == len(responses):
-            self._answering.release()
-        else:
-            threading.Thread(target=self._deliver_rest, args=(responses[sent:],), daemon=True).start()
-
-    def give_up(self) -> None:
-        """End the connection, whose responses cannot be sent."""
-        shut(self.request, socket.SHUT_RDWR)
-        self._answering.release()
-
-    def _deliver_rest(self, responses: bytes) -> None:
-        try:
-            self.request.sendall(responses)
-        except OSError:
-            self.give_up()
-        else:
-            self._answering.release()
-
-    def _linger(self) -> None:
-        self.request.shutdown(socket.SHUT_WR)
-        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(LINGER))
-        deadline = time.monotonic() + LINGER
-        while self.request.recv(MAX_LINE) and time.monotonic() < deadline:
-            pass
-
-
-def shut(connection: socket.socket, how: int) -> None:
-    """Shut one or both directions down, unless the client was first."""
-    try:
-        connection.shutdown(how)
-    except OSError:
-        pass
-
-
-def _timeval(seconds: float) -> bytes:
-    """The kernel's struct timeval."""
-    return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
-
-
 def _too_many(message: str) -> Refusal:
     return Refusal.of("", "too_many_connections", message, type="PermissionError")
-
-
-def _timed_out(patience: float) -> Refusal:
-    return Refusal.of("", "timed_out", f"A line must end within {patience:g} seconds.")

@@ -23,7 +23,7 @@ def _nothing_is_left_behind() -> Iterator[None]:
     descriptors = set(os.listdir("/proc/self/fd"))
     yield
     wait_until(lambda: set(threading.enumerate()) <= threads)
-    assert len(set(os.listdir("/proc/self/fd")) - descriptors) <= 0
+    wait_until(lambda: not set(os.listdir("/proc/self/fd")) - descriptors)
 
 
 @pytest.fixture(scope="module")

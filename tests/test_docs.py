@@ -95,7 +95,7 @@ def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Pat
 
 def test_limits_are_told_as_they_are(built: Path) -> None:
     limits = server.Limits()
-    assert (limits.connections, limits.connections_per_user, limits.patience, MAX_LINE) == (512, 256, 30, 65536)
+    assert (limits.connections, limits.connections_per_user, limits.timeout, MAX_LINE) == (512, 256, 30, 65536)
     for limit in ("512", "256", "30 seconds", "65,536 bytes", "4096"):
         assert limit in page(built, "operate")
     manual = page(built, "man/ordersignerd")

@@ -9,9 +9,19 @@ from hypothesis import strategies as st
 from ordersigner.framing import MAX_LINE, LineBuffer, LineTooLong
 
 
+def taken(buffer: LineBuffer) -> list[bytes]:
+    """The lines that are complete."""
+    return list(iter(buffer.next_line, None))
+
+
 def lines_of(*chunks: bytes) -> list[bytes]:
     buffer = LineBuffer()
-    return [line for chunk in chunks for line in buffer.feed(chunk)] + buffer.end()
+    lines = []
+    for chunk in chunks:
+        buffer.feed(chunk)
+        lines += taken(buffer)
+    buffer.end()
+    return lines + taken(buffer)
 
 
 @pytest.mark.parametrize(
@@ -56,26 +66,60 @@ def test_a_last_line_without_terminator_may_have_as_many_too() -> None:
 @pytest.mark.parametrize("rest", [b"", b"\n", b"\r\n", b"x" * MAX_LINE])
 def test_one_byte_more_is_too_long_and_what_came_before_is_kept(rest: bytes) -> None:
     buffer = LineBuffer()
-    with pytest.raises(LineTooLong) as caught:
-        buffer.feed(b"one\n\ntwo\n" + b"x" * (MAX_LINE + 1) + rest)
-    assert caught.value.lines == [b"one", b"two"]
+    buffer.feed(b"one\n\ntwo\n" + b"x" * (MAX_LINE + 1) + rest)
+    assert [buffer.next_line(), buffer.next_line()] == [b"one", b"two"]
+    with pytest.raises(LineTooLong):
+        buffer.next_line()
 
 
 def test_it_is_too_long_before_its_end_has_come() -> None:
     buffer = LineBuffer()
-    assert buffer.feed(b"x" * MAX_LINE) == []
-    assert buffer.feed(b"\r") == []  # may be the terminator's first half
+    for chunk in (b"x" * MAX_LINE, b"\r"):  # the CR may be the first half of the terminator
+        buffer.feed(chunk)
+        assert buffer.next_line() is None
+    buffer.feed(b"x")
     with pytest.raises(LineTooLong):
-        buffer.feed(b"x")
+        buffer.next_line()
+
+
+@pytest.mark.parametrize("size", [1, 1000, 2 * MAX_LINE])
+def test_white_space_before_a_line_counts(size: int) -> None:
+    for indent, fits in ((MAX_LINE - 3, True), (MAX_LINE - 2, False)):
+        stream = b" " * indent + b"one\n"
+        chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
+        if fits:
+            assert lines_of(*chunks) == [b"one"]
+        else:
+            with pytest.raises(LineTooLong):
+                lines_of(*chunks)
+
+
+@pytest.mark.parametrize("size", [1, 1000, 4 * MAX_LINE])
+def test_a_blank_line_may_have_any_length(size: int) -> None:
+    stream = b"\n" + b" " * (2 * MAX_LINE) + b"\r\n\t one\n"
+    assert lines_of(*(stream[start : start + size] for start in range(0, len(stream), size))) == [b"one"]
+
+
+def test_white_space_that_begins_no_line_is_not_kept() -> None:
+    buffer = LineBuffer()
+    for _ in range(100):
+        buffer.feed(b"\n" * MAX_LINE + b" " * MAX_LINE)
+        assert buffer.next_line() is None
+        assert not buffer.unfinished
 
 
 def test_a_begun_line_is_known() -> None:
     buffer = LineBuffer()
-    known = [(buffer.feed(chunk), buffer.unfinished) for chunk in (b"", b"one\ntw", b"o\n")]
+    known = []
+    for chunk in (b"", b"one\ntw", b"o\n"):
+        buffer.feed(chunk)
+        known.append((taken(buffer), buffer.unfinished))
     assert known == [([], False), ([b"one"], True), ([b"two"], False)]
 
 
 def test_white_space_begins_no_line() -> None:
     buffer = LineBuffer()
-    assert [(buffer.feed(chunk), buffer.unfinished) for chunk in (b"one\n\r", b" ")] == [([b"one"], False), ([], False)]
-    assert buffer.feed(b"two\n") == [b"two"]
+    for chunk, lines in ((b"one\n\r", [b"one"]), (b" ", []), (b"two\n", [b"two"])):
+        buffer.feed(chunk)
+        assert taken(buffer) == lines
+        assert not buffer.unfinished

@@ -195,10 +195,10 @@ def test_a_key_lives_no_longer_than_the_connection_that_it_came_on(tmp_path: Pat
 def test_a_key_lives_no_longer_than_its_connection_also_where_the_worker_used_it(tmp_path: Path) -> None:
     with in_this_process(str(tmp_path / "socket")) as server, contextlib.ExitStack() as stack:
         connections = [stack.enter_context(connect(str(tmp_path / "socket"))) for _ in range(2)]
-        with server.turn:
+        with server.work.work_lock:
             for connection in connections:
                 connection.sendall(ORDER)
-            wait_until(lambda: server.left.qsize() == 1)  # the worker has the other one, and waits for its turn
+            wait_until(lambda: len(server.work._with_worker) + len(server.work._left) == 2)
         for connection in connections:
             assert connection.recv(1000) == EXAMPLE_RESPONSE
         assert any(isinstance(thing, Signer) for thing in gc.get_objects())
