@@ -1,13 +1,20 @@
 """Who is at the other end of a connection.
 
-In: a connected Unix stream socket. Out: the process, user and group that connected, as the kernel knew them then.
+In: a connected Unix stream socket. Out: the process, user and group that connected, as the kernel knew them then; and
+the user that the connection counts for.
 """
 
 from __future__ import annotations
 
+import functools
+import os
+import pwd
 import socket
 import struct
 from typing import NamedTuple
+
+SUBORDINATE_UIDS = "/etc/subuid"  # see subuid(5)
+LOWEST_SUBORDINATE_UID = 65536  # below, Debian's policy has users, system users and those of services
 
 
 class Peer(NamedTuple):
@@ -33,3 +40,34 @@ class Peer(NamedTuple):
 def peer_of(connection: socket.socket) -> Peer:
     """The client of `connection`, from the socket itself: /proc may be hidden, and process numbers are used again."""
     return Peer(*struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
+
+
+def user_behind(uid: int, subordinate_uids: str = SUBORDINATE_UIDS) -> int:
+    """The user that a connection of `uid` counts for.
+
+    That is `uid` itself, or, where that is subordinate, the user whom it is assigned to: with newuidmap(1) any user may
+    connect with 65,536 of them.
+    """
+    if uid < LOWEST_SUBORDINATE_UID:
+        return uid
+    try:
+        changed = os.stat(subordinate_uids).st_mtime_ns
+        blocks = _subordinate_blocks(subordinate_uids, changed)
+    except OSError:
+        return uid
+    return next((owner for owner, first, count in blocks if 0 <= uid - first < count), uid)
+
+
+@functools.lru_cache(maxsize=1)
+def _subordinate_blocks(path: str, changed: int) -> list[tuple[int, int, int]]:
+    """Owner, first uid and number of uids of each block. changed: when the file was, so that it is read anew."""
+    blocks = []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                owner, first, count = line.strip().split(":")
+                uid = int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
+                blocks.append((uid, int(first), int(count)))
+            except (ValueError, KeyError):  # a comment, or a user who is gone
+                continue
+    return blocks

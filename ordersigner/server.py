@@ -46,6 +46,7 @@ from __future__ import annotations
 
 import _thread
 import errno
+import queue
 import socket
 import socketserver
 import sys
@@ -55,13 +56,14 @@ from collections import Counter, deque
 from typing import Callable, NamedTuple
 
 from ordersigner.connection import FAREWELL, GRACE, LINGER, Connection, Stop, shut
-from ordersigner.peer import Peer, peer_of
+from ordersigner.peer import Peer, peer_of, user_behind
 from ordersigner.refusal import Refusal
 from ordersigner.service import Conversation, Service
 from ordersigner.work import Work
 
 POLL = 0.5  # seconds between two looks at whether to stop, and two signs of life to systemd
 PAUSE = 0.1  # seconds before the next accept where the system has no descriptor or memory for another connection
+START = 1.0  # seconds that a thread may take to begin
 TURNED_AWAY = 16  # refused connections, at most, that are kept open so that their clients read why
 RESERVED_DESCRIPTORS = 32  # for everything but connections: standard streams, journal, listener, modules being loaded
 
@@ -113,11 +115,14 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self.work = Work(lambda error: service.journal.failed("A connection failed", error))
         self.stop = Stop()
         self._heartbeat = heartbeat
-        self._connections: set[socket.socket] = set()
-        self._connections_of: Counter[int] = Counter()  # how many a user has, by uid
+        self._connections: dict[socket.socket, int] = {}  # to the uid that each counts for
+        self._connections_of: Counter[int] = Counter()  # by such uid
         self._changed = threading.Condition()
         self._turned_away: deque[tuple[float, socket.socket]] = deque()  # until when they stay open
         self._exhausted = False
+        # The next connection is accepted when the thread of the last has begun. Otherwise many clients that connect all
+        # the time would have hundreds of threads compete for the interpreter at once.
+        self._started: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     # Accepting: called by socketserver, in this order
 
@@ -139,17 +144,21 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
             self._turn_away(request, client_address, refusal)
             return
         try:
-            # Not threading.Thread: its start() waits for the new thread, for ever if that one finds no memory.
+            # Not threading.Thread: its start() waits for the new thread for ever, also where that finds no memory.
             _thread.start_new_thread(self.process_request_thread, (request, client_address))
+            self._started.get(timeout=START)
+        except queue.Empty:
+            pass
         except RuntimeError:  # can't start new thread
-            self._release(request, client_address)
+            self._release(request)
             self._turn_away(request, client_address, _too_many("The daemon can start no more threads."))
 
     def process_request_thread(self, request: socket.socket, client_address: Peer) -> None:  # type: ignore[override]
+        self._started.put(None)
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._release(request, client_address)
+            self._release(request)
 
     def service_actions(self) -> None:
         """What the serve loop does beside accepting, in each turn."""
@@ -200,18 +209,18 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
     # Counting
 
     def _admit(self, request: socket.socket, peer: Peer) -> None:
+        user = user_behind(peer.uid)
         with self._changed:
             if len(self._connections) >= self.limits.connections:
                 raise _too_many("The daemon has no connection left.")
-            if self._connections_of[peer.uid] >= self.limits.connections_per_user:
+            if self._connections_of[user] >= self.limits.connections_per_user:
                 raise _too_many("This user has no connection left.")
-            self._connections.add(request)
-            self._connections_of[peer.uid] += 1
+            self._connections[request] = user
+            self._connections_of[user] += 1
 
-    def _release(self, request: socket.socket, peer: Peer) -> None:
+    def _release(self, request: socket.socket) -> None:
         with self._changed:
-            self._connections.remove(request)
-            self._connections_of -= Counter([peer.uid])  # which forgets a user who has none left
+            self._connections_of -= Counter([self._connections.pop(request)])  # which forgets a user who has none left
             self._changed.notify_all()
 
     def _turn_away(self, request: socket.socket, peer: Peer, refusal: Refusal) -> None:

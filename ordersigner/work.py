@@ -200,7 +200,7 @@ class Work:
         """Give `job`, taken from the queue, a turn."""
         begin = thread_time()
         try:
-            if job.readable:
+            if job.is_idle():  # else it has lines enough, and more would fill the memory
                 job.read()
             with self.work_lock:
                 self._turn(job)

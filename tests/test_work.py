@@ -1,0 +1,162 @@
+"""Who works when: turns by time, the connections that the worker has, and what it does when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from daemon import wait_until
+
+from ordersigner import work
+from ordersigner.work import Work
+
+
+class Client:
+    """A connection that always has more lines; each takes `seconds` of processor time. Not a real one, which could not
+    be told how long to work."""
+
+    def __init__(self, seconds: float, turns: list[Client]) -> None:
+        self.seconds = seconds
+        self.turns = turns  # whose turn it was, of all clients
+        self.lines = 0
+        self.account = self.waiting_since = 0.0
+        self.readable = self.answered = False
+        self.returned = self.abandoned = False
+        self.fails = False
+        self.socket, self.other_end = socket.socketpair()
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def read(self) -> bool:
+        self.readable = False
+        with contextlib.suppress(BlockingIOError):
+            self.lines += len(self.socket.recv(1000, socket.MSG_DONTWAIT))
+        return self.lines > 0
+
+    def work(self, until: float) -> None:
+        if self.fails:
+            raise MemoryError
+        self.turns.append(self)
+        end = time.thread_time() + self.seconds
+        while time.thread_time() < end:
+            pass
+        self.lines -= 1
+        self.answered = True
+
+    def send(self) -> None:
+        pass
+
+    def is_idle(self) -> bool:
+        return self.lines <= 0
+
+    def needs_its_thread(self) -> bool:
+        return self.abandoned
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+    def take_back(self) -> None:
+        self.returned = True
+
+
+@contextlib.contextmanager
+def working() -> Iterator[tuple[Work, list[Exception]]]:
+    faults: list[Exception] = []
+    worker = Work(faults.append)
+    try:
+        yield worker, faults
+    finally:
+        worker.return_all()
+        worker.close(20)
+
+
+@pytest.fixture
+def clients() -> Iterator[list[Client]]:
+    """Three: one whose lines take as long as an order, two whose lines take twenty times as long."""
+    turns: list[Client] = []
+    made = [Client(seconds, turns) for seconds in (0.1e-3, 2e-3, 2e-3)]
+    yield made
+    for client in made:
+        client.socket.close()
+        client.other_end.close()
+
+
+def test_turns_are_shared_by_time_and_not_by_lines(clients: list[Client]) -> None:
+    light, *heavy = clients
+    with working() as (worker, _):
+        with worker.work_lock:
+            for client, lines in ((heavy[0], 40), (heavy[1], 40), (light, 400)):
+                client.lines = lines
+                worker.leave(client)
+        wait_until(lambda: all(client.returned for client in clients))
+    turns = light.turns
+    first_half = turns[: turns.index(light) + 200]
+    # 20 would be fair to the microsecond.
+    assert first_half.count(light) > 5 * first_half.count(heavy[0])
+    assert abs(first_half.count(heavy[0]) - first_half.count(heavy[1])) <= 3
+
+
+def test_a_newcomer_does_not_come_before_those_who_wait(clients: list[Client]) -> None:
+    """Else clients that connect anew all the time would keep the others waiting."""
+    waiting, newcomer, _ = clients
+    with working() as (worker, _):
+        worker.admit(waiting)
+        worker.admit(newcomer)
+        with worker.work_lock:
+            for client in (waiting, newcomer):
+                client.lines = 1
+                worker.leave(client)
+        wait_until(lambda: waiting.returned and newcomer.returned)
+    assert waiting.turns == [waiting, newcomer]
+
+
+def test_nobody_works_in_its_own_thread_while_others_wait(clients: list[Client]) -> None:
+    first, second, _ = clients
+    with working() as (worker, _):
+        with worker.work_lock:
+            assert not worker.do_now(first)
+            worker.leave(second)
+        wait_until(lambda: second.returned)
+        assert worker.do_now(first)
+
+
+def test_the_worker_waits_for_input_of_the_connections_that_it_has(clients: list[Client]) -> None:
+    with working() as (worker, _):
+        with worker.work_lock:
+            for client in clients:
+                client.lines = 1
+                worker.leave(client)
+        wait_until(lambda: all(client.is_idle() for client in clients))
+        assert not any(client.returned for client in clients)
+        clients[0].other_end.sendall(b"x")
+        wait_until(lambda: clients[0].turns.count(clients[0]) == 2)
+        # Nothing more comes: each thread gets its connection back.
+        wait_until(lambda: all(client.returned for client in clients))
+
+
+def test_a_failure_costs_its_own_connection_and_is_reported(clients: list[Client]) -> None:
+    good, bad, _ = clients
+    bad.fails = True
+    with working() as (worker, faults):
+        for client in (bad, good):
+            client.lines = 1
+            worker.leave(client)
+        wait_until(lambda: good.returned and bad.returned)
+        assert bad.abandoned
+        assert [type(fault) for fault in faults] == [MemoryError]
+
+
+def test_work_that_comes_to_a_halt_is_noticed(clients: list[Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "STALLED", 0.05)
+    with working() as (worker, _):
+        assert not worker.stalled()
+        with worker.work_lock:  # as one would that never comes back
+            clients[0].lines = 1
+            worker.leave(clients[0])
+            wait_until(worker.stalled)
+        wait_until(lambda: clients[0].returned)
+        assert not worker.stalled()
