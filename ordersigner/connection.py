@@ -17,11 +17,15 @@ Knows no JSON, no orders, no keys.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 import os
 import select
 import socket
+import termios
 import threading
+from array import array
 from time import monotonic, perf_counter
 
 from ordersigner.framing import MAX_LINE, LineBuffer, LineTooLong
@@ -36,7 +40,7 @@ SPIN = 100e-6  # seconds for which a lone client's next request is looked for: t
 RECHECK = 0.25  # seconds between two looks at whether a client that takes no responses has run out of time
 LINGER = 2.0  # seconds in which a refused client may go on writing, to no effect, so that it reads why
 LINGER_BYTES = 1024 * 1024
-GRACE = 0.2  # seconds at the stop in which a client may finish sending a request
+GRACE = 0.2  # seconds at the stop in which a client may finish sending a request; what has come by then is answered
 FAREWELL = 5.0  # seconds after these in which a client may take the last of its responses
 
 
@@ -85,6 +89,7 @@ class Connection:
         self._greeted = False  # whether any line was answered
         self._line_ended = False  # whether a line was answered since _deadline was set
         self._deadline = math.inf  # by monotonic(), for the end of the line that the buffer holds the beginning of
+        self._rest = -1  # bytes still to be read, once the stop has ended the reading of more
         self._spin = False  # whether to look for the next request for a moment before going to sleep
         self._number = connection.fileno()
         self._input = select.poll()
@@ -120,7 +125,7 @@ class Connection:
 
     def _receive(self) -> bool:
         """Wait for input, or the end of the stream, and read it; False if neither comes in time."""
-        if self._spin:
+        if self._spin and not self._stop.begun:
             # A client that asks in lock-step writes again before this thread would be asleep and awake again.
             until = perf_counter() + SPIN
             while perf_counter() < until and not self._work.work_lock.locked():
@@ -133,6 +138,10 @@ class Connection:
 
     def _has_input(self) -> bool:
         """Whether input, or the end of the stream, comes in time."""
+        if monotonic() >= self._stop.read_until:
+            if self._rest < 0:
+                self._rest = _bytes_received(self._socket)
+            return self._rest > 0
         while not self.readable:
             milliseconds: float | None = None
             if self._deadline < math.inf or self._stop.begun:
@@ -187,9 +196,10 @@ class Connection:
         next write with an error, before which many clients never read."""
         self._deadline = monotonic() + LINGER
         dropped = 0
-        while dropped < LINGER_BYTES and self._has_input():
+        while dropped < LINGER_BYTES and not self._stop.begun and self._has_input():
             self.readable = False
-            dropped += len(self._socket.recv(MAX_LINE, socket.MSG_DONTWAIT)) or LINGER_BYTES
+            with contextlib.suppress(BlockingIOError):
+                dropped += len(self._socket.recv(MAX_LINE, socket.MSG_DONTWAIT)) or LINGER_BYTES
 
     # What the thread or the worker does, whichever has the connection: nothing that waits
 
@@ -199,13 +209,16 @@ class Connection:
     def read(self) -> bool:
         """Take the bytes that have come; False if there are none, nor the end of the stream."""
         self.readable = False
+        size = CHUNK if self._rest < 0 else min(CHUNK, self._rest)
         try:
-            chunk = self._socket.recv(CHUNK, socket.MSG_DONTWAIT)
+            chunk = self._socket.recv(size, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         if chunk:
             self._buffer.feed(chunk)
             self.readable = len(chunk) == CHUNK
+            if self._rest > 0:
+                self._rest -= len(chunk)
         else:
             self._buffer.end()
             self._ended = True
@@ -266,6 +279,13 @@ class Connection:
         """The refusal of a line that is not read to its end."""
         self._over = True
         return self._conversation.refuse(Refusal.of("", code, message))
+
+
+def _bytes_received(connection: socket.socket) -> int:
+    """How many bytes wait to be read."""
+    size = array("i", [0])
+    fcntl.ioctl(connection, termios.FIONREAD, size)
+    return size[0]
 
 
 def shut(connection: socket.socket, how: int) -> None:

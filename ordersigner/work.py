@@ -212,7 +212,7 @@ class Work:
         # Processor time: a thread that was interrupted has not used more.
         job.account += thread_time() - begin
         job.waiting_since = 0.0
-        if job.needs_its_thread():
+        if job.needs_its_thread() or (self._stopping and job.is_idle()):
             self._return(job)
         elif job.readable or not job.is_idle():
             self._queue(job)

@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from daemon import (
     wait_until,
 )
 
+from ordersigner.connection import Connection
 from ordersigner.journal import LEVELS, Journal
 from ordersigner.keys import Signer
 from ordersigner.server import Limits, OrderServer
@@ -81,9 +83,15 @@ def in_this_process(path: str) -> Iterator[OrderServer]:
         try:
             yield server
         finally:
-            server.shutdown()
+            stop(server)
             thread.join()
-            server.drain()
+
+
+def stop(server: OrderServer) -> None:
+    """As the daemon does at SIGTERM; a second time it does nothing."""
+    server.shutdown()
+    if not server.stop.begun:
+        server.drain()
 
 
 @pytest.mark.parametrize("sent", [b"", b"{", ORDER, ORDER + b"{", ORDER * 500, b"x" * 100_000])
@@ -183,6 +191,40 @@ def test_a_client_without_end_does_not_keep_the_others_waiting(daemon: Daemon) -
             thread.join()
 
 
+def test_clients_that_never_read_cost_no_thread_but_their_own(tmp_path: Path) -> None:
+    """Nor more than their share of memory, however many requests they send."""
+    with standalone(tmp_path, "--log-level", "warning") as daemon, contextlib.ExitStack() as stack:
+        wait_until(lambda: is_idle(daemon))
+        deaf = [stack.enter_context(daemon.connect()) for _ in range(100)]
+        wait_until(lambda: connections(daemon) == len(deaf))
+        before = daemon.resident()
+        full: set[socket.socket] = set()
+        for connection in deaf:
+            connection.setblocking(False)
+        while len(full) < len(deaf):  # each has filled its own socket and the daemon's
+            for connection in deaf:
+                try:
+                    connection.send(ORDER * 20)
+                    full.discard(connection)
+                except BlockingIOError:
+                    full.add(connection)
+        assert connections(daemon) == len(deaf)
+        assert daemon.resident() - before < len(deaf) * 150 * 1024
+        assert_serves(daemon)
+
+
+def test_blank_bytes_do_not_keep_the_daemon_looking_for_more(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with in_this_process(path), connect(path) as connection:
+        for sent in (PING, PING, PING):
+            connection.sendall(sent)
+            assert connection.recv(1000).startswith(b'{"ok": true')
+        (served,) = (thing for thing in gc.get_objects() if isinstance(thing, Connection))
+        assert served._spin  # for a lone client that asks in lock-step
+        connection.sendall(b"\n")
+        wait_until(lambda: not served._spin)
+
+
 def test_a_key_lives_no_longer_than_the_connection_that_it_came_on(tmp_path: Path) -> None:
     with in_this_process(str(tmp_path / "socket")), connect(str(tmp_path / "socket")) as connection:
         connection.sendall(ORDER)
@@ -222,6 +264,47 @@ def test_many_clients_at_once_each_get_their_own_answers(daemon: Daemon) -> None
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+# The end
+
+
+def test_a_client_that_keeps_its_socket_full_of_orders_is_never_refused_at_the_end(tmp_path: Path) -> None:
+    """What was not read as a whole line by then is dropped: its client asks again."""
+    for number in range(20):
+        path = str(tmp_path / str(number))
+        with contextlib.ExitStack() as stack:
+            pool = stack.enter_context(ThreadPoolExecutor(3))
+            server = stack.enter_context(in_this_process(path))
+            clients = [stack.enter_context(connect(path)) for _ in range(3)]
+            received = [pool.submit(exchange, client, ORDER * 20_000) for client in clients]
+            wait_until(lambda server=server: server.service.signed > 100)  # type: ignore[misc]
+            stop(server)
+            for responses in (each.result() for each in received):
+                assert responses == EXAMPLE_RESPONSE * (len(responses) // len(EXAMPLE_RESPONSE))
+                assert responses
+
+
+def test_the_beginning_of_a_line_is_dropped_at_the_end_and_its_client_is_not_refused(tmp_path: Path) -> None:
+    with in_this_process(str(tmp_path / "socket")) as server, connect(str(tmp_path / "socket")) as connection:
+        connection.sendall(ORDER + ORDER[:-2])
+        assert connection.recv(1000) == EXAMPLE_RESPONSE
+        stop(server)
+        assert read_all(connection) == b""
+
+
+def test_a_client_that_just_connected_may_still_send_its_request_at_the_end(tmp_path: Path) -> None:
+    with in_this_process(str(tmp_path / "socket")) as server, connect(str(tmp_path / "socket")) as connection:
+        wait_until(lambda: server._connections)
+        stopping = threading.Thread(target=stop, args=(server,))
+        stopping.start()
+        wait_until(lambda: server.stop.begun)
+        connection.sendall(ORDER)
+        assert read_all(connection) == EXAMPLE_RESPONSE
+        stopping.join()
+
+
+# How many
 
 
 def test_a_connection_too_many_is_told_so_and_the_others_go_on(tmp_path: Path) -> None:
