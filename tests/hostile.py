@@ -45,6 +45,7 @@ class Kind(NamedTuple):
     waits: bool = False  # for the response before it sends again
     reconnects: bool = False
     pause: float = 0.0  # seconds before it sends again
+    once: bool = False
 
 
 WORST_KEYS = b"{" + b",".join(b'"%d":0' % number for number in range(4000)) + b"}\n"
@@ -62,6 +63,7 @@ KINDS = {
     "unexpected keys": Kind(WORST_KEYS),
     "unexpected keys, a connection each": Kind(WORST_KEYS, waits=True, reconnects=True),
     "a long key, never read": Kind(line_of(b'{"', b"\x7f", b'":0}'), reads=False),
+    "a long line, never ended": Kind(b'{"' + b"x" * (MAX_LINE - 100), once=True),
     "long strings": Kind(line_of(b'{"order":{"quantity":"', b"1", b'"}}')),
     "blank lines": Kind(b"\n" * MAX_LINE),
     "blank bytes": Kind(b" ", pause=0.03),
@@ -92,7 +94,7 @@ class Hostile:
                 if not self.unsent:
                     self.unsent = memoryview(self.kind.sends)
                 self.unsent = self.unsent[self.socket.send(self.unsent) :]
-                if not self.unsent and (self.kind.waits or self.kind.pause):
+                if not self.unsent and (self.kind.waits or self.kind.pause or self.kind.once):
                     self.selector.modify(self.socket, selectors.EVENT_READ, self)
             if events & selectors.EVENT_READ and self.kind.reads:
                 chunk = self.socket.recv(65536)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import array
+import asyncio
 import contextlib
+import fcntl
+import operator
 import os
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import termios
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,9 +36,11 @@ from daemon import (
     wait_until,
 )
 
-from ordersigner import __version__
+from ordersigner import __version__, aio
+from ordersigner.client import Client
 
 ORDER = EXAMPLE_LINE + b"\n"
+SIGNATURE = EXAMPLE["expect"]["signature"]
 KEY = EXAMPLE["request"]["signer"]
 
 
@@ -83,6 +91,13 @@ def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
     assert "usage:" in result.stderr
 
 
+def serving(listener: socket.socket) -> subprocess.Popen[bytes]:
+    """A daemon that is handed `listener`, as by systemd."""
+    script = f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}'
+    arguments = ["bash", "-c", script, "bash", *command("--log-level", "warning")]
+    return subprocess.Popen(arguments, cwd=SOURCE, pass_fds=[listener.fileno()])
+
+
 # Its own socket
 
 
@@ -93,7 +108,7 @@ def test_its_socket_is_its_users_alone_unless_told_otherwise(tmp_path: Path) -> 
         assert stat.S_IMODE(os.stat(daemon.path).st_mode) == 0o660
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_removes_its_socket_at_exit(tmp_path: Path, number: int) -> None:
     with standalone(tmp_path) as daemon:
         assert os.path.exists(daemon.path)
@@ -310,11 +325,6 @@ def test_a_restart_loses_no_request_of_clients_that_connect_for_each(tmp_path: P
     answered = [0]
     stop = threading.Event()
 
-    def start() -> subprocess.Popen[bytes]:
-        script = f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}'
-        arguments = ["bash", "-c", script, "bash", *command("--log-level", "warning")]
-        return subprocess.Popen(arguments, cwd=SOURCE, pass_fds=[listener.fileno()])
-
     def talk() -> None:
         while not stop.is_set():
             with connect(path) as connection:
@@ -327,7 +337,7 @@ def test_a_restart_loses_no_request_of_clients_that_connect_for_each(tmp_path: P
     with listener:
         listener.bind(path)
         listener.listen(1024)
-        process = start()
+        process = serving(listener)
         clients = [threading.Thread(target=talk) for _ in range(8)]
         for client in clients:
             client.start()
@@ -336,13 +346,102 @@ def test_a_restart_loses_no_request_of_clients_that_connect_for_each(tmp_path: P
             wait_until(lambda enough=enough: answered[0] > enough)  # type: ignore[misc]
             process.terminate()
             assert process.wait(PATIENCE) == 0
-            process = start()
+            process = serving(listener)
         stop.set()
         for client in clients:
             client.join()
         process.terminate()
         assert process.wait(PATIENCE) == 0
     assert failures == []
+
+
+def test_its_own_clients_notice_no_restart(tmp_path: Path) -> None:
+    """Ten restarts under load, with requests of the threads' client and of the asyncio client on the way."""
+    path = str(tmp_path / "socket")
+    stopping = threading.Event()
+    answered = [0, 0]
+
+    def talk() -> None:
+        with Client(path) as client:
+            while not stopping.is_set():
+                assert list(client.sign_many([EXAMPLE["request"]] * 50)) == [SIGNATURE] * 50
+                answered[0] += 50
+
+    async def talk_in_tasks() -> None:
+        async with aio.Client(path) as client:
+            while not stopping.is_set():
+                assert await client.sign_many([EXAMPLE["request"]] * 50) == [SIGNATURE] * 50
+                answered[1] += 50
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, ThreadPoolExecutor(2) as pool:
+        listener.bind(path)
+        listener.listen(1024)
+        process = serving(listener)
+        clients = [pool.submit(talk), pool.submit(asyncio.run, talk_in_tasks())]
+        try:
+            for _ in range(10):
+                enough = [count + 200 for count in answered]
+                wait_until(
+                    lambda enough=enough: (  # type: ignore[misc]
+                        all(map(operator.gt, answered, enough)) or any(client.done() for client in clients)
+                    )
+                )
+                process.terminate()
+                assert process.wait(PATIENCE) == 0
+                process = serving(listener)
+        finally:
+            stopping.set()
+        for client in clients:
+            client.result()
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_log_that_hangs_does_not_keep_it_from_ending(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    reader, writer = os.pipe()
+    with open(reader, "rb"), open(writer, "wb") as pipe:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+        with subprocess.Popen(command("--socket", path), cwd=SOURCE, stderr=pipe) as process:
+            wait_until(lambda: os.path.exists(path))
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(connect(path)) for _ in range(3)]
+                for client in clients:  # the entries fill the pipe, and the next one hangs
+                    client.sendall(ORDER * 50)
+                wait_until(lambda: pipe_is_full(reader))
+                process.terminate()
+                assert process.wait(PATIENCE) == 0
+
+
+def pipe_is_full(reader: int) -> bool:
+    size = array.array("i", [0])
+    fcntl.ioctl(reader, termios.FIONREAD, size)
+    return size[0] > 4096 - 300  # less than an entry's size is free
+
+
+# What it says
+
+
+def test_it_listens_before_it_signs(tmp_path: Path) -> None:
+    with activated(tmp_path) as daemon, daemon.connect() as connection:
+        connection.sendall(ORDER)  # waits at the socket before the daemon is there
+        assert connection.recv(1000) == EXAMPLE_RESPONSE
+        said = [line for line in daemon.log.splitlines() if line.startswith("ordersigner: ")]
+        assert [line.split()[1] for line in said] == ["Listening", "Signed"]
+
+
+def test_systemd_is_told_the_status_with_ready_and_each_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("systemd")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with standalone(tmp_path) as daemon:
+            assert manager.recv(1000).splitlines() == [b"READY=1", b"STATUS=0 signed, 0 refused, 0 failed"]
+            daemon.ask(ORDER)
+            assert manager.recv(1000) == b"STATUS=1 signed, 0 refused, 0 failed"
+            assert daemon.stop() == 0
+            assert manager.recv(1000) == b"STOPPING=1"
 
 
 # What it keeps to itself
