@@ -25,8 +25,10 @@ class Signer:
     def __init__(self, text: str) -> None:
         digits = text[2:] if text[:2] == "0x" else text
         try:
+            if len(digits) != 64:  # checked first: text may be very long
+                raise ValueError
             secret = bytes.fromhex(digits)
-            if len(secret) != 32 or len(digits) != 64:  # fromhex skips white space
+            if len(secret) != 32:  # fromhex skips white space
                 raise ValueError
             self._key = coincurve.PrivateKey(secret)
         except ValueError:

@@ -84,10 +84,10 @@ def _address(value: object, field: str) -> bytes:
         raise mistyped(value, field, str)
     digits = value[2:] if value[:2] == "0x" else value
     try:
-        address = bytes.fromhex(digits)
+        address = bytes.fromhex(digits) if len(digits) == 40 else b""
     except ValueError:
         address = b""
-    if len(address) != 20 or len(digits) != 40:  # fromhex skips white space
+    if len(address) != 20:  # fromhex skips white space
         raise Refusal.of(field, "not_address", "This value is not an address of 40 hexadecimal digits.")
     return address
 
