@@ -20,7 +20,8 @@ CODES = {
     "unexpected": "an unknown key at the top level of the request",
     # What the earlier daemon never checked.
     "duplicate": "an object has the same key twice",
-    "too_deep": "objects or arrays are nested too deeply",
+    "too_deep": "objects and arrays are nested too deeply, or there are too many of them",
+    "too_many_values": "the line holds too many values",
     "too_long": "the line is longer than 65,536 bytes; the connection is closed",
     "timed_out": "the line was begun and not finished in time; the connection is closed",
     "too_many_connections": "no connection is free for this user, or at all; the connection is closed",
@@ -29,7 +30,7 @@ CODES = {
     "not_address": "the value is not an address: 40 hexadecimal digits, with or without 0x",
     "not_key": "the value is not a private key: 64 hexadecimal digits, with or without 0x, in 1..n-1",
     "negative": "the number is less than zero",
-    "out_of_range": "the number does not fit its field",
+    "out_of_range": "the number does not fit its field, or an id has too many characters",
     "too_small": "a non-zero amount is less than one unit and would be signed as zero",
 }
 
