@@ -1,4 +1,4 @@
-"""A listening socket of our own, for running without systemd.
+"""The daemon's own listening socket, for running without systemd.
 
 In: a path and a mode. Out: a listening Unix stream socket there. Raises BindingError if the path is not free, or if
 its directory stays locked; a socket that nobody listens on any more is removed first.
@@ -80,17 +80,17 @@ def _lock(descriptor: int, directory: str) -> None:
 
 
 def _clear(path: str) -> None:
-    """Remove a socket that nobody listens on; raises OSError if anything else is at `path`."""
+    """Remove a socket that nobody listens on; raises OSError if `path` is empty or anything else is there."""
     if not path:
-        raise OSError("there is none")  # the kernel would choose a name of its own
+        raise OSError("a path is needed")  # the kernel would choose a name itself
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise OSError("there is something that is not a socket")
+        raise OSError("what is there is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a daemon whose backlog is full is alive too
+        probe.setblocking(False)  # so that a live daemon with a full backlog does not make it wait
         try:
             probe.connect(path)
         except ConnectionRefusedError:

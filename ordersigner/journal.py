@@ -149,7 +149,7 @@ def open_journal(level: str) -> Journal:
 def _stderr_is_journal() -> bool:
     try:
         stderr = os.fstat(_STDERR)
-    except OSError:  # it is closed, and the next descriptor to be opened, a client's say, would get the text
+    except OSError:  # it is closed; the next descriptor to be opened, perhaps a client's, would get the text
         null = os.open(os.devnull, os.O_WRONLY)
         if null != _STDERR:
             os.dup2(null, _STDERR)
@@ -176,7 +176,7 @@ def _send_to_stderr(message: str, *fields: str) -> None:
 
 
 def _address(text: object) -> str:
-    """One spelling for each address, so that entries can be searched."""
+    """The address in lower case with 0x, so that a search finds all its entries."""
     address = str(text).lower()
     return address if address.startswith("0x") else "0x" + address
 

@@ -1,8 +1,8 @@
-"""The wire: a line to a request, a result or a refusal to a line.
+"""The wire protocol: turns a line into a request, and a result or a refusal into a line.
 
-In: the bytes of one line, hostile until proven otherwise. Out: a SignRequest, or the bytes of a response line.
-Raises Refusal, with every problem of the request's own level at once. Knows no sockets, no orders, no keys' meaning.
-Source: the published wire protocol; the codes and fields are those of the earlier daemon.
+In: the bytes of one line, any of which may be hostile. Out: a SignRequest, or the bytes of a response line, of at most
+MAX_RESPONSE bytes. Raises Refusal with all problems of the request's top level. Knows nothing of sockets, and not what
+orders and keys mean. Source: the published wire protocol; codes and fields are those of the earlier daemon.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Message = Dict[str, object]  # a JSON object
 
 
 class SignRequest(NamedTuple):
-    """A request whose own level is as it should be. What is inside order, instrument and signer is not yet judged."""
+    """A request whose top level is valid. The contents of order, instrument and signer are not checked yet."""
 
     type: str  # one of ORDER_TYPES
     order: Message
@@ -43,12 +43,12 @@ class SignRequest(NamedTuple):
 
 
 def decode(line: bytes) -> Message:
-    """The JSON object that `line` holds. No key may stand twice in an object: which one counts is anyone's guess."""
+    """The JSON object in `line`. A key must not appear twice: JSON readers differ in which one they take."""
     try:
         text = line.decode()
     except UnicodeDecodeError:
         raise Refusal.of("", "wrong_encoding", "This value cannot be decoded using utf-8.") from None
-    # Counted before decoding, because decoding what is no request could take long.
+    # Counted before decoding, because decoding them takes long.
     containers = text.count("{") + text.count("[")
     if containers > MAX_CONTAINERS:
         raise Refusal.of("", "too_deep", f"A request has at most {MAX_CONTAINERS} objects and arrays.")
@@ -66,7 +66,7 @@ def decode(line: bytes) -> Message:
 
 
 def read_id(message: Message) -> str | int | None:
-    """The request's id, which its response echoes; None if it has none, or none that is allowed."""
+    """The request's id, which its response echoes; None if it has no valid one."""
     request_id = message.get("id")
     if type(request_id) is str and len(request_id) <= MAX_ID_LENGTH:
         return request_id
@@ -91,7 +91,7 @@ def read_request(message: Message) -> SignRequest:
 
 
 def is_ping(message: Message) -> bool:
-    """Whether `message` asks for no more than a sign of life; raises Refusal if it says more than that."""
+    """Whether `message` is a ping; raises Refusal for a ping with anything but an id."""
     if message.get("type") != "ping":
         return False
     if message.keys() <= PING_KEYS and _id_is_valid(message):
@@ -121,7 +121,7 @@ def refused(refusal: Refusal, request_id: str | int | None) -> bytes:
 
 
 def failed(request_id: str | int | None) -> bytes:
-    """The response after a fault of the daemon's own, of which a client learns no detail."""
+    """The response to a request on which the daemon failed. It has no detail: that is in the journal."""
     return _error("InternalError", "The daemon failed; see its journal for more info.", {}, request_id)
 
 
@@ -149,7 +149,7 @@ def _id_is_valid(message: Message) -> bool:
 
 
 def _problems(message: Message, allowed: AbstractSet[str]) -> Refusal:
-    """All problems of a request's top level, of whose keys `allowed` are known."""
+    """All problems of a request's top level. allowed: the keys that it may have."""
     context: dict[str, list[Problem]] = {}
     for key, kind in REQUIRED.items():
         value = message.get(key, MISSING)
@@ -172,7 +172,7 @@ def _id_refusal(request_id: object) -> Refusal:
     return mistyped(request_id, "id", int, str)
 
 
-# The fast way. It raises ValueError for whatever it does not accept; the careful way then finds out where and why.
+# The fast way raises ValueError for a line that it does not accept. The careful way then finds out where and why.
 def _unique(pairs: list[tuple[str, object]]) -> Message:
     members = dict(pairs)
     if len(members) != len(pairs):
@@ -248,7 +248,7 @@ def _parse_int(digits: str) -> object:
 
 
 _Member = Tuple[Optional[str], object]  # of an object, with its key, or of an array, with None
-_DUPLICATE = Problem("duplicate", "This key stands twice.")
+_DUPLICATE = Problem("duplicate", "This key appears twice.")
 _TOO_MANY_DIGITS = Problem("out_of_range", "This number has too many digits.")
 _CONSTANTS = {name: Problem("not_json", f"{name} is not valid JSON.") for name in ("NaN", "Infinity", "-Infinity")}
 _CAREFUL_DECODER = json.JSONDecoder(

@@ -1,4 +1,4 @@
-"""A line to a request: what is well-formed, what is not, and what the answer says of it."""
+"""Lines that are requests, lines that are not, and what the response says about them."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ WORST = {
     "long keys of faces, and an id of them": json.dumps(
         {"id": FACE * 128, **{f"{number:03}{FACE * 125}": 0 for number in range(60)}}, ensure_ascii=False
     ).encode(),
-    "a long key to a number that is none": filled('{"order":{"', FACE, '":NaN}}'),
+    "a long key to NaN": filled('{"order":{"', FACE, '":NaN}}'),
     "a long id": filled('{"type":"ping","id":"', FACE, '"}'),
     "an id of digits": filled('{"type":"ping","id":', "9", "}", count=4300),
     "escapes": filled('{"a":"', "\\n", '"}'),
@@ -301,17 +301,17 @@ def test_the_text_of_a_problem_does_not_repeat_the_name_of_its_field(line: str) 
         ('{"order": {"price": ' + "1" * 5000 + "}}", "order.price", "out_of_range"),
     ],
 )
-def test_what_json_should_not_hold_is_found_where_it_is(line: str, field: str, code: str) -> None:
+def test_a_value_that_is_not_json_is_refused_under_its_field(line: str, field: str, code: str) -> None:
     if code == "out_of_range" and not hasattr(__import__("sys"), "get_int_max_str_digits"):
         pytest.skip("this Python reads integers of any length")
     assert problems(line) == {field: [code]}
 
 
-def test_a_byte_order_mark_is_no_obstacle() -> None:
+def test_a_byte_order_mark_is_skipped() -> None:
     assert protocol.is_ping(protocol.decode('\ufeff{"type": "ping"}'.encode()))
 
 
-def test_white_space_is_no_obstacle() -> None:
+def test_white_space_is_skipped() -> None:
     assert protocol.is_ping(protocol.decode(b' \t{ "type"\t:  "ping" } \r'))
 
 
@@ -333,7 +333,7 @@ def test_a_type_that_does_not_exist_is_refused(word: str) -> None:
     assert problems(json.dumps({**REQUEST, "type": word})) == {"type": ["not_valid_choice"]}
 
 
-def test_all_problems_of_the_top_level_are_told_at_once() -> None:
+def test_all_problems_of_the_top_level_are_reported_at_once() -> None:
     line = json.dumps({"type": "x", "instrument": 1, "order": {}, "id": None, "extra": 1, "id2": 2})
     assert problems(line) == {
         "type": ["not_valid_choice"],
@@ -346,7 +346,7 @@ def test_all_problems_of_the_top_level_are_told_at_once() -> None:
     }
 
 
-def test_a_line_of_nothing_but_unknown_keys_gets_no_response_many_times_its_size() -> None:
+def test_a_line_of_nothing_but_unknown_keys_gets_a_response_that_lists_sixteen() -> None:
     line = json.dumps({**REQUEST, **{f"key{number}": 0 for number in range(2000)}})
     found = problems(line)
     assert len(found) == protocol.MAX_UNEXPECTED
@@ -391,7 +391,7 @@ def test_a_response_is_written_as_python_would_write_it() -> None:
     assert protocol.signed("0x00", 5) == b'{"ok": true, "signature": "0x00", "id": 5}\r\n'
 
 
-def test_a_fault_of_the_daemon_tells_no_detail() -> None:
+def test_a_fault_of_the_daemon_reveals_no_detail() -> None:
     error = json.loads(protocol.failed(None))["error"]
     assert error["type"] == "InternalError"
     assert error["context"] == {}
@@ -425,4 +425,4 @@ def test_no_object_raises_anything_but_a_refusal(message: dict[str, Any]) -> Non
 def test_an_object_is_decoded_as_python_decodes_it(message: dict[str, Any]) -> None:
     line = json.dumps(message)
     assert protocol.decode(line.encode()) == json.loads(line)
-    assert protocol._decode_with_care(line) == json.loads(line)  # the two ways agree
+    assert protocol._decode_with_care(line) == json.loads(line)  # both ways agree

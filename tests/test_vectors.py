@@ -1,4 +1,4 @@
-"""Every published and recorded vector, as lines through the whole road from line to response."""
+"""Every published and recorded vector, as lines from line to response."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def codes(response: dict[str, Any]) -> dict[str, list[str]]:
         ("peer-wire-errors", 244),
     ],
 )
-def test_no_vector_was_lost(name: str, count: int) -> None:
+def test_every_vector_is_there(name: str, count: int) -> None:
     assert len(vectors(name)) == count
 
 
