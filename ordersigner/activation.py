@@ -1,7 +1,9 @@
-"""What systemd hands over and wants to hear.
+"""What systemd hands over to the daemon, and what the daemon tells systemd.
 
-In: the environment that systemd set. Out: the listening socket it owns, never bound and never unlinked here; and
-notifications of state and signs of life. The only reader of LISTEN_*, NOTIFY_SOCKET and WATCHDOG_*.
+In: the environment that systemd set. Out: the listening socket, which systemd owns: it is never bound and its path
+never removed here; and messages to the service manager about state and health. Raises ActivationError where the
+handover does not hold exactly one listening Unix stream socket. The only reader of LISTEN_*, NOTIFY_SOCKET and
+WATCHDOG_*. Source: sd_listen_fds(3), sd_notify(3).
 """
 
 from __future__ import annotations
@@ -11,61 +13,80 @@ import socket
 import time
 from typing import Callable
 
+try:
+    from systemd import daemon
+except ImportError:  # a daemon with a socket of its own needs neither
+    daemon = None
+
 
 class ActivationError(Exception):
-    """What was handed over is not what we need."""
+    """What was handed over is not what the daemon needs."""
 
 
 def is_handed_over() -> bool:
-    """Whether descriptors were handed to this process, rather than to an ancestor, or to none."""
+    """Whether descriptors were handed to this process; they may be an ancestor's, or there may be none."""
     return os.environ.get("LISTEN_PID") == str(os.getpid())
 
 
 def listener() -> socket.socket:
-    """The one socket that systemd listens on for us: Unix, stream, listening; raises ActivationError."""
+    """The one listening Unix stream socket among the descriptors that systemd hands over; raises ActivationError.
+
+    Descriptors that do not listen are closed: a newer version may have left its clients' connections in systemd's
+    file-descriptor store before a downgrade, and a connection that nobody serves would hang.
+    """
     if "LISTEN_FDS" not in os.environ:
         raise ActivationError("no socket: start ordersigner.socket, or give --socket PATH")
     if not is_handed_over():
         raise ActivationError(f"LISTEN_PID is {os.environ.get('LISTEN_PID')!r}, not this process's {os.getpid()}")
-    try:
-        from systemd import daemon  # here, because nothing else needs libsystemd
-    except ImportError as error:
-        raise ActivationError("systemd handed a socket over, but the package systemd-python is missing") from error
+    if daemon is None:
+        raise ActivationError("systemd hands a socket over, but the Python package systemd-python is missing")
     try:
         descriptors = daemon.listen_fds()
+        listening = [each for each in descriptors if daemon.is_socket(each, socket.AF_UNSPEC, 0, 1)]
     except OSError as error:
         raise ActivationError(f"LISTEN_FDS is {os.environ['LISTEN_FDS']!r}: {error}") from error
-    if len(descriptors) != 1:
-        raise ActivationError(f"want one listening socket, got {len(descriptors)} descriptors")
-    try:
-        fits = daemon.is_socket_unix(descriptors[0], socket.SOCK_STREAM, 1)
-    except OSError as error:
-        raise ActivationError(f"descriptor {descriptors[0]}: {error}") from error
-    if not fits:
-        raise ActivationError(f"descriptor {descriptors[0]} is not a listening Unix stream socket")
-    return socket.socket(fileno=descriptors[0])
+    if len(listening) != 1:
+        raise ActivationError(
+            f"want one listening socket, got {len(descriptors)} descriptors, of which {len(listening)} listen"
+        )
+    if not daemon.is_socket_unix(listening[0], socket.SOCK_STREAM, 1):
+        raise ActivationError(f"descriptor {listening[0]} is not a listening Unix stream socket")
+    for descriptor in descriptors:
+        if descriptor != listening[0]:
+            os.close(descriptor)
+    return socket.socket(fileno=listening[0])
 
 
 class Notifier:
-    """Tells the service manager of our state, if there is one that listens (Type=notify, WatchdogSec=)."""
+    """Tells the service manager about state and health, if there is one that wants to know (Type=notify, WatchdogSec=).
 
-    STATUS_INTERVAL = 5.0  # seconds between two status lines
+    status: returns the text that `systemctl status` shows.
+    """
+
+    STATUS_INTERVAL = 5.0  # seconds, at least, between two changes of the status
 
     def __init__(self, status: Callable[[], str]) -> None:
         self._status = status
-        self._last_status = ""
-        self._enabled = "NOTIFY_SOCKET" in os.environ
+        self._shown_status = ""
+        self._enabled = "NOTIFY_SOCKET" in os.environ and daemon is not None
         self._watchdog_interval = _watchdog_seconds() / 3
-        self._next_status = self._next_watchdog = 0.0
+        self._next_watchdog = 0.0 if self._watchdog_interval < float("inf") else float("inf")
+        self._next_status = 0.0
 
     def ready(self) -> None:
-        self._notify("READY=1")
+        """The daemon can serve clients."""
+        self._shown_status = self._status()
+        self._notify(f"READY=1\nSTATUS={self._shown_status}")
 
     def stopping(self) -> None:
+        """The daemon is about to end."""
         self._notify("STOPPING=1")
 
     def heartbeat(self, *, alive: bool = True) -> None:
-        """To be called often, from the loop whose life it proves."""
+        """To be called at least every second.
+
+        alive: whether work goes on. While it is False, the watchdog is told nothing, so systemd restarts the daemon.
+        """
         if not self._enabled:
             return
         now = time.monotonic()
@@ -73,21 +94,19 @@ class Notifier:
             self._next_watchdog = now + self._watchdog_interval
             self._notify("WATCHDOG=1")
         if now >= self._next_status:
-            self._next_status = now + self.STATUS_INTERVAL
             status = self._status()
-            if status != self._last_status:
-                self._last_status = status
+            if status != self._shown_status:
+                self._shown_status = status
+                self._next_status = now + self.STATUS_INTERVAL
                 self._notify(f"STATUS={status}")
 
     def _notify(self, state: str) -> None:
         if not self._enabled:
             return
-        from systemd import daemon
-
         try:
             daemon.notify(state)
         except OSError:
-            pass  # nobody listens; if it matters, the watchdog will say so
+            pass  # nobody listens; if it matters, the watchdog acts
 
 
 def _watchdog_seconds() -> float:

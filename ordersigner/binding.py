@@ -1,7 +1,7 @@
-"""A listening socket of our own, for running without systemd.
+"""The daemon's own listening socket, for running without systemd.
 
-In: a path and a mode. Out: a listening Unix stream socket there. Raises BindingError where something else stands in
-its place; a socket that nobody listens on any more is cleared away.
+In: a path and a mode. Out: a listening Unix stream socket there. Raises BindingError if the path is not free, or if
+its directory stays locked; a socket that nobody listens on any more is removed first.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from typing import Iterator
 
 BACKLOG = 1024  # connections that may wait to be accepted; the system's own limit, somaxconn, may be lower
+LOCK_TIME = 2.0  # seconds to wait for other daemons that start in the same directory; they take milliseconds
+LOCK_RETRY = 0.02  # seconds between two attempts
 
 
 class BindingError(Exception):
@@ -22,8 +25,11 @@ class BindingError(Exception):
 
 @contextlib.contextmanager
 def bound(path: str, mode: int) -> Iterator[socket.socket]:
-    """A socket listening at `path` with permissions `mode`. The exit removes the path, if it is still the socket's own,
-    but does not close the socket: who has connected may yet be accepted."""
+    """A socket listening at `path` with permissions `mode`.
+
+    The exit removes the path, if it is still this socket's, but does not close the socket: clients that have connected
+    can still be accepted.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         own = _listen(listener, path, mode)
@@ -39,12 +45,14 @@ def bound(path: str, mode: int) -> Iterator[socket.socket]:
 
 
 def _listen(listener: socket.socket, path: str, mode: int) -> os.stat_result:
-    """Make way at `path`, listen there, return what is there now."""
-    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+    """Make `path` free, listen there, return what is there now."""
+    directory = os.path.dirname(path) or "."
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX)  # or each of two that start at once may take the other's for stale
+        # Without a lock, each of two daemons that start at once may take the other's socket for one without a listener.
+        _lock(descriptor, directory)
         _clear(path)
-        umask = os.umask(0o777 & ~mode)  # so that no moment passes in which it is open to more
+        umask = os.umask(0o777 & ~mode)  # so that the socket never has wider permissions, not even for a moment
         try:
             listener.bind(path)
         finally:
@@ -52,21 +60,37 @@ def _listen(listener: socket.socket, path: str, mode: int) -> os.stat_result:
         listener.listen(BACKLOG)
         return os.stat(path)
     finally:
-        os.close(directory)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, directory: str) -> None:
+    """Lock the directory; raises OSError if another process keeps its lock: any process that can open it can do so."""
+    deadline = time.monotonic() + LOCK_TIME
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise OSError(
+                    f"another process keeps {directory} locked; `lsof {directory}` as root shows it; "
+                    "end it, or choose a directory that other users cannot open"
+                ) from None
+        time.sleep(LOCK_RETRY)
 
 
 def _clear(path: str) -> None:
-    """Remove a socket that nobody listens on; raises OSError if anything else is at `path`."""
+    """Remove a socket that nobody listens on; raises OSError if `path` is empty or anything else is there."""
     if not path:
-        raise OSError("there is none")  # the kernel would choose a name of its own
+        raise OSError("a path is needed")  # the kernel would choose a name itself
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise OSError("there is something that is not a socket")
+        raise OSError("what is there is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a daemon whose backlog is full is alive too
+        probe.setblocking(False)  # so that a live daemon with a full backlog does not make it wait
         try:
             probe.connect(path)
         except ConnectionRefusedError:

@@ -1,15 +1,15 @@
-"""What the daemon says of itself: one entry for each signature, refusal and fault.
+"""What the daemon writes down: one entry for each signature, refusal and fault.
 
 Under systemd an entry goes to the journal with structured fields, elsewhere its text goes to stderr. An entry holds
-identifiers, never a request, never a key; what came from a client is cut short and rid of control characters.
-A journal that cannot be reached costs no client its answer: the text goes to stderr instead. One that does not keep
-up makes signing wait, since no signature shall go without its entry.
+identifiers, never a request, never a key; text from a client is cut short and stripped of control characters.
+If the journal cannot be reached, clients still get their answers, and the text goes to stderr. If the journal is slow,
+signing waits for it, since every signature must have its entry.
 """
 
 from __future__ import annotations
 
 import os
-import sys
+import threading
 import time
 import traceback
 from typing import Callable, Mapping
@@ -24,11 +24,11 @@ SIGNED = "f8a2b1d7a1f04c6f9d0a3f0f6c1f6a51"
 REFUSED = "0c1e2c9f5a4b4c59b1c53f6be3cbb8e7"
 FAILED = "6b7a6f0f7e3f4d5b8d1a7cf5a3f9c2d4"
 
-REFUSALS_PER_SECOND = 10  # entries; a client that sends rubbish shall not push everything else out of the journal
-MAX_WORD = 32  # characters of a client's own word in an entry: half of a key's, so that none fits
-
+ENTRIES_PER_SECOND = 10  # of refusals, and of faults: a client must not be able to flood the journal with either
+MAX_CLIENT_TEXT = 32  # characters of a client's text in an entry: half of a key's, so that no key fits
 
 Send = Callable[..., None]  # takes "FIELD=value" strings
+_STDERR = 2  # the descriptor
 
 
 class Journal:
@@ -37,9 +37,8 @@ class Journal:
     def __init__(self, level: int, send: Send) -> None:
         self._level = level
         self._send = send
-        self._second = 0
-        self._refusals = 0  # in that second
-        self._withheld = 0  # since the last entry of a refusal
+        self._refusals = _Rate()
+        self._faults = _Rate()
 
     def signed(
         self, peer: Peer, type: str, order: Mapping[str, object], signer: str, digest: bytes, microseconds: int
@@ -48,7 +47,7 @@ class Journal:
         if self._level < LEVELS["info"]:
             return
         account = _address(order["accountId"])
-        instrument = _word(order.get("instrument"))
+        instrument = _cleaned(order.get("instrument"))
         side = order["side"]
         self._write(
             "info",
@@ -66,44 +65,40 @@ class Journal:
         )
 
     def refused(self, peer: Peer, refusal: Refusal) -> None:
-        """A request was refused; of very many in a second, not all are written."""
-        if self._level < LEVELS["notice"] or self._is_too_much():
+        """A request was refused. Refusals past the rate leave no entry; the next entry has their number."""
+        if self._level < LEVELS["notice"]:
+            return
+        withheld = self._refusals.next()
+        if withheld is None:
             return
         field, problems = next(iter(refusal.context.items()))
-        what = f"{_word(field)}: {problems[0].code}" if field else problems[0].code
-        withheld, self._withheld = self._withheld, 0
+        what = f"{_cleaned(field)}: {problems[0].code}" if field else problems[0].code
         self._write(
             "notice",
             f"Refused a request of {peer}: {what}" + (f" ({withheld} more refusals not shown)" if withheld else ""),
             f"MESSAGE_ID={REFUSED}",
-            f"ORDERSIGNER_FIELD={_word(field)}",
+            f"ORDERSIGNER_FIELD={_cleaned(field)}",
             f"ORDERSIGNER_CODE={problems[0].code}",
             *peer.fields,
         )
 
     def failed(self, what: str, error: BaseException) -> None:
-        """A fault of the daemon's own, with its traceback.
+        """A fault of the daemon's own, with its traceback; limited in rate like refusals, since clients may cause it.
 
-        The error's text is left out unless it is the system's: others may quote what a client sent.
+        The error's text is left out unless it is the system's: other texts may quote what a client sent.
         """
+        withheld = self._faults.next()
+        if withheld is None:
+            return
         name = str(error) if isinstance(error, OSError) else type(error).__name__
         lines = "".join(traceback.format_tb(error.__traceback__))
-        self._write("err", f"{what}: {name}\n{lines}".rstrip(), f"MESSAGE_ID={FAILED}")
+        more = f" ({withheld} more faults not shown)" if withheld else ""
+        self._write("err", f"{what}: {name}{more}\n{lines}".rstrip(), f"MESSAGE_ID={FAILED}")
 
     def say(self, level: str, message: str) -> None:
-        """Something of the daemon's own life."""
+        """Write an entry about the daemon itself: its start, its end, its limits."""
         if LEVELS[level] <= self._level:
             self._write(level, message)
-
-    def _is_too_much(self) -> bool:
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._refusals = second, 0
-        self._refusals += 1
-        if self._refusals <= REFUSALS_PER_SECOND:
-            return False
-        self._withheld += 1
-        return True
 
     def _write(self, level: str, message: str, *fields: str) -> None:
         entry = (f"MESSAGE={message}", f"PRIORITY={LEVELS[level]}", "SYSLOG_IDENTIFIER=ordersigner", *fields)
@@ -113,15 +108,52 @@ class Journal:
             _send_to_stderr(*entry)
 
 
+class _Rate:
+    """Lets ENTRIES_PER_SECOND entries pass in a second, and counts the others. Safe for use by many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._second = 0
+        self._entries = 0  # in that second
+        self._withheld = 0  # since the last entry
+
+    def next(self) -> int | None:
+        """How many entries were withheld since the last one, or None if this one must be withheld too."""
+        second = int(time.monotonic())
+        with self._lock:
+            if second != self._second:
+                self._second, self._entries = second, 0
+            if self._entries == ENTRIES_PER_SECOND:
+                self._withheld += 1
+                return None
+            self._entries += 1
+            withheld, self._withheld = self._withheld, 0
+            return withheld
+
+
 def open_journal(level: str) -> Journal:
-    """The journal of systemd if stderr is connected to it, else stderr. level: a key of LEVELS."""
-    return Journal(LEVELS[level], _systemd_send() if _stderr_is_journal() else _send_to_stderr)
+    """The journal of systemd if stderr is connected to it, else stderr. level: a key of LEVELS.
+
+    To be called before sockets are opened.
+    """
+    if not _stderr_is_journal():
+        return Journal(LEVELS[level], _send_to_stderr)
+    try:
+        return Journal(LEVELS[level], _systemd_send())
+    except ImportError:
+        journal = Journal(LEVELS[level], _send_to_stderr)
+        journal.say("warning", "systemd-python is missing: entries have no fields, and systemd is told nothing")
+        return journal
 
 
 def _stderr_is_journal() -> bool:
     try:
-        stderr = os.fstat(2)
-    except OSError:  # it is closed
+        stderr = os.fstat(_STDERR)
+    except OSError:  # it is closed; the next descriptor to be opened, perhaps a client's, would get the text
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != _STDERR:
+            os.dup2(null, _STDERR)
+            os.close(null)
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
@@ -134,22 +166,24 @@ def _systemd_send() -> Send:
 
 
 def _send_to_stderr(message: str, *fields: str) -> None:
+    """Write the text alone. Not by sys.stderr: a write that hangs would keep its lock, which the exit needs."""
+    text = ("ordersigner: " + message[len("MESSAGE=") :] + "\n").encode(errors="backslashreplace")
     try:
-        sys.stderr.write("ordersigner: " + message[len("MESSAGE=") :] + "\n")
-        sys.stderr.flush()  # Python 3.8 keeps it back where it is no terminal
-    except (OSError, ValueError, AttributeError):  # whoever read it is gone, or it was closed, or never there
+        while text:
+            text = text[os.write(_STDERR, text) :]
+    except OSError:  # whoever read it is gone
         pass
 
 
 def _address(text: object) -> str:
-    """One spelling for each address, so that entries can be searched."""
+    """The address in lower case with 0x, so that a search finds all its entries."""
     address = str(text).lower()
     return address if address.startswith("0x") else "0x" + address
 
 
-def _word(value: object) -> str:
-    """A client's own word, made fit to be written."""
+def _cleaned(value: object) -> str:
+    """A client's text or number, cut short, with a question mark for each control character."""
     if not isinstance(value, (str, int)):
         return ""
-    text = str(value)[:MAX_WORD]
+    text = str(value)[:MAX_CLIENT_TEXT]
     return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,7 +1,7 @@
 """Keccak-256, the hash of Ethereum (not SHA3-256: the padding differs).
 
-The standard library has it where OpenSSL does, which is since 3.2; elsewhere pycryptodome does it, at six times the
-cost.
+The standard library has it if OpenSSL has, from 3.2 on. Otherwise pycryptodome computes it, which takes six times as
+long.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ try:
 except ValueError:
     try:
         from Crypto.Hash import keccak
-    except ImportError:  # Debian's package of the same library keeps clear of its ancestor's name
+    except ImportError:  # Debian's package of the same library has another name
         from Cryptodome.Hash import keccak  # type: ignore[no-redef]
 
     def keccak_256(data: bytes) -> bytes:

@@ -1,7 +1,7 @@
-"""The only module that touches secrets: a digest to a signature.
+"""The only module that touches secrets: turns a digest into a signature.
 
-In: a private key in hex, once; then digests. Out: signatures, and the signer's address. Raises Refusal for a key that
-is none. The key never leaves: not by repr, not by an error, not by a log; it goes when its Signer goes.
+In: a private key in hex, once; then digests. Out: signatures, and the signer's address. Raises Refusal for text that is
+not a private key. The key never shows in a repr, an error or a log, and is freed with its Signer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _RECOVERY = ("1b", "1c")  # v: 27 or 28 for the parity of the point R's y; sourc
 
 
 class Signer:
-    """A private key, and what it can do.
+    """A private key, to sign with.
 
     text: 64 hexadecimal digits with or without 0x, in 1..n-1, the order of secp256k1.
     """
@@ -25,8 +25,10 @@ class Signer:
     def __init__(self, text: str) -> None:
         digits = text[2:] if text[:2] == "0x" else text
         try:
+            if len(digits) != 64:  # checked first: text may be very long
+                raise ValueError
             secret = bytes.fromhex(digits)
-            if len(secret) != 32 or len(digits) != 64:  # fromhex skips white space
+            if len(secret) != 32:  # fromhex skips white space
                 raise ValueError
             self._key = coincurve.PrivateKey(secret)
         except ValueError:
@@ -45,7 +47,7 @@ class Signer:
         return self._address
 
     def sign(self, digest: bytes) -> str:
-        """digest: 32 bytes, signed as they are. Returns 0x, r (32 bytes), s (32 bytes, low), v (27 or 28) in hex.
+        """digest: 32 bytes, not hashed again. Returns 0x, r (32 bytes), s (32 bytes, low), v (27 or 28) in hex.
 
         The nonce is that of RFC 6979, so the same digest always gets the same signature.
         """

@@ -1,7 +1,7 @@
-"""The order layouts and number rules: an order to a 32-byte digest.
+"""The order layouts and number rules: turns an order into a 32-byte digest.
 
 In: the decoded JSON objects `order` and `instrument`. Out: the packed fields, and their keccak-256. Raises Refusal at
-the first field, in the order of the layout, that is not what the exchange would derive the same bytes from.
+the first field, in the order of the layout, from which the exchange might not derive the same bytes.
 Pure: no sockets, no JSON, no keys. Source: the published order layouts.
 """
 
@@ -19,9 +19,9 @@ SIDES = {"buy": b"\x01", "sell": b"\x02"}
 SPOT_ORDER_TYPES = {"LMT": b"\x01", "MKT": b"\x02"}
 FUTURES_ORDER_TYPES = {"LMT": b"\x01", "MKT": b"\x02", "SLM": b"\x03", "STM": b"\x04"}
 
-MAX_DECIMALS = 18  # of a token: what the exchange's 10^-18 arithmetic holds
+MAX_DECIMALS = 18  # of a token: the exchange calculates in units of 10^-18
 _POWERS_OF_TEN = tuple(10**exponent for exponent in range(MAX_DECIMALS + 1))
-_MAX_DIGITS = 78 + MAX_DECIMALS  # of an amount: a number below 2^256 takes 78
+_MAX_DIGITS = 78 + MAX_DECIMALS  # of an amount: a number below 2^256 has at most 78
 _INFINITY = float("inf")
 
 _Number = TypeVar("_Number", int, float)
@@ -84,10 +84,10 @@ def _address(value: object, field: str) -> bytes:
         raise mistyped(value, field, str)
     digits = value[2:] if value[:2] == "0x" else value
     try:
-        address = bytes.fromhex(digits)
+        address = bytes.fromhex(digits) if len(digits) == 40 else b""
     except ValueError:
         address = b""
-    if len(address) != 20 or len(digits) != 40:  # fromhex skips white space
+    if len(address) != 20:  # fromhex skips white space
         raise Refusal.of(field, "not_address", "This value is not an address of 40 hexadecimal digits.")
     return address
 
@@ -124,10 +124,10 @@ def _units(value: object, decimals: int, field: str) -> bytes:
 
 
 def _fraction(value: object, field: str) -> bytes:
-    """A quantity as numerator and denominator, 8 bytes each; the denominator is the least power of ten that does."""
+    """A quantity as numerator and denominator, 8 bytes each; the denominator is the least power of ten."""
     whole, fraction = (str(_not_negative(value, field)), "") if type(value) is int else _digits(value, field)
     fraction = fraction.rstrip("0")
-    if len(fraction) > 19:  # 10^19 is the last power of ten that 8 bytes hold
+    if len(fraction) > 19:  # 10^19 is the largest power of ten that fits 8 bytes
         raise _out_of_range(field)
     return _fit(_number(whole + fraction, field), 8, field) + _fit(10 ** len(fraction), 8, field)
 
@@ -153,8 +153,9 @@ def _integer(value: object, field: str, *, digits_allowed: bool = False) -> int:
 def _digits(value: object, field: str) -> tuple[str, str]:
     """The decimal digits of a number before and after its point: ("12", "3343").
 
-    A double is taken at its shortest round-trip decimal, as JavaScript's String gives it to the exchange. A string is
-    plain decimal digits: no sign, exponent, white space or separator, on which readers differ.
+    A double stands for the shortest decimal that reads back as the same double, as in JavaScript, which the exchange
+    uses. A string holds plain decimal digits: no sign, exponent, white space or separator, which readers take
+    differently.
     """
     if type(value) is float:
         text = repr(abs(_not_negative(value, field)))  # abs: -0.0 is zero
@@ -175,7 +176,7 @@ def _digits(value: object, field: str) -> tuple[str, str]:
 def _number(digits: str, field: str) -> int:
     if len(digits) > _MAX_DIGITS:
         digits = digits.lstrip("0") or "0"
-        if len(digits) > _MAX_DIGITS:  # and Python's int would take a time that is quadratic in them
+        if len(digits) > _MAX_DIGITS:  # and int() takes time that is quadratic in their number
             raise _out_of_range(field)
     return int(digits)
 

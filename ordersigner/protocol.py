@@ -1,14 +1,15 @@
-"""The wire: a line to a request, a result or a refusal to a line.
+"""The wire protocol: turns a line into a request, and a result or a refusal into a line.
 
-In: the bytes of one line, hostile until proven otherwise. Out: a SignRequest, or the bytes of a response line.
-Raises Refusal, with every problem of the request's own level at once. Knows no sockets, no orders, no keys' meaning.
-Source: the published wire protocol; the codes and fields are those of the earlier daemon.
+In: the bytes of one line, any of which may be hostile. Out: a SignRequest, or the bytes of a response line, of at most
+MAX_RESPONSE bytes. Raises Refusal with all problems of the request's top level. Knows nothing of sockets, and not what
+orders and keys mean. Source: the published wire protocol; codes and fields are those of the earlier daemon.
 """
 
 from __future__ import annotations
 
 import json
-from typing import AbstractSet, Dict, NamedTuple, NoReturn
+from itertools import islice, repeat
+from typing import AbstractSet, Dict, Iterator, NamedTuple, NoReturn, Optional, Tuple
 
 from ordersigner.refusal import MISSING, Problem, Refusal, mistyped
 
@@ -17,14 +18,20 @@ TYPES = (*ORDER_TYPES, "ping")
 REQUIRED: dict[str, type] = {"instrument": dict, "order": dict, "signer": str, "type": str}
 SIGN_KEYS = frozenset(("instrument", "order", "signer", "type", "id"))
 PING_KEYS = frozenset(("type", "id"))
-MAX_DEPTH = 32  # of objects and arrays; orders have 3. The decoder recurses, and how far it may, Pythons differ in.
-MAX_UNEXPECTED = 16  # keys that one response lists, lest a line of nothing else gets a response many times its size
+# Limits. Together they bound the time that a line takes and the length of its response.
+MAX_CONTAINERS = 512  # objects and arrays in a line. The decoder recurses: nested, this many fit any Python's stack.
+MAX_VALUES = 2048  # values in a line, counted as its commas, "{" and "[", in strings too
+MAX_ID_LENGTH = 128  # characters of an id that is a string
+MAX_ID_NUMBER = 2**128  # an id that is an integer is less than this, and more than its negative
+MAX_FIELD = 128  # characters of a field's name in a response; longer names lose their middle
+MAX_UNEXPECTED = 16  # unexpected keys that a response lists
+MAX_RESPONSE = 32 * 1024  # bytes, terminator included; a character takes up to 12 of them ("\ud83d\ude00")
 
 Message = Dict[str, object]  # a JSON object
 
 
 class SignRequest(NamedTuple):
-    """A request whose own level is as it should be. What is inside order, instrument and signer is not yet judged."""
+    """A request whose top level is valid. The contents of order, instrument and signer are not checked yet."""
 
     type: str  # one of ORDER_TYPES
     order: Message
@@ -36,14 +43,18 @@ class SignRequest(NamedTuple):
 
 
 def decode(line: bytes) -> Message:
-    """The JSON object that `line` holds. No key may stand twice in an object: which one counts is anyone's guess."""
+    """The JSON object in `line`. A key must not appear twice: JSON readers differ in which one they take."""
     try:
         text = line.decode()
     except UnicodeDecodeError:
         raise Refusal.of("", "wrong_encoding", "This value cannot be decoded using utf-8.") from None
+    # Counted before decoding, because decoding them takes long.
+    containers = text.count("{") + text.count("[")
+    if containers > MAX_CONTAINERS:
+        raise Refusal.of("", "too_deep", f"A request has at most {MAX_CONTAINERS} objects and arrays.")
+    if containers + text.count(",") > MAX_VALUES:
+        raise Refusal.of("", "too_many_values", f"A request has at most {MAX_VALUES} values.")
     try:
-        if text.count("{") + text.count("[") > MAX_DEPTH:
-            raise ValueError("perhaps nested too deeply")
         message, end = _DECODER.raw_decode(text)
         if end != len(text):
             raise ValueError("something follows the value")
@@ -55,9 +66,13 @@ def decode(line: bytes) -> Message:
 
 
 def read_id(message: Message) -> str | int | None:
-    """The request's id, which its response echoes; None if it has none, or none that is allowed."""
+    """The request's id, which its response echoes; None if it has no valid one."""
     request_id = message.get("id")
-    return request_id if type(request_id) is str or type(request_id) is int else None
+    if type(request_id) is str and len(request_id) <= MAX_ID_LENGTH:
+        return request_id
+    if type(request_id) is int and -MAX_ID_NUMBER < request_id < MAX_ID_NUMBER:
+        return request_id
+    return None
 
 
 def read_request(message: Message) -> SignRequest:
@@ -76,7 +91,7 @@ def read_request(message: Message) -> SignRequest:
 
 
 def is_ping(message: Message) -> bool:
-    """Whether `message` asks for no more than a sign of life; raises Refusal if it says more than that."""
+    """Whether `message` is a ping; raises Refusal for a ping with anything but an id."""
     if message.get("type") != "ping":
         return False
     if message.keys() <= PING_KEYS and _id_is_valid(message):
@@ -99,14 +114,14 @@ def pong(version: str, request_id: str | int | None) -> bytes:
 def refused(refusal: Refusal, request_id: str | int | None) -> bytes:
     """The response that says what is wrong with the request."""
     context: Message = {
-        field: [problem._asdict() for problem in problems] for field, problems in refusal.context.items()
+        _shortened(field): [problem._asdict() for problem in problems] for field, problems in refusal.context.items()
     }
     message = "Invalid input" if refusal.type == "ValueError" else "Not allowed"
     return _error(refusal.type, f"{message}; see context for more info.", context, request_id)
 
 
 def failed(request_id: str | int | None) -> bytes:
-    """The response after a fault of the daemon's own, of which a client learns no detail."""
+    """The response to a request on which the daemon failed. It has no detail: that is in the journal."""
     return _error("InternalError", "The daemon failed; see its journal for more info.", {}, request_id)
 
 
@@ -121,12 +136,20 @@ def _response(message: Message, request_id: str | int | None) -> bytes:
     return json.dumps(message).encode() + b"\r\n"
 
 
+def _shortened(field: str) -> str:
+    """`field`, of at most MAX_FIELD characters: its beginning and its end, with an ellipsis between them."""
+    if len(field) <= MAX_FIELD:
+        return field
+    kept = MAX_FIELD // 2
+    return field[: kept - 1] + "…" + field[-kept:]
+
+
 def _id_is_valid(message: Message) -> bool:
     return "id" not in message or read_id(message) is not None
 
 
 def _problems(message: Message, allowed: AbstractSet[str]) -> Refusal:
-    """All problems of a request's top level, of whose keys `allowed` are known."""
+    """All problems of a request's top level. allowed: the keys that it may have."""
     context: dict[str, list[Problem]] = {}
     for key, kind in REQUIRED.items():
         value = message.get(key, MISSING)
@@ -135,13 +158,21 @@ def _problems(message: Message, allowed: AbstractSet[str]) -> Refusal:
     if "type" not in context and message["type"] not in TYPES:
         context["type"] = [Problem("not_valid_choice", f"Valid options are: {sorted(TYPES)}")]
     if not _id_is_valid(message):
-        context.update(mistyped(message["id"], "id", int, str).context)
-    for key in sorted(message.keys() - allowed)[:MAX_UNEXPECTED]:
-        context[key] = [Problem("unexpected", f'Unexpected key "{key}".')]
+        context.update(_id_refusal(message["id"]).context)
+    for key in islice((key for key in message if key not in allowed), MAX_UNEXPECTED):
+        context[key] = [Problem("unexpected", "Unexpected key.")]
     return Refusal(context)
 
 
-# The fast way: whatever it does not like it raises as ValueError, and the careful way finds out where and why.
+def _id_refusal(request_id: object) -> Refusal:
+    if type(request_id) is str:
+        return Refusal.of("id", "out_of_range", f"An id has at most {MAX_ID_LENGTH} characters.")
+    if type(request_id) is int:
+        return Refusal.of("id", "out_of_range", "This number does not fit its field.")
+    return mistyped(request_id, "id", int, str)
+
+
+# The fast way raises ValueError for a line that it does not accept. The careful way then finds out where and why.
 def _unique(pairs: list[tuple[str, object]]) -> Message:
     members = dict(pairs)
     if len(members) != len(pairs):
@@ -156,78 +187,70 @@ def _not_json(constant: str) -> NoReturn:
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_json)
 
 
-class _Bad(NamedTuple):
-    """Stands in the decoded message where something cannot be accepted."""
-
-    problem: Problem
-
-
+# The careful way. It puts a Problem in the place of each value that it does not accept.
 def _decode_with_care(text: str) -> object:
-    """Decode `text`, which the fast way refused, to name the field at fault."""
-    # A byte order mark was no obstacle to the earlier daemon.
+    """Decode `text`, which the fast way refused; raises Refusal with the field at fault."""
+    # The earlier daemon accepted a byte order mark.
     text = (text[1:] if text.startswith("\ufeff") else text).strip(" \t\r\n")
-    if _depth(text) > MAX_DEPTH:
-        raise Refusal.of("", "too_deep", f"Objects and arrays may be nested {MAX_DEPTH} deep.")
     try:
         message, end = _CAREFUL_DECODER.raw_decode(text)
     except ValueError:
         end = -1
     if end != len(text):
         raise Refusal.of("", "not_json", "This value is not valid JSON.")
-    found = _find_bad(message)
+    found = _find_problem(message)
     if found is not None:
-        path, problem = found
-        raise Refusal({".".join(path): [problem]})
+        field, problem = found
+        raise Refusal({field: [problem]})
     return message
 
 
-def _find_bad(value: object) -> tuple[list[str], Problem] | None:
-    """The path to the first value that cannot be accepted, and what is wrong with it. What is in an array is filed
-    under the array's own path."""
-    if isinstance(value, _Bad):
-        return [], value.problem
-    if isinstance(value, list):
-        return next(filter(None, map(_find_bad, value)), None)
-    if isinstance(value, dict):
-        for key, member in value.items():
-            found = _find_bad(member)
-            if found is not None:
-                found[0].insert(0, key)
-                return found
+def _find_problem(message: object) -> tuple[str, Problem] | None:
+    """The first Problem in `message`, and its field. What is in an array is filed under the array's own name."""
+    path: list[str | None] = []  # the keys of the objects that `levels` goes through; None for an array
+    levels: list[Iterator[_Member]] = [iter([(None, message)])]
+    while levels:
+        for key, value in levels[-1]:
+            if type(value) is Problem:
+                return ".".join(name for name in (*path, key) if name is not None), value
+            if type(value) is dict:
+                path.append(key)
+                levels.append(iter(value.items()))
+                break
+            if type(value) is list:
+                path.append(key)
+                levels.append(zip(repeat(None), value))
+                break
+        else:
+            levels.pop()
+            if path:
+                path.pop()
     return None
 
 
-def _depth(text: str) -> int:
-    """How deep objects and arrays are nested in `text`, JSON or not."""
-    outside_strings = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
-    depth = deepest = 0
-    for letter in outside_strings:
-        if letter in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif letter in "]}":
-            depth -= 1
-    return deepest
-
-
-def _mark_duplicates(pairs: list[tuple[str, object]]) -> Message:
-    members: Message = {}
-    for key, value in pairs:
-        members[key] = _Bad(Problem("duplicate", f'Key "{key}" stands twice.')) if key in members else value
+def _mark_duplicate(pairs: list[tuple[str, object]]) -> Message:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen = set()
+        for key, _ in pairs:
+            if key in seen:
+                members[key] = _DUPLICATE
+                break
+            seen.add(key)
     return members
 
 
 def _parse_int(digits: str) -> object:
     try:
         return int(digits)
-    except ValueError:  # Python's own limit for the conversion, about 4,300 digits
-        return _Bad(Problem("out_of_range", "The number has too many digits."))
+    except ValueError:  # Python converts no more than about 4,300 digits
+        return _TOO_MANY_DIGITS
 
 
-def _mark_constant(constant: str) -> _Bad:
-    return _Bad(Problem("not_json", f"{constant} is not valid JSON."))
-
-
+_Member = Tuple[Optional[str], object]  # of an object, with its key, or of an array, with None
+_DUPLICATE = Problem("duplicate", "This key appears twice.")
+_TOO_MANY_DIGITS = Problem("out_of_range", "This number has too many digits.")
+_CONSTANTS = {name: Problem("not_json", f"{name} is not valid JSON.") for name in ("NaN", "Infinity", "-Infinity")}
 _CAREFUL_DECODER = json.JSONDecoder(
-    object_pairs_hook=_mark_duplicates, parse_constant=_mark_constant, parse_int=_parse_int
+    object_pairs_hook=_mark_duplicate, parse_constant=_CONSTANTS.__getitem__, parse_int=_parse_int
 )

@@ -1,8 +1,8 @@
-"""The one exception of the request path: a request that gets no signature.
+"""The exception that every step from line to signature raises to refuse a request.
 
-Raised by every step from line to signature; the protocol module writes it as a response. It carries what the
-client needs to find the mistake: for each field a code, which is documented API, and a text, which may change.
-It names keys but never repeats a value that the client sent, because any may be a private key put in the wrong place.
+protocol.py writes it as a response. It carries what the client needs to find the mistake: for each field a code, which
+is documented API, and a text, which may change. It names fields but never repeats a value that the client sent: any
+value may be a private key in the wrong place.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 CODES = {
     # The earlier daemon's codes, filed under the fields where it filed them.
-    "not_json": "the line is not JSON, or a value in it (NaN, Infinity) is not",
+    "not_json": "the line is not JSON, or holds NaN or Infinity, which are not JSON",
     "wrong_encoding": "the line is not UTF-8",
     "wrong_type": "the value has the wrong JSON type; a boolean is never a number",
     "missing": "a required key is absent",
@@ -20,16 +20,17 @@ CODES = {
     "unexpected": "an unknown key at the top level of the request",
     # What the earlier daemon never checked.
     "duplicate": "an object has the same key twice",
-    "too_deep": "objects or arrays are nested too deeply",
+    "too_deep": "objects and arrays are nested too deeply, or there are too many of them",
+    "too_many_values": "the line holds too many values",
     "too_long": "the line is longer than 65,536 bytes; the connection is closed",
-    "timed_out": "the line was begun and not finished in time; the connection is closed",
-    "too_many_connections": "no connection is free for this user, or at all; the connection is closed",
+    "timed_out": "the line did not end in time; the connection is closed",
+    "too_many_connections": "this user has too many connections, or all users together have; the connection is closed",
     "not_decimal": "the string is not a number in plain decimal digits",
     "not_integer": "the value has a fraction, or the string is not decimal digits",
     "not_address": "the value is not an address: 40 hexadecimal digits, with or without 0x",
     "not_key": "the value is not a private key: 64 hexadecimal digits, with or without 0x, in 1..n-1",
     "negative": "the number is less than zero",
-    "out_of_range": "the number does not fit its field",
+    "out_of_range": "the number does not fit its field, or an id has too many characters",
     "too_small": "a non-zero amount is less than one unit and would be signed as zero",
 }
 
@@ -42,7 +43,7 @@ class Problem(NamedTuple):
 
 
 class Refusal(Exception):
-    """A request is refused.
+    """A request is refused, or a connection.
 
     type: the error's type in the response, "ValueError" (the client's mistake) or "PermissionError" (policy).
     context: problems by field, dotted where nested ("order.price"), "" for the request as a whole.
@@ -66,7 +67,7 @@ def mistyped(value: object, field: str, *allowed: type) -> Refusal:
     """The refusal of a value that is absent, empty, or of a type that its field does not take."""
     if value is MISSING:
         return Refusal.of(field, "missing", f"{field} is required.")
-    if value is None or type(value) in allowed:  # of the right type, so it is here for being empty
+    if value is None or type(value) in allowed:  # the type is right, so the value must be empty
         return Refusal.of(field, "empty", "This value is required.")
     names = ", ".join(kind.__name__ for kind in allowed)
     return Refusal.of(field, "wrong_type", f"{type(value).__name__} is not valid (allowed types: {names}).")

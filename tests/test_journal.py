@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import subprocess
+import sys
+import termios
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import oracle
 import pytest
-from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, vectors
+from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, PATIENCE, SOURCE, standalone, vectors, wait_until
 
 from ordersigner import journal, orders
 from ordersigner.journal import LEVELS, Journal
@@ -94,7 +101,7 @@ def test_an_account_is_spelled_in_one_way(entries: Entries) -> None:
         (None, ""),
     ],
 )
-def test_a_clients_own_word_is_cut_short_and_cleaned(entries: Entries, instrument: Any, entered: str) -> None:
+def test_text_from_a_client_is_cut_short_and_cleaned(entries: Entries, instrument: Any, entered: str) -> None:
     conversation(entries).respond(line(instrument=instrument))
     assert entries[0]["ORDERSIGNER_INSTRUMENT"] == entered
     assert "\n" not in entries[0]["MESSAGE"]
@@ -124,7 +131,7 @@ def test_refusals_are_limited_in_rate_and_the_rest_is_counted(
     talk = conversation(entries)
     for _ in range(1000):
         assert b'"not_json"' in talk.respond(b"x")
-    assert len(entries) == journal.REFUSALS_PER_SECOND
+    assert len(entries) == journal.ENTRIES_PER_SECOND
     now += 1
     talk.respond(b"x")
     assert (
@@ -140,7 +147,7 @@ def test_the_level_decides_what_is_entered(entries: Entries, level: str, seen: l
     assert [entry["PRIORITY"] for entry in entries] == seen
 
 
-def test_a_fault_of_the_daemon_leaves_its_traceback_and_no_word_of_the_client(
+def test_a_fault_of_the_daemon_leaves_its_traceback_and_no_text_of_the_client(
     entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> bytes:
@@ -161,13 +168,136 @@ def test_a_fault_of_the_daemon_leaves_its_traceback_and_no_word_of_the_client(
     assert talk.respond(EXAMPLE_LINE) == EXAMPLE_RESPONSE
 
 
-def test_a_journal_that_cannot_be_reached_costs_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_are_limited_in_rate_and_the_rest_is_counted(entries: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    written = Journal(LEVELS["err"], entries.send)
+    for _ in range(1000):
+        written.failed("A connection failed", MemoryError())
+    assert len(entries) == journal.ENTRIES_PER_SECOND
+    now += 1
+    written.failed("A connection failed", MemoryError())
+    written.failed("A connection failed", MemoryError())
+    assert [entry["MESSAGE"] for entry in entries[-2:]] == [
+        "A connection failed: MemoryError (990 more faults not shown)",
+        "A connection failed: MemoryError",
+    ]
+
+
+def test_refusals_do_not_keep_a_fault_out_of_the_journal(entries: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    talk = conversation(entries)
+    for _ in range(100):
+        talk.respond(b"x")
+    talk._service.journal.failed("A connection failed", MemoryError())
+    assert entries[-1]["MESSAGE"] == "A connection failed: MemoryError"
+
+
+def test_no_entry_is_lost_to_the_count_when_many_threads_fail(
+    entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    written = Journal(LEVELS["err"], entries.send)
+
+    def fail() -> None:
+        for _ in range(500):
+            written.failed("A connection failed", MemoryError())
+
+    threads = [threading.Thread(target=fail) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    now += 1
+    written.failed("A connection failed", MemoryError())
+    assert "(1990 more faults not shown)" in entries[-1]["MESSAGE"]
+
+
+def test_a_journal_that_cannot_be_reached_costs_no_answer(capfd: pytest.CaptureFixture[str]) -> None:
     def unreachable(*fields: str) -> None:
         raise OSError("no journal")
 
     talk = Conversation(Service(Journal(LEVELS["info"], unreachable)), PEER)
     assert talk.respond(EXAMPLE_LINE) == EXAMPLE_RESPONSE
-    assert "Signed spot buy LEVETH" in capsys.readouterr().err
+    assert capfd.readouterr().err.startswith("ordersigner: Signed spot buy LEVETH")
+
+
+# Each of these runs in a process of its own, whose stderr it may spoil.
+PROLOGUE = "import os, sys, threading; from ordersigner.journal import open_journal; "
+
+
+def test_a_write_to_stderr_that_hangs_does_not_hold_up_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    script = PROLOGUE + (
+        "write = open_journal('info').say; "
+        "threading.Thread(target=lambda: [write('info', 'x' * 1000) for _ in range(1000)], daemon=True).start(); "
+        "sys.stdin.read()"
+    )
+    reading, writing = os.pipe()
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=SOURCE, stdin=subprocess.PIPE, stderr=writing)
+    assert process.stdin is not None
+    try:
+        size = fcntl.fcntl(writing, 1031, 4096)  # F_SETPIPE_SZ, which Python names from 3.10 on
+        wait_until(lambda: buffered(reading) > size - 1100)  # there is hardly room for one more
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
+        os.close(writing)
+
+
+def buffered(pipe: int) -> int:
+    """The number of bytes that wait in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+
+
+def test_nobody_gets_the_text_that_was_for_a_closed_stderr(tmp_path: Path) -> None:
+    """The next descriptor to be opened takes the number 2, and could be a client's connection."""
+    script = PROLOGUE + (
+        "journal = open_journal('info'); "
+        f"opened = os.open({str(tmp_path / 'file')!r}, os.O_CREAT | os.O_WRONLY); "
+        "journal.say('info', 'text'); print(opened)"
+    )
+    closed = ["bash", "-c", 'exec "$@" 2>&-', "bash"]
+    ended = subprocess.run(
+        [*closed, sys.executable, "-c", script], cwd=SOURCE, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert int(ended.stdout) > 2
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_reader_of_stderr_that_is_gone_does_no_harm() -> None:
+    script = PROLOGUE + "journal = open_journal('info'); journal.say('info', 'text'); print('alive')"
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", script], cwd=SOURCE, stdout=subprocess.PIPE, stderr=writing, text=True, check=True
+        )
+    finally:
+        os.close(writing)
+    assert ended.stdout == "alive\n"
+
+
+def test_without_systemd_python_a_daemon_in_a_service_writes_to_stderr_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "systemd" / "__init__.py").write_text("raise ModuleNotFoundError(name='systemd')")
+    (tmp_path / "log").touch()
+    log = os.stat(tmp_path / "log")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("JOURNAL_STREAM", f"{log.st_dev}:{log.st_ino}")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with standalone(tmp_path) as daemon:
+        assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
+        assert daemon.stop() == 0
+    assert daemon.log.count("systemd-python is missing") == 1
+    assert "ordersigner: Signed spot buy LEVETH" in daemon.log
+    assert "Traceback" not in daemon.log
 
 
 @pytest.mark.parametrize(

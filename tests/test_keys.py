@@ -1,4 +1,4 @@
-"""Private keys: what is one, what it signs, and that it stays where it is."""
+"""Private keys: which text is one, what it signs, and that it never shows."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_key_may_be_written_with_or_without_0x_and_in_any_case() -> None:
         "ff" * 32,
     ],
 )
-def test_what_is_not_a_key_is_refused_without_being_repeated(text: str) -> None:
+def test_text_that_is_not_a_key_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(Refusal) as caught:
         Signer(text)
     assert [(field, [p.code for p in problems]) for field, problems in caught.value.context.items()] == [

@@ -1,4 +1,4 @@
-"""An order to its digest: the layouts, the number rules, and the exchange's view of both."""
+"""Orders and their digests: the layouts, the number rules, and how the exchange sees both."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ NOTHING = object()
 
 
 def with_value(request_type: str, field: str, value: Any) -> dict[str, Any]:
-    """The type's sample request with another value in one field; NOTHING takes the key away."""
+    """The type's sample request with another value in one field; NOTHING removes the key."""
     request: dict[str, Any] = copy.deepcopy(REQUESTS[request_type])
     *path, key = field.split(".")
     parent: dict[str, Any] = request
@@ -249,7 +249,7 @@ def test_a_boolean_an_array_and_an_object_are_refused(request_type: str, field: 
         (0, "wrong_type"),
     ],
 )
-def test_a_token_that_is_no_object_is_refused(field: str, value: Any, code: str) -> None:
+def test_a_token_that_is_not_an_object_is_refused(field: str, value: Any, code: str) -> None:
     assert refusal(with_value("spot", field, value)) == (field, code)
 
 
@@ -288,7 +288,7 @@ def test_a_token_that_is_no_object_is_refused(field: str, value: Any, code: str)
     ],
     ids=lambda value: repr(value)[:24],
 )
-def test_an_amount_that_is_no_plain_number_is_refused(request_type: str, field: str, value: Any, code: str) -> None:
+def test_an_amount_that_is_not_a_plain_number_is_refused(request_type: str, field: str, value: Any, code: str) -> None:
     assert refusal(with_value(request_type, field, value)) == (field, code)
 
 
@@ -306,7 +306,7 @@ def test_a_nonzero_amount_that_would_be_signed_as_zero_is_refused(number: Any, d
     ("value", "code"),
     [(-1, "negative"), (-1.0, "negative"), (12.7, "not_integer"), (1e-9, "not_integer"), (2**256, "out_of_range")],
 )
-def test_an_integer_that_is_none_is_refused(request_type: str, field: str, value: Any, code: str) -> None:
+def test_a_number_that_is_not_a_valid_integer_is_refused(request_type: str, field: str, value: Any, code: str) -> None:
     assert refusal(with_value(request_type, field, value)) == (field, code)
 
 
@@ -321,7 +321,9 @@ def test_the_timestamp_of_a_client_on_python_2_is_an_integer() -> None:
 
 
 @pytest.mark.parametrize(("request_type", "field"), INTEGERS)
-def test_digits_in_a_string_are_an_integer_only_where_the_exchange_has_them_so(request_type: str, field: str) -> None:
+def test_digits_in_a_string_are_an_integer_only_where_the_exchange_writes_them_so(
+    request_type: str, field: str
+) -> None:
     request = with_value(request_type, field, "7")
     if field in ("order.instrument", "order.marginPerFraction"):
         assert packed(request) == packed(with_value(request_type, field, 7))
@@ -331,7 +333,7 @@ def test_digits_in_a_string_are_an_integer_only_where_the_exchange_has_them_so(r
 
 @pytest.mark.parametrize("field", ["order.instrument", "order.marginPerFraction"])
 @pytest.mark.parametrize("value", ["1.0", "1.5", " 5 ", "-1", "+1", "0x1", "x", "1_0", "1e1", "\u0661"])
-def test_a_string_that_is_not_all_digits_is_no_integer(field: str, value: str) -> None:
+def test_a_string_that_is_not_all_digits_is_not_an_integer(field: str, value: str) -> None:
     assert refusal(with_value("futures", field, value)) == (field, "not_integer")
 
 
@@ -374,7 +376,7 @@ def test_an_address_is_forty_hexadecimal_digits_in_any_case_with_or_without_0x(r
         "0x" + "0" * 64,
     ],
 )
-def test_what_is_no_address_is_refused(request_type: str, field: str, value: str) -> None:
+def test_a_string_that_is_not_an_address_is_refused(request_type: str, field: str, value: str) -> None:
     assert refusal(with_value(request_type, field, value)) == (field, "not_address")
 
 
@@ -396,7 +398,9 @@ def test_an_address_is_a_string(request_type: str, field: str, value: Any, code:
         (1, "wrong_type"),
     ],
 )
-def test_a_word_is_one_of_the_allowed(request_type: str, field: str, value: Any, code: str) -> None:
+def test_a_side_and_an_order_type_must_be_one_of_their_words(
+    request_type: str, field: str, value: Any, code: str
+) -> None:
     assert refusal(with_value(request_type, field, value)) == (field, code)
 
 
@@ -414,7 +418,7 @@ def test_other_fields_do_not_matter(request_type: str, field: str) -> None:
         assert packed(with_value(request_type, field, value)) == packed(REQUESTS[request_type])
 
 
-# Random orders against an implementation that is not ours.
+# Random orders against an independent implementation.
 addresses = st.binary(min_size=20, max_size=20).map(lambda raw: "0x" + raw.hex())
 decimals = st.integers(0, 18)
 plain_strings = st.from_regex(r"[0-9]{1,12}(\.[0-9]{1,18})?", fullmatch=True)

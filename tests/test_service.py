@@ -1,4 +1,4 @@
-"""A conversation: what a connection's requests share, and what they do not."""
+"""Conversations: what the requests of one connection share, and what they do not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_asking_twice_gives_the_same_signature() -> None:
     assert conversation.respond(EXAMPLE_LINE) == conversation.respond(EXAMPLE_LINE) == EXAMPLE_RESPONSE
 
 
-def test_a_ping_tells_the_version() -> None:
+def test_a_ping_returns_the_version() -> None:
     response = Conversation(quiet(), Peer(1, 2, 3)).respond(b'{"type": "ping", "id": "a"}')
     assert json.loads(response) == {"ok": True, "version": __version__, "id": "a"}
 
@@ -58,7 +58,7 @@ def test_a_connection_keeps_few_keys() -> None:
         assert len(conversation._signers) <= service.MAX_SIGNERS
 
 
-def test_a_key_goes_when_its_connection_goes() -> None:
+def test_a_key_is_freed_with_its_connection() -> None:
     conversation = Conversation(quiet(), Peer(1, 2, 3))
     conversation.respond(EXAMPLE_LINE)
     (signer,) = conversation._signers.values()
