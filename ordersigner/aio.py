@@ -68,7 +68,7 @@ class Client:
     async def _send(self, line: bytes) -> asyncio.Future[bytes | None]:
         async with self._connecting:
             if self._connection is None:  # in a thread: a daemon that many others wait for takes its time
-                self._connection = await self._loop.run_in_executor(None, client.Connection, self.path, self.timeout)
+                self._connection = await self._loop.run_in_executor(None, client.connect, self.path, self.timeout)
                 self._loop.add_reader(self._connection, self._receive, self._connection)
         self._waiting.append(self._loop.create_future())
         self._flush(self._connection, line)

@@ -25,7 +25,6 @@ import os
 import re
 import select
 import socket
-import struct
 import sys
 import time
 
@@ -96,6 +95,10 @@ class SignerError(Error):
 
 class Unavailable(Error):
     """No daemon answers: there is none, it may not be reached, it takes too long, or it hangs up again and again."""
+
+
+class BacklogFull(Unavailable):
+    """The kernel lets no more clients wait for the daemon to accept them. Trying again may help."""
 
 
 class ProtocolError(Error):
@@ -285,7 +288,7 @@ class Client(object):
             try:
                 connection = self._idle.pop()
             except IndexError:
-                return Connection(self.path, self.timeout)
+                return connect(self.path, self.timeout)
             if connection.is_usable():
                 return connection
             connection.close()
@@ -294,19 +297,14 @@ class Client(object):
 class Connection(object):
     """A connection to the daemon: bytes out, lines in, both at the same time. What the clients are made of."""
 
-    def __init__(self, path, timeout):
-        # type: (str, Optional[float]) -> None
+    def __init__(self, path):
+        # type: (str) -> None
         self.unsent = b""
         self._unfinished = b""  # the beginning of a response
-        self._path = path
         self._process = os.getpid()
         self._poll = select.poll()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._connect(timeout)
-        except BaseException:
-            self._socket.close()
-            raise
+        self._path = path
+        self._socket = _connected_socket(path)
 
     def close(self):
         # type: () -> None
@@ -371,24 +369,6 @@ class Connection(object):
             responses = self.receive()
         return responses
 
-    def _connect(self, timeout):
-        # type: (Optional[float]) -> None
-        if timeout is not None:
-            # The kernel's own limit. With settimeout(), a daemon that has many clients waiting to be accepted would
-            # count as unavailable at once.
-            microseconds = max(1, int(timeout * 1000000))  # 0 would be no limit
-            limit = struct.pack("ll", microseconds // 1000000, microseconds % 1000000)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        while True:
-            try:
-                self._socket.connect(self._path)
-                break
-            except socket.error as error:
-                if error.errno != errno.EINTR:
-                    reason = "too many clients are waiting" if error.errno in _TRY_AGAIN else error.strerror or error
-                    raise Unavailable("cannot connect to %s: %s" % (self._path, reason))
-        self._socket.setblocking(False)
-
     def _wait(self, events, deadline):
         # type: (int, Optional[float]) -> bool
         """Whether one of `events`, or the end of the connection, came before `deadline`."""
@@ -400,6 +380,35 @@ class Connection(object):
             except select.error as error:  # a signal, on Python 2
                 if error.args[0] != errno.EINTR:
                     raise
+
+
+def connect(path, timeout):
+    # type: (str, Optional[float]) -> Connection
+    """A connection to the daemon at `path`. If too many clients wait to be accepted, tries again for `timeout` seconds.
+
+    Raises Unavailable.
+    """
+    deadline = None if timeout is None else _clock() + timeout
+    pauses = retry_pauses()
+    while True:
+        pause = next(pauses)
+        try:
+            return Connection(path)
+        except BacklogFull:
+            if deadline is not None:
+                pause = min(pause, deadline - _clock())
+                if pause <= 0:
+                    raise
+        time.sleep(pause)
+
+
+def retry_pauses():
+    # type: () -> Iterator[float]
+    """Seconds to wait after each attempt to connect that raised BacklogFull: 1 ms at first, at most 50 ms."""
+    pause = 0.001
+    while True:
+        yield pause
+        pause = min(2 * pause, 0.05)
 
 
 def default_path():
@@ -460,6 +469,29 @@ def refusal(response):
     """The error in a response that read_response() took and that is not ok."""
     error = response["error"]
     return SignerError(error["type"], error["message"], error["context"])
+
+
+def _connected_socket(path):
+    # type: (str) -> socket.socket
+    """A non-blocking socket connected to `path`.
+
+    It never waits. A connect() that waits would need a time limit, and the kernel's own, SO_SNDTIMEO, takes a struct
+    that differs between machines. It would also have to survive signals: Python 3 takes a socket whose connect() was
+    interrupted for connected.
+    """
+    try:
+        unix_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            unix_socket.setblocking(False)
+            unix_socket.connect(path)
+        except BaseException:
+            unix_socket.close()
+            raise
+        return unix_socket
+    except socket.error as error:
+        if error.errno in _TRY_AGAIN:
+            raise BacklogFull("cannot connect to %s: too many clients are waiting" % path)
+        raise Unavailable("cannot connect to %s: %s" % (path, error.strerror or error))
 
 
 def _read(line, key, form):

@@ -91,15 +91,18 @@ def well_behaved(peer):
 
 def large_both_ways(peer):
     # type: (Peer) -> None
-    """Refuses the first request at more length than the kernel holds, and only then reads the second."""
-    peer.line()
-    error = {"type": "ValueError", "message": "x" * 900000, "context": {}}
-    peer.send(json.dumps({"ok": False, "error": error}).encode() + b"\r\n")
+    """Answers the first 20 requests with more bytes than the kernel's buffers hold, and only then reads the next."""
+    error = {"type": "ValueError", "message": "x" * 60000, "context": {}}
+    for _ in range(20):
+        peer.line()
+    peer.send((json.dumps({"ok": False, "error": error}).encode() + b"\r\n") * 20)
     peer.serve()
 
 
 class Server(object):
     """A server that is not the daemon: each connection is the affair of the next of `behaviours`, then of the last."""
+
+    backlog = 64
 
     def __init__(self, *behaviours):
         # type: (*Behaviour) -> None
@@ -107,14 +110,18 @@ class Server(object):
         self.directory = tempfile.mkdtemp()
         self.path = os.path.join(self.directory, "socket")
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(self.path)
-        self.listener.listen(64)
+        self.listen()
         self.stopping = False
         self.connections = 0  # so far
         self.open = []  # type: List[socket.socket]
         self.faults = []  # type: List[str]
         self.threads = [threading.Thread(target=self.accept)]
         self.threads[0].start()
+
+    def listen(self):
+        # type: () -> None
+        self.listener.bind(self.path)
+        self.listener.listen(self.backlog)
 
     def accept(self):
         # type: () -> None
@@ -164,3 +171,36 @@ class Server(object):
         self.listener.close()
         shutil.rmtree(self.directory)
         assert not self.faults, self.faults[0]
+
+
+class FullServer(Server):
+    """A Server whose queue of clients to accept is full until make_room()."""
+
+    backlog = 0  # which lets one client wait
+
+    def __init__(self, *behaviours):
+        # type: (*Behaviour) -> None
+        self.room = threading.Event()
+        super(FullServer, self).__init__(*behaviours)
+
+    def listen(self):
+        # type: () -> None
+        super(FullServer, self).listen()
+        self.first = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.first.connect(self.path)
+
+    def accept(self):
+        # type: () -> None
+        self.room.wait()
+        self.listener.accept()[0].close()
+        self.first.close()
+        super(FullServer, self).accept()
+
+    def make_room(self):
+        # type: () -> None
+        self.room.set()
+
+    def __exit__(self, *error):
+        # type: (*object) -> None
+        self.make_room()
+        super(FullServer, self).__exit__(*error)

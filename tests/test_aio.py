@@ -88,11 +88,13 @@ def test_tasks_share_one_connection(daemon: Daemon) -> None:
 
 
 def test_lines_and_responses_larger_than_the_kernel_holds_do_not_block_each_other(daemon: Daemon) -> None:
-    large = dict(REQUEST, **{"\\" * 30000: 1})  # its name comes back twice
+    unexpected = {"\\" * 1000 + str(number): number for number in range(10)}  # these names come back, escaped
+    large = dict(REQUEST, **unexpected, order=dict(REQUEST["order"], remark="x" * 40_000))
 
     async def work(client: Client) -> None:
         outcomes = await client.sign_many([large] * 40, return_errors=True)
-        assert [list(error.context) for error in outcomes] == [["\\" * 30000]] * 40
+        codes = [{problem["code"] for problems in e.context.values() for problem in problems} for e in outcomes]
+        assert codes == [{"unexpected"}] * 40
 
     run(daemon.path, work)
 
@@ -101,9 +103,10 @@ def test_one_that_reads_on_only_when_its_answer_is_taken_does_not_block_forever(
     with Server(large_both_ways) as server:
 
         async def work(client: Client) -> None:
-            requests = [numbered(1), dict(numbered(2), remark="x" * 1_000_000)]
-            refusal, signed = await client.sign_many(requests, return_errors=True)
-            assert (len(refusal.message), signed) == (900_000, signature(2))
+            requests = [numbered(1)] * 20 + [dict(numbered(2), remark="x" * 1_000_000)]
+            outcomes = await client.sign_many(requests, return_errors=True)
+            assert [len(refusal.message) for refusal in outcomes[:20]] == [60_000] * 20
+            assert outcomes[20:] == [signature(2)]
 
         run(server.path, work)
 

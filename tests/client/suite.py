@@ -10,9 +10,11 @@ from __future__ import print_function
 
 import contextlib
 import decimal
+import errno
 import json
 import os
 import pickle
+import resource
 import shutil
 import signal
 import socket
@@ -25,7 +27,7 @@ import unittest
 
 import ordersigner_client
 from ordersigner_client import Client, ProtocolError, SignerError, Unavailable
-from servers import PATIENCE, REFUSAL, Server, large_both_ways, numbered, response, signature, well_behaved
+from servers import PATIENCE, REFUSAL, FullServer, Server, large_both_ways, numbered, response, signature, well_behaved
 
 LIVE = os.environ["ORDERSIGNER_SOCKET"]
 TEXT = type(b"".decode())
@@ -179,9 +181,11 @@ class ALiveDaemon(TestCase):
         self.assertEqual(self.refused(self.client.sign, long).context[""][0]["code"], "too_long")
 
     def test_lines_and_responses_larger_than_the_kernel_holds_do_not_block_each_other(self):
-        large = dict(REQUEST, **{"\\" * 30000: 1})  # its name comes back twice
+        unexpected = {"\\" * 1000 + str(number): number for number in range(10)}  # these names come back, escaped
+        large = dict(changed(remark="x" * 40000), **unexpected)
         outcomes = list(self.client.sign_many([large] * 40, return_errors=True))
-        self.assertEqual([list(error.context) for error in outcomes], [["\\" * 30000]] * 40)
+        codes = [{problem["code"] for problems in e.context.values() for problem in problems} for e in outcomes]
+        self.assertEqual(codes, [{"unexpected"}] * 40)
 
     def test_many_requests_are_answered_in_order_however_late_the_results_are_taken(self):
         requests = [changed(timestamp=number) for number in range(1, 1001)]
@@ -259,6 +263,25 @@ class ALiveDaemon(TestCase):
             else:
                 self.fail("not refused")
         self.assertNotIn(KEY[2:], repr(self.client) + repr(self.client.sign_many([REQUEST])))
+
+
+@contextlib.contextmanager
+def signals(count, action):
+    """Interrupts this thread every 5 ms, and calls `action` in the signal handler at that many interrupts."""
+    ticks = []
+
+    def tick(number, frame):
+        ticks.append(number)
+        if len(ticks) == count:
+            action()
+
+    previous = signal.signal(signal.SIGALRM, tick)
+    signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def with_text(kind, value):
@@ -358,9 +381,10 @@ class AServerThatMisbehaves(TestCase):
 
     def test_one_that_reads_on_only_when_its_answer_is_taken_does_not_block_forever(self):
         with Server(large_both_ways) as server, Client(server.path) as client:
-            requests = [numbered(1), dict(numbered(2), remark="x" * 1000000)]
-            refusal, signed = client.sign_many(requests, return_errors=True)
-            self.assertEqual((len(refusal.message), signed), (900000, signature(2)))
+            requests = [numbered(1)] * 20 + [dict(numbered(2), remark="x" * 1000000)]
+            outcomes = list(client.sign_many(requests, return_errors=True))
+            self.assertEqual([len(refusal.message) for refusal in outcomes[:20]], [60000] * 20)
+            self.assertEqual(outcomes[20:], [signature(2)])
 
     def test_a_timeout_leaves_no_answer_to_the_next_request(self):
         late = threading.Event()
@@ -428,6 +452,17 @@ class AServerThatMisbehaves(TestCase):
                     self.fail("%r was taken for a response" % line)
                 self.assertEqual(client.sign(numbered(2)), signature(2))
 
+    def test_a_response_of_64_kib_is_taken_and_a_longer_one_is_not(self):
+        def padded(length):
+            answer = response(b'{"id": 1}').rstrip(b"\r\n")
+            return lambda peer: (peer.line(), peer.send(answer + b" " * (length - len(answer)) + b"\r\n"), peer.serve())
+
+        with Server(padded(64 * 1024)) as server:
+            self.assertEqual(self.sign(server), signature(1))
+        with Server(padded(64 * 1024 + 1), well_behaved) as server, Client(server.path) as client:
+            self.raises(ProtocolError, "not a response", client.sign, numbered(1))
+            self.assertEqual(client.sign(numbered(2)), signature(2))
+
     def test_a_line_without_end_is_not_read_to_its_end(self):
         def endless(peer):
             while True:
@@ -443,32 +478,38 @@ class AServerThatMisbehaves(TestCase):
             self.assertEqual(error.context[""][0]["code"], "too_many_connections")
             self.assertIn("request: No connection left. (too_many_connections)", str(error))
 
-    def test_signals_do_not_interrupt(self):
+    def test_signals_do_not_interrupt_waiting_for_an_answer(self):
         enough = threading.Event()
-        ticks = []
-
-        def tick(number, frame):
-            ticks.append(number)
-            if len(ticks) == 5:
-                enough.set()
 
         def slow(peer):
             line = peer.line()
-            while not enough.is_set():  # Python 2's wait() would not let the main thread handle signals in time
-                time.sleep(0.001)
+            enough.wait(PATIENCE)
             peer.send(response(line))
 
-        previous = signal.signal(signal.SIGALRM, tick)
-        try:
-            with Server(slow) as server, Client(server.path) as client:
-                signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
-                try:
+        with Server(slow) as server, Client(server.path) as client, signals(5, enough.set):
+            self.assertEqual(client.sign(numbered(1)), signature(1))
+        self.assertTrue(enough.is_set())
+
+    def test_signals_do_not_interrupt_connecting(self):
+        for timeout in (PATIENCE, None):
+            with FullServer(well_behaved) as server, Client(server.path, timeout) as client:
+                with signals(5, server.make_room):
                     self.assertEqual(client.sign(numbered(1)), signature(1))
-                finally:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
-        finally:
-            signal.signal(signal.SIGALRM, previous)
-        self.assertGreaterEqual(len(ticks), 5)
+                self.assertEqual(server.connections, 1)
+
+    def test_signals_do_not_prolong_the_timeout_of_connecting(self):
+        def fail():
+            raise AssertionError("it waits for as long as signals come")
+
+        with FullServer(well_behaved) as server, Client(server.path, 0.05) as client, signals(2000, fail):
+            self.raises(Unavailable, "too many clients are waiting", client.sign, numbered(1))
+
+    def test_an_exception_of_a_signal_handler_ends_the_wait_for_a_connection(self):
+        def stop():
+            raise IOError("stop")
+
+        with FullServer(well_behaved) as server, Client(server.path) as client, signals(5, stop):
+            self.raises(IOError, "stop", client.sign, numbered(1))
 
     def test_a_program_that_dies_of_sigpipe_does_not_die_of_this(self):
         previous = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -509,6 +550,34 @@ class NoServer(TestCase):
                 start = time.time()
                 self.raises(Unavailable, "too many clients are waiting", Client(self.path, 0.05).ping)
                 self.assertGreaterEqual(time.time() - start, 0.04)
+
+    def test_a_server_that_accepts_late_is_waited_for(self):
+        with FullServer(well_behaved) as server, Client(server.path) as client:
+            timer = threading.Timer(0.05, server.make_room)
+            timer.start()
+            self.assertEqual(client.sign(numbered(1)), signature(1))
+            timer.join()
+
+    def test_a_kernel_that_refuses_time_limits_for_sockets_is_no_obstacle(self):
+        # 32-bit ARM with a time_t of 64 bits refuses the struct timeval of all other machines.
+        class Socket(socket.socket):
+            def setsockopt(self, *arguments):
+                raise socket.error(errno.EDOM, os.strerror(errno.EDOM))
+
+        real, socket.socket = socket.socket, Socket
+        try:
+            with Client(LIVE) as client:
+                self.assertRegex(client.ping(), r"^\d+\.\d+\.\d+$")
+        finally:
+            socket.socket = real
+
+    def test_no_descriptor_left_is_unavailable(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            self.raises(Unavailable, "cannot connect to %s: Too many open files" % self.path, Client(self.path).ping)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     def test_the_default_path_is_the_systems(self):
         named = os.environ.pop("ORDERSIGNER_SOCKET")
