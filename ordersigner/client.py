@@ -42,7 +42,9 @@ SYSTEM_SOCKET = "/run/ordersigner/ordersigner.sock"  # where the package's order
 TIMEOUT = 10.0  # seconds: to connect, and from one response to the next
 MAX_TIMEOUT = 24 * 60 * 60  # seconds; for longer there is None
 ATTEMPTS = 3  # connections in a row that end without a single response, before we give up
-MAX_RESPONSE = 1024 * 1024  # bytes; the longest, which names 64 KiB of unexpected keys twice and escaped, is 400,000
+# Bytes, without the terminator; the daemon writes at most half of that. The time to read an integer grows with the
+# square of its length: Python 2.7 takes some 50 ms for one of 64 KiB, 10 seconds for one of a megabyte.
+MAX_RESPONSE = 64 * 1024
 # Requests in flight. So few that the kernel's buffers hold them all and their responses: whoever takes a pause from
 # reading results leaves no half-sent line behind, nor a daemon that cannot get rid of its responses.
 MAX_UNANSWERED = 256
@@ -349,7 +351,7 @@ class Connection(object):
         lines = chunk.split(b"\n")
         lines[0] = self._unfinished + lines[0]
         self._unfinished = lines.pop()
-        if len(self._unfinished) > MAX_RESPONSE:
+        if len(self._unfinished) > MAX_RESPONSE + 1:  # the CR of a line that is not too long
             lines.append(self._unfinished)
             self._unfinished = b""
         return [line.rstrip(b"\r") for line in lines]
@@ -436,7 +438,7 @@ def read_response(line):
     # type: (bytes) -> Dict[str, Any]
     """The object in a response; raises ProtocolError if it is not formed as a response is."""
     try:
-        response = json.loads(line.decode("utf-8"))
+        response = json.loads(line.decode("utf-8")) if len(line) <= MAX_RESPONSE else None
     except (ValueError, RuntimeError):  # RuntimeError: nested too deeply
         response = None
     if isinstance(response, dict) and (response.get("ok") is True or _is_refusal(response)):
