@@ -56,6 +56,12 @@ _NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0x4000 if sys.platform.startswith("l
 _TRY_AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 _SIGNATURE = re.compile(r"0x[0-9a-f]{130}\Z")
 _VERSION = re.compile(r"[0-9A-Za-z.+~-]{1,64}\Z")
+# Keys that an error may quote: those that the protocol names, and more that the exchange's own orders have.
+_KNOWN_KEY = re.compile(
+    r"(type|order|instrument|signer|id"
+    r"|accountId|timestamp|orderType|side|quantity|price|marginPerFraction|quote|base|address|decimals"
+    r"|clientOrderId|expiryTime|isPostOnly|originator|reduceOnly|symbol|triggerPrice)\Z"
+)
 _TEXT = type(b"".decode())  # of JSON; on Python 2 it is not str
 _clock = getattr(time, "monotonic", time.time)
 
@@ -421,17 +427,25 @@ def default_path():
 
 def encode(request):
     # type: (Request) -> bytes
-    """A request as a line of JSON, LF included; TypeError or ValueError, naming the field, if it holds no JSON.
+    """A request as a line of JSON, LF included.
 
-    The error never repeats a value: any of them may be the key.
+    Raises TypeError or ValueError if JSON cannot hold it. The text names the field, but repeats no value, and no key
+    that the protocol does not name: any of them may be a private key.
     """
     try:
-        return json.dumps(request, default=_plain).encode("ascii") + b"\n"
-    except TypeError as error:
-        problem = TypeError("%s: %s" % (_at_fault(request), error))
-    except UnicodeDecodeError:  # a str of Python 2
-        problem = ValueError("%s: a str that is not UTF-8" % _at_fault(request))  # type: ignore[assignment]
-    raise problem
+        return json.dumps(request, default=_decimal_text).encode("ascii") + b"\n"
+    except _NotJson as error:
+        kind, reason = TypeError, str(error)  # type: Type[Exception], str
+    except TypeError:
+        kind, reason = TypeError, "keys must be str"
+    except UnicodeDecodeError:
+        kind, reason = ValueError, "a str that is not UTF-8"  # on Python 2
+    except ValueError:
+        kind, reason = ValueError, "an object that contains itself, or an integer of too many digits"
+    except RuntimeError:  # RecursionError, where there is one
+        kind, reason = ValueError, "nested too deeply"
+    # Raised out here, it has no __context__: json's own error may quote keys.
+    raise kind("%s: %s" % (_faulty_field(request), reason))
 
 
 def read_response(line):
@@ -521,22 +535,40 @@ def _is_refusal(response):
     )
 
 
-def _plain(value):
+class _NotJson(TypeError):
+    """A value of a type that JSON cannot hold. Its text quotes nothing but the type's name."""
+
+
+def _decimal_text(value):
     # type: (object) -> str
-    """What JSON takes in the place of a value that it does not know: of a Decimal all its digits."""
+    """All digits of a Decimal, to be sent as a string. For json.dumps, which asks for types that it does not know."""
     if not isinstance(value, decimal.Decimal):
-        raise TypeError("%s has no place in JSON" % type(value).__name__)
-    # Without an exponent, which a daemon refuses in a string, but for numbers it refuses anyway: 1E+999999999 would
-    # otherwise fill the memory.
+        raise _NotJson("%s cannot be written as JSON" % type(value).__name__)
+    # Without an exponent, which the daemon refuses in a string. It refuses numbers of a thousand digits anyway, and
+    # 1E+999999999 written out would fill the memory.
     return format(value, "f") if abs(value.adjusted()) < 1000 else str(value)
 
 
-def _at_fault(value, field=""):
-    # type: (object, str) -> str
-    """The dotted field in `value` that cannot be encoded."""
-    for key, member in value.items() if isinstance(value, dict) else ():
-        try:
-            json.dumps(member, default=_plain)
-        except (TypeError, UnicodeDecodeError):
-            return _at_fault(member, "%s.%s" % (field, key) if field else str(key))
+def _faulty_field(request):
+    # type: (object) -> str
+    """Which field of `request` cannot be encoded, as far as it can be said with keys that are known."""
+    field = ""
+    value = request
+    for _ in range(3):  # no field is deeper: instrument.base.decimals
+        faulty = [key for key, member in value.items() if not _is_json(member)] if isinstance(value, dict) else []
+        if not faulty:
+            break
+        if not isinstance(faulty[0], (str, _TEXT)) or not _KNOWN_KEY.match(faulty[0]):
+            return "a value in %s" % (field or "the request")
+        field = "%s.%s" % (field, faulty[0]) if field else str(faulty[0])
+        value = value[faulty[0]]  # type: ignore[index]
     return field or "request"
+
+
+def _is_json(value):
+    # type: (object) -> bool
+    try:
+        json.dumps(value, default=_decimal_text)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return True

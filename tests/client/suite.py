@@ -303,6 +303,47 @@ class ARequest(TestCase):
         else:
             self.raises(ValueError, "signer: ", client.sign, dict(REQUEST, signer=b"\xff"))
 
+    def test_a_request_that_is_nested_too_deeply_is_refused_by_name_before_it_is_sent(self):
+        deep = []
+        for _ in range(100000):
+            deep = [deep]
+        objects = {}
+        for _ in range(100000):
+            objects = {"order": objects}
+        client = Client("/nonexistent")
+        for request, field in (
+            (dict(REQUEST, signer=deep), "signer: "),
+            (changed(price=deep), "order.price: "),
+            (changed(remark=deep), "a value in order: "),
+            (objects, "order.order.order: "),
+            (deep, "request: "),
+        ):
+            self.raises(ValueError, field + "nested too deeply", client.sign, request)
+
+    def test_a_request_that_contains_itself_is_refused_by_name_before_it_is_sent(self):
+        order = dict(REQUEST["order"])
+        order["price"] = [order]
+        self.raises(ValueError, "order.price: ", Client("/nonexistent").sign, dict(REQUEST, order=order))
+
+    def test_a_key_that_the_protocol_does_not_name_is_not_quoted(self):
+        # It may be a private key in the wrong place.
+        for request, field in (
+            ({KEY: object()}, "a value in the request: object "),
+            (changed(**{KEY: object()}), "a value in order: object "),
+            (changed(price={KEY: object()}), "a value in order.price: object "),
+            (dict(REQUEST, instrument={"base": {KEY: {1}}}), "a value in instrument.base: set "),
+            (changed(price={(KEY,): 1}), "order.price: keys must be str"),
+            (changed(price={(KEY,): object()}), "a value in order.price: "),
+            ({(KEY,): 1}, "request: keys must be str"),
+        ):
+            try:
+                ordersigner_client.encode(request)
+            except TypeError as error:
+                self.assertIn(field, str(error))
+                self.assertNotIn(KEY[2:], str(error) + repr(error) + traceback.format_exc())
+            else:
+                self.fail("encoded")
+
     def test_a_float_is_sent_at_its_shortest(self):
         for text in ("0.1", "12.3343", "1e-07", "1575332212506984.0", "5e-324"):
             self.assertEqual(ordersigner_client.encode({"": float(text)}), ('{"": %s}\n' % text).encode())
