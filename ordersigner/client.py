@@ -129,8 +129,7 @@ class Client(object):
 
     def __init__(self, path=None, timeout=TIMEOUT):
         # type: (Optional[str], Optional[float]) -> None
-        if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:  # nor NaN
-            raise ValueError("timeout: None, or seconds, more than 0 and at most %d" % MAX_TIMEOUT)
+        check_timeout(timeout)
         self.path = path or default_path()
         self.timeout = timeout
         self._idle = collections.deque()  # type: Deque[Connection]
@@ -417,6 +416,13 @@ def retry_pauses():
     while True:
         yield pause
         pause = min(2 * pause, 0.05)
+
+
+def check_timeout(timeout):
+    # type: (Optional[float]) -> None
+    """Raises ValueError if Client cannot have that timeout."""
+    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:  # NaN too
+        raise ValueError("timeout: None, or seconds, more than 0 and at most %d" % MAX_TIMEOUT)
 
 
 def default_path():

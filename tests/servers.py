@@ -12,8 +12,9 @@ import traceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List
+    from typing import Any, Callable, Dict, List, TypeVar
 
+    S = TypeVar("S", bound="Server")
     Behaviour = Callable[["Peer"], object]
 
 PATIENCE = 20.0  # seconds until a condition that does not come true fails a test
@@ -151,7 +152,7 @@ class Server(object):
             connection.close()
 
     def __enter__(self):
-        # type: () -> Server
+        # type: (S) -> S
         return self
 
     def __exit__(self, *error):
