@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import errno
 import json
 import os
 import select
@@ -19,12 +20,25 @@ import time
 from typing import Iterator, NamedTuple, Sequence
 
 from ordersigner import __version__
-from ordersigner.client import MAX_TIMEOUT, TIMEOUT, Client, Error, SignerError, default_path, read_response, refusal
+from ordersigner.client import (
+    MAX_TIMEOUT,
+    TIMEOUT,
+    Client,
+    Error,
+    SignerError,
+    check_timeout,
+    default_path,
+    read_response,
+    refusal,
+)
 
 CHUNK = 64 * 1024  # bytes read at once
 MAX_LINE = 64 * 1024 + 2  # bytes, CR LF included: of a longer line this much is enough for the daemon to refuse it
 PATIENCE = 0.5  # seconds that a long input has taken before a progress bar comes up
 REFRESH = 0.1  # seconds between two states of the bar
+
+STDIN = "-"  # as the name of a file
+TIMEOUT_RANGE = f"more than 0 and at most {MAX_TIMEOUT}"  # seconds
 
 SIGNED, REFUSED, FAILED = 0, 1, 2  # exit statuses
 
@@ -38,19 +52,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Client(arguments.socket, arguments.timeout) as client:
             status: int = arguments.run(client, arguments)
-            return status
+            sys.stdout.flush()
     except Error as error:
-        complain(str(error))
-    except OSError as error:  # of a file
-        complain(f"{error.filename or 'cannot read or write'}: {error.strerror}")
-    return FAILED
+        report(str(error))
+        status = FAILED
+    except OSError as error:
+        report(f"{error.filename or 'standard output'}: {error.strerror}")
+        status = FAILED
+    try:
+        sys.stdout.flush()
+    except OSError:  # reported above; without this Python would try, and report, once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = FAILED
+    return status
 
 
 def seconds(text: str) -> float:
-    """A time that Client takes."""
-    value = float(text)
-    if not 0 < value <= MAX_TIMEOUT:
-        raise ValueError
+    """A timeout that Client takes."""
+    try:
+        value = float(text)
+        check_timeout(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"seconds, {TIMEOUT_RANGE}") from None
     return value
 
 
@@ -62,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         type=seconds,
         default=TIMEOUT,
-        help="how long to wait for the daemon's next answer (default: %(default)g)",
+        help=f"how long to wait for the daemon's next answer, {TIMEOUT_RANGE} (default: %(default)g)",
     )
     parser = argparse.ArgumentParser(prog="ordersigner", description="Ask the signing daemon from the command line.")
     parser.add_argument("--version", action="version", version=f"ordersigner {__version__}")
@@ -75,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         "and the reason goes to stderr.",
         epilog="Exit status: 0 if all are signed, 1 if some are refused, 2 if no daemon answers.",
     )
-    sign_parser.add_argument("files", metavar="FILE", nargs="*", default=["-"], help="of order lines; - is stdin")
+    sign_parser.add_argument("files", metavar="FILE", nargs="*", default=[STDIN], help="of order lines; - is stdin")
     sign_parser.add_argument("--json", action="store_true", help="write whole responses, refusals too")
     sign_parser.set_defaults(run=sign)
     ping_parser = commands.add_parser(
@@ -94,7 +117,7 @@ def ping(client: Client, arguments: argparse.Namespace) -> int:
     try:
         version = client.ping()
     except SignerError as error:
-        complain(str(error))
+        report(str(error))
         return REFUSED
     milliseconds = (time.perf_counter() - start) * 1000
     print(f"ordersigner {version} answers at {client.path} in {milliseconds:.1f} ms")
@@ -104,7 +127,7 @@ def ping(client: Client, arguments: argparse.Namespace) -> int:
 def sign(client: Client, arguments: argparse.Namespace) -> int:
     status = SIGNED
     with contextlib.ExitStack() as cleanup:
-        source = Source(arguments.files, cleanup)
+        source = Source(arguments.files)
         progress = Progress(source.size, enabled=sys.stderr.isatty() and not sys.stdout.isatty())
         cleanup.callback(progress.clear)
         for response in client.exchange(source.lines(), read_response):
@@ -119,12 +142,11 @@ def sign(client: Client, arguments: argparse.Namespace) -> int:
             else:
                 print()
                 progress.clear()
-                complain(f"{origin.file}, line {origin.number}: {refusal(response)}")
-        sys.stdout.flush()
+                report(f"{origin.file}, line {origin.number}: {refusal(response)}")
     return status
 
 
-def complain(message: str) -> None:
+def report(message: str) -> None:
     """To stderr, without the control characters that an order's own words may hold."""
     text = "".join(letter if letter.isprintable() else "?" for letter in message)
     print(f"ordersigner: {text}", file=sys.stderr, flush=True)  # on Python 3.8 it would wait for the end
@@ -139,42 +161,85 @@ class Origin(NamedTuple):
 
 
 class Source:
-    """The lines of files, "-" for standard input. size: bytes of them all, 0 if nobody knows."""
+    """The lines of files, "-" for standard input. Opens one file at a time.
 
-    def __init__(self, files: Sequence[str], cleanup: contextlib.ExitStack) -> None:
-        self._files = []
-        for file in files:  # at once: what cannot be opened is told before anything is signed
-            if file == "-":
-                self._files.append(("standard input", 0))
-            else:
-                opened = cleanup.enter_context(open(file, "rb"))  # noqa: SIM115 - that is one
-                self._files.append((file, opened.fileno()))
-        states = [os.fstat(descriptor) for _, descriptor in self._files]
+    size: bytes of all files; 0 if it is not known.
+    unanswered: where the lines stand that have no response yet, in their order.
+
+    Raises OSError, with the file's name, for a file that is not there or may not be read.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._files = files
+        states = [_readable(file) for file in files]  # all of them, before anything is signed
         self.size = sum(state.st_size for state in states) if all(stat.S_ISREG(s.st_mode) for s in states) else 0
-        self.unanswered: collections.deque[Origin] = collections.deque()  # lines, in their order
+        self.unanswered: collections.deque[Origin] = collections.deque()
 
     def lines(self) -> Iterator[bytes | None]:
         """The lines that are not blank, each with its LF; None where the next one is yet to come."""
-        for file, descriptor in self._files:
-            number = 0
-            for line in _lines(descriptor):
-                if line is None:
-                    yield None
-                    sys.stdout.flush()  # all answers are here: for whoever sends no other line before seeing them
-                    continue
-                number += 1
-                if line.strip():
-                    self.unanswered.append(Origin(file, number, len(line) + 1))
-                    yield line + b"\n"
+        for file in self._files:
+            with _opened(file) as descriptor:
+                yield from self._lines_of(file, descriptor)
+
+    def _lines_of(self, file: str, descriptor: int) -> Iterator[bytes | None]:
+        number = 0
+        for line in _lines(file, descriptor):
+            if line is None:
+                yield None
+                sys.stdout.flush()  # all answers are here: some programs wait for them before they write another line
+                continue
+            number += 1
+            if line.strip():
+                self.unanswered.append(Origin(_name(file), number, len(line) + 1))
+                yield line + b"\n"
 
 
-def _lines(descriptor: int) -> Iterator[bytes | None]:
+def _name(file: str) -> str:
+    return "standard input" if file == STDIN else file
+
+
+def _readable(file: str) -> os.stat_result:
+    """The state of a file that can be opened. Opening it to see that would wait at a FIFO, and disturb its writer."""
+    if file == STDIN:
+        with _errors_named(STDIN):
+            return os.fstat(0)
+    state = os.stat(file)
+    if stat.S_ISDIR(state.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), file)
+    if not os.access(file, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
+    return state
+
+
+@contextlib.contextmanager
+def _errors_named(file: str) -> Iterator[None]:
+    """Adds the file's name to an OSError that has none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, _name(file)) from None
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[int]:
+    """The descriptor of an open file."""
+    if file == STDIN:
+        yield 0
+    else:
+        with open(file, "rb", buffering=0) as opened:
+            yield opened.fileno()
+
+
+def _lines(file: str, descriptor: int) -> Iterator[bytes | None]:
     """The lines of a file, without their LF; None before one that has to be waited for."""
+    poll = select.poll()  # select() would refuse descriptors from 1024 on
+    poll.register(descriptor, select.POLLIN)
     unfinished = b""
     while True:
-        if not select.select([descriptor], [], [], 0)[0]:
+        if not poll.poll(0):
             yield None
-        chunk = os.read(descriptor, CHUNK)
+        with _errors_named(file):
+            chunk = os.read(descriptor, CHUNK)
         if not chunk:
             break
         lines = (unfinished + chunk).split(b"\n")
