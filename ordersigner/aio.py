@@ -16,16 +16,17 @@ from ordersigner import client
 
 
 class Client:
-    """Asks the daemon, for all tasks on one connection. Create it in the event loop that will use it.
+    """Gets signatures from the daemon. All tasks share one connection. Create it in the event loop that will use it.
 
     path: the daemon's socket, as for ordersigner.client.Client.
-    timeout: seconds for each call, from when it is made to its result; None to wait for as long as it takes. This
-    includes the wait for a connection, and for room: at most 256 requests are on the way at a time.
+    timeout: seconds for each call, from the call to its result; None to wait without limit. This includes the wait for
+    a connection, and the wait to be sent: at most 256 requests are sent and not yet answered.
 
-    If the connection ends, the calls without an answer are sent again on a new one, within the time that is left to
-    each, until three connections in a row gave no response at all. A call that times out raises Unavailable. If no
-    response to any call came during the last half of that time, the connection is replaced, and the other calls are
-    sent again in the same way.
+    If the connection ends, the client makes a new one and sends the requests without a response again. Each call keeps
+    its own time limit, and raises Unavailable after three connections in a row without any response.
+
+    A call that times out raises Unavailable. If no response to any call came during the second half of its timeout,
+    the client also replaces the connection and sends the other requests again.
     """
 
     def __init__(self, path: str | None = None, timeout: float | None = client.TIMEOUT) -> None:
@@ -36,7 +37,7 @@ class Client:
         self._connection: client.Connection | None = None
         self._responded = False  # whether the connection has given any response
         self._silent_since = 0.0  # when the connection was made or last gave a response, by the loop's clock
-        self._next_attempt: asyncio.TimerHandle | None = None  # to connect
+        self._next_attempt: asyncio.TimerHandle | None = None  # to connect, while too many clients wait
         self._retry_pauses = client.retry_pauses()
         self._queued: collections.deque[_Call] = collections.deque()
         self._sent: collections.deque[_Call] = collections.deque()  # on the connection, without a response so far
@@ -56,7 +57,7 @@ class Client:
         Makes a call for each request, 256 at a time, and each call has its own timeout.
 
         return_errors: put the exception of a request that failed in the place of its signature, instead of raising
-        the first. After Unavailable, no more calls are made, and the requests left get that exception too.
+        the first. After Unavailable, no more calls are made: the requests left get that exception too.
         """
         requests = list(requests)
         outcomes: list[Any] = [None] * len(requests)
@@ -110,7 +111,7 @@ class Client:
             self._send_queued()
             return client.result(await call.outcome)
         finally:
-            call.outcome.cancel()  # unless it is there: what is still queued is not sent
+            call.outcome.cancel()  # does nothing if there is one; otherwise the call is no longer sent
             if timer is not None:
                 timer.cancel()
 
@@ -192,7 +193,7 @@ class Client:
         self._send_again()
 
     def _send_again(self) -> None:
-        """End the connection, and send what it did not answer on another."""
+        """End the connection, and send the calls that it did not answer on another."""
         self._queued.extendleft(reversed(self._sent))
         self._sent.clear()
         self._disconnect()
@@ -226,11 +227,11 @@ class _Call:
     def __init__(self, line: bytes, read: _Read, loop: asyncio.AbstractEventLoop) -> None:
         self.line = line
         self.outcome: asyncio.Future[str | client.SignerError] = loop.create_future()
-        self.fruitless = 0  # connections in a row that ended without a response while this call waited
+        self.fruitless = 0  # connections in a row that ended without any response, with this call sent on them
         self._read = read
 
     def succeed(self, response: bytes) -> None:
-        """Raises ProtocolError if `response` is none, also if nobody waits for it any more."""
+        """Raises ProtocolError if `response` is not valid, also if nobody waits for it any more."""
         outcome = self._read(response)
         if not self.outcome.done():
             self.outcome.set_result(outcome)

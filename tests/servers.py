@@ -1,4 +1,4 @@
-"""Servers that are not the daemon, to see what a client does about them; for Python 2.7 and 3."""
+"""Servers that behave unlike the daemon, to test clients with; for Python 2.7 and 3."""
 
 import collections
 import contextlib
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     S = TypeVar("S", bound="Server")
     Behaviour = Callable[["Peer"], object]
 
-PATIENCE = 20.0  # seconds until a condition that does not come true fails a test
+TIME_LIMIT = 20.0  # seconds; a test that waits longer for something fails
 REFUSAL = b'{"ok": false, "error": {"type": "ValueError", "message": "Invalid.", "context": {"": [%s]}}}\r\n'
 
 
 def numbered(number):
     # type: (int) -> Dict[str, Any]
-    """A request that a Server knows by its number."""
+    """A request with a number, which a Server answers with signature(number)."""
     return {"type": "spot", "id": number}
 
 
 def signature(number):
     # type: (int) -> str
-    """What a Server answers to the request of that number."""
+    """The signature that a Server gives for numbered(number)."""
     return "0x%0130x" % number
 
 
@@ -101,7 +101,7 @@ def large_both_ways(peer):
 
 
 class Server(object):
-    """A server that is not the daemon: each connection is the affair of the next of `behaviours`, then of the last."""
+    """A server that handles each connection with the next of `behaviours`, and all further ones with the last."""
 
     backlog = 64
 
@@ -146,7 +146,7 @@ class Server(object):
             behaviour(Peer(connection))
         except socket.error:
             pass  # the client hung up
-        except Exception:  # noqa: BLE001 - told when the server ends
+        except Exception:  # noqa: BLE001 - raised when the server ends
             self.faults.append(traceback.format_exc())
         finally:
             connection.close()
@@ -160,14 +160,14 @@ class Server(object):
         self.stopping = True
         with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as last:
             last.connect(self.path)
-            self.threads[0].join(PATIENCE)
+            self.threads[0].join(TIME_LIMIT)
         for connection in self.open:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except socket.error:
                 pass
         for thread in self.threads:
-            thread.join(PATIENCE)
+            thread.join(TIME_LIMIT)
         assert not any(thread.is_alive() for thread in self.threads)
         self.listener.close()
         shutil.rmtree(self.directory)

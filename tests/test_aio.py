@@ -1,4 +1,4 @@
-"""The asyncio client: what is its own, beside what test_client.py says of the other, with which it shares the rest."""
+"""The asyncio client, where it differs from the other one, which test_client.py tests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from daemon import EXAMPLE, Daemon, standalone, vectors
 from servers import (
-    PATIENCE,
     REFUSAL,
+    TIME_LIMIT,
     FullServer,
     Peer,
     Server,
@@ -33,7 +33,7 @@ BROKEN = dict(REQUEST, order=dict(REQUEST["order"], price=-1))
 
 
 class ManualClock(asyncio.SelectorEventLoop):
-    """An event loop whose clock stands still but for pass_time()."""
+    """An event loop whose clock moves only in pass_time()."""
 
     now = 0.0
 
@@ -41,7 +41,7 @@ class ManualClock(asyncio.SelectorEventLoop):
         return self.now
 
     async def pass_time(self, seconds: float) -> None:
-        """Let that much time pass, after everything that is ready to run now, and before what is ready then."""
+        """Move the clock. Run what is ready before that, and what is ready after it."""
         for step in (seconds, 0.0):
             for _ in range(10):
                 await asyncio.sleep(0)
@@ -51,10 +51,10 @@ class ManualClock(asyncio.SelectorEventLoop):
 def run(
     path: str,
     work: Callable[[Client], Awaitable[None]],
-    timeout: float | None = PATIENCE,
+    timeout: float | None = TIME_LIMIT,
     loop: asyncio.AbstractEventLoop | None = None,
 ) -> None:
-    """Let `work` have a client of the server at `path`, and see that no exception gets lost in the loop."""
+    """Run `work` with a client of the server at `path`. Check that no exception is lost, and no task left behind."""
     lost: list[dict[str, Any]] = []
 
     async def main() -> None:
@@ -119,7 +119,7 @@ def test_tasks_share_one_connection(daemon: Daemon) -> None:
         signatures = await asyncio.gather(*map(client.sign, requests))
         assert len(set(signatures)) == 2000
         assert await client.sign(requests[1234]) == signatures[1234]
-        assert daemon.threads() <= threads + 1  # it has one for each connection
+        assert daemon.threads() <= threads + 1  # the daemon has one for each connection
 
     run(daemon.path, work)
 
@@ -148,7 +148,7 @@ def test_one_that_reads_on_only_when_its_answer_is_taken_does_not_block_forever(
         run(server.path, work)
 
 
-def test_lines_that_are_too_long_end_connections_and_no_other_request(daemon: Daemon) -> None:
+def test_lines_that_are_too_long_end_connections_but_no_other_request(daemon: Daemon) -> None:
     long = dict(REQUEST, order=dict(REQUEST["order"], remark="x" * 70000))
 
     async def work(client: Client) -> None:
@@ -170,7 +170,7 @@ def test_a_daemon_that_was_restarted_is_found_again(directory: Path) -> None:
     run(str(directory / "socket"), work)
 
 
-def test_a_cancelled_task_disturbs_no_other() -> None:
+def test_a_cancelled_task_does_not_disturb_others() -> None:
     with Server(well_behaved) as server:
 
         async def work(client: Client) -> None:
@@ -185,10 +185,10 @@ def test_a_cancelled_task_disturbs_no_other() -> None:
         run(server.path, work)
 
 
-def test_one_that_closes_in_the_midst_of_many_loses_none() -> None:
+def test_one_that_closes_in_the_middle_of_many_loses_none() -> None:
     def some(peer: Peer) -> None:
         peer.answer(7)
-        peer.send(response(peer.line())[:-1])  # but for its LF
+        peer.send(response(peer.line())[:-1])  # without its LF
 
     with Server(some) as server:
 
@@ -200,7 +200,7 @@ def test_one_that_closes_in_the_midst_of_many_loses_none() -> None:
         run(server.path, work)
 
 
-def test_one_that_closes_between_requests_goes_unnoticed() -> None:
+def test_one_that_closes_between_requests_is_connected_to_again() -> None:
     with Server(lambda peer: peer.answer(1)) as server:
 
         async def work(client: Client) -> None:
@@ -262,12 +262,12 @@ def test_any_number_of_calls_that_get_no_answer_end_at_their_timeout(many: bool)
         run(server.path, work, 1.0, clock)
 
 
-def test_no_timeout_is_none() -> None:
+def test_a_timeout_of_none_never_ends_a_call() -> None:
     clock = ManualClock()
     answering = threading.Event()
 
     def late(peer: Peer) -> None:
-        answering.wait(PATIENCE)
+        answering.wait(TIME_LIMIT)
         peer.serve()
 
     with Server(late) as server:
@@ -307,7 +307,7 @@ def test_a_call_that_got_no_answer_has_the_others_asked_again_on_another_connect
             assert await asyncio.gather(*others) == [signature(number) for number in range(2, 100)]
             assert server.connections == 2
 
-        run(server.path, work, PATIENCE, clock)
+        run(server.path, work, TIME_LIMIT, clock)
 
 
 def test_a_call_that_got_no_answer_while_others_did_leaves_the_connection_to_them() -> None:
@@ -316,7 +316,7 @@ def test_a_call_that_got_no_answer_while_others_did_leaves_the_connection_to_the
 
     def slow(peer: Peer) -> None:
         for event in answering:
-            event.wait(PATIENCE)
+            event.wait(TIME_LIMIT)
             peer.answer(1)
         peer.serve()
 
@@ -381,7 +381,7 @@ def test_a_call_that_is_cancelled_while_it_connects_leaves_nothing_behind() -> N
 
 
 @pytest.mark.parametrize("line", [b"garbage\r\n", b'{"ok": true}\r\n', b"x" * 3_000_000])
-def test_what_is_no_response_is_an_error_and_ends_the_connection(line: bytes) -> None:
+def test_what_is_not_a_response_is_an_error_and_ends_the_connection(line: bytes) -> None:
     def wrong(peer: Peer) -> None:
         peer.line()
         peer.send(line)
@@ -397,7 +397,7 @@ def test_what_is_no_response_is_an_error_and_ends_the_connection(line: bytes) ->
         run(server.path, work)
 
 
-def test_a_reason_given_while_closing_is_told() -> None:
+def test_a_reason_given_before_closing_is_raised() -> None:
     reason = REFUSAL % b'{"code": "too_many_connections", "message": "No connection left."}'
     with Server(lambda peer: peer.send(reason)) as server:
 
@@ -409,7 +409,7 @@ def test_a_reason_given_while_closing_is_told() -> None:
         run(server.path, work)
 
 
-def test_closing_gives_up_what_is_on_the_way() -> None:
+def test_closing_ends_calls_that_wait_for_an_answer() -> None:
     asked = threading.Event()
 
     def silent(peer: Peer) -> None:
@@ -421,7 +421,7 @@ def test_closing_gives_up_what_is_on_the_way() -> None:
 
         async def work(client: Client) -> None:
             task = asyncio.ensure_future(client.sign(numbered(1)))
-            await asyncio.get_running_loop().run_in_executor(None, asked.wait, PATIENCE)
+            await asyncio.get_running_loop().run_in_executor(None, asked.wait, TIME_LIMIT)
             client.close()
             with pytest.raises(Unavailable):
                 await task
@@ -445,7 +445,7 @@ def test_a_client_that_was_closed_survives_lost_connections_as_a_new_one_does() 
         run(server.path, work)
 
 
-def test_closing_gives_up_what_waits_for_a_connection() -> None:
+def test_closing_ends_calls_that_wait_for_a_connection() -> None:
     with FullServer(well_behaved) as server:
 
         async def work(client: Client) -> None:
@@ -458,7 +458,7 @@ def test_closing_gives_up_what_waits_for_a_connection() -> None:
         run(server.path, work)
 
 
-def test_what_follows_something_that_is_no_response_is_not_taken_for_an_answer() -> None:
+def test_what_follows_a_line_that_is_not_a_response_is_not_taken_for_an_answer() -> None:
     def shifted(peer: Peer) -> None:
         lines = [peer.line() for _ in range(3)]
         peer.send(b"garbage\r\n" + response(lines[0]) + response(lines[1]))
@@ -474,7 +474,7 @@ def test_what_follows_something_that_is_no_response_is_not_taken_for_an_answer()
         run(server.path, work)
 
 
-def test_two_answers_to_one_request_are_none() -> None:
+def test_two_answers_to_one_request_are_an_error() -> None:
     with Server(lambda peer: peer.send(response(peer.line()) * 2), well_behaved) as server:
 
         async def work(client: Client) -> None:
@@ -502,7 +502,7 @@ def test_a_failure_in_many_leaves_no_task_behind() -> None:
         run(server.path, work)
 
 
-def test_a_path_that_is_no_text_is_an_error_of_the_call() -> None:
+def test_a_path_that_is_not_text_is_an_error_of_the_call() -> None:
     async def work(client: Client) -> None:
         client.path = 7  # type: ignore[assignment]
         with pytest.raises(TypeError):

@@ -1,4 +1,4 @@
-"""The command `ordersigner`, as a shell runs it: a process with files, pipes and terminals."""
+"""The command `ordersigner` as a process, with files, pipes and terminals."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_files_are_signed_in_their_order(daemon: Daemon, directory: Path) -> Non
     assert (status, errors) == (0, "")
 
 
-def test_a_refused_line_leaves_its_place_empty_and_is_told(daemon: Daemon) -> None:
+def test_a_refused_line_gives_an_empty_line_and_a_message(daemon: Daemon) -> None:
     lines = b"\n".join([EXAMPLE_LINE, b"", BROKEN, b"\x1b[2J\xff", EXAMPLE_LINE])
     status, output, errors = run(daemon.path, "sign", stdin=lines)
     assert status == 1
@@ -78,7 +78,7 @@ def test_a_refused_line_leaves_its_place_empty_and_is_told(daemon: Daemon) -> No
     assert EXAMPLE["request"]["signer"][2:] not in errors
 
 
-def test_what_an_order_says_cannot_command_the_terminal(daemon: Daemon) -> None:
+def test_control_characters_in_an_order_do_not_reach_the_terminal(daemon: Daemon) -> None:
     line = json.dumps(dict(EXAMPLE["request"], **{"\x1b]0;title\x07": 1})).encode()
     status, _, errors = run(daemon.path, "sign", stdin=line)
     assert status == 1
@@ -111,14 +111,14 @@ def test_nothing_to_sign_needs_no_daemon(directory: Path) -> None:
     assert run(str(directory / "none"), "sign", stdin=b"\n \n\r\n") == (0, "", "")
 
 
-def test_a_file_that_cannot_be_read_is_told_before_anything_is_signed(daemon: Daemon, directory: Path) -> None:
+def test_a_file_that_is_not_there_is_reported_before_anything_is_signed(daemon: Daemon, directory: Path) -> None:
     (directory / "order").write_bytes(EXAMPLE_LINE)
     for missing, reason in ((directory / "none", "No such file or directory"), (directory, "Is a directory")):
         status, output, errors = run(daemon.path, "sign", directory / "order", missing)
         assert (status, output, errors) == (2, "", f"ordersigner: {missing}: {reason}\n")
 
 
-def test_a_file_that_may_not_be_read_is_told_before_anything_is_signed(daemon: Daemon, directory: Path) -> None:
+def test_a_file_that_may_not_be_read_is_reported_before_anything_is_signed(daemon: Daemon, directory: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read every file")
     (directory / "order").write_bytes(EXAMPLE_LINE)
@@ -142,7 +142,7 @@ def test_what_was_signed_before_a_read_error_is_written(daemon: Daemon, director
     assert set(output.splitlines()) == {SIGNATURE}
 
 
-def test_a_write_error_is_told_with_status_2(daemon: Daemon) -> None:
+def test_a_write_error_is_reported_with_status_2(daemon: Daemon) -> None:
     for arguments in (["sign"], ["ping"]):
         with open("/dev/full", "wb") as full, running(
             daemon.path, *arguments, stdin=subprocess.PIPE, stdout=full, stderr=subprocess.PIPE
@@ -171,7 +171,7 @@ def test_more_files_are_signed_than_may_be_open(daemon: Daemon, directory: Path)
     assert in_shell("ulimit -n 32", daemon.path, "sign", *files) == (0, (SIGNATURE + "\n") * 60, "")
 
 
-def test_descriptors_with_high_numbers_are_no_obstacle(daemon: Daemon, directory: Path) -> None:
+def test_descriptors_with_high_numbers_work(daemon: Daemon, directory: Path) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 1200:
         pytest.skip("too few descriptors are allowed")
     (directory / "order").write_bytes(EXAMPLE_LINE)
@@ -179,7 +179,7 @@ def test_descriptors_with_high_numbers_are_no_obstacle(daemon: Daemon, directory
     assert in_shell(occupy, daemon.path, "sign", directory / "order") == (0, SIGNATURE + "\n", "")
 
 
-def test_the_socket_option_comes_before_the_environment(daemon: Daemon) -> None:
+def test_the_socket_option_overrides_the_environment(daemon: Daemon) -> None:
     assert run("/nonexistent", "sign", "--socket", daemon.path, stdin=EXAMPLE_LINE)[:2] == (0, SIGNATURE + "\n")
 
 
@@ -199,7 +199,7 @@ def test_a_daemon_that_refuses_is_status_1(directory: Path) -> None:
 
 
 def is_admitted(connection: socket.socket) -> bool:
-    """Whether the daemon has a place for it; the one before may not have been cleared away yet."""
+    """Whether the daemon takes this connection; it may not have finished with the one before."""
     try:
         connection.sendall(b'{"type": "ping"}\n')
         return b"version" in connection.recv(1000)
@@ -216,7 +216,7 @@ def test_a_daemon_that_never_answers_is_status_2(directory: Path) -> None:
     assert "no answer within 0.05 seconds" in errors
 
 
-def test_each_line_is_answered_before_the_next_one_is_there(daemon: Daemon) -> None:
+def test_each_line_is_answered_before_the_next_one_arrives(daemon: Daemon) -> None:
     with running(daemon.path, "sign", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
@@ -228,7 +228,7 @@ def test_each_line_is_answered_before_the_next_one_is_there(daemon: Daemon) -> N
         assert process.wait(PATIENCE) == 0
 
 
-def test_a_reader_that_has_enough_ends_it_without_a_word(daemon: Daemon) -> None:
+def test_it_ends_silently_when_the_reader_of_its_output_ends(daemon: Daemon) -> None:
     with running(daemon.path, "sign", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
@@ -254,7 +254,7 @@ def test_a_long_input_gets_a_progress_bar_on_a_terminal(daemon: Daemon, director
 
 
 def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
-    """What stderr, a terminal, shows while that many orders are signed into a file."""
+    """What a terminal as stderr shows while that many orders are signed into a file."""
     (directory / "orders").write_bytes((EXAMPLE_LINE + b"\n") * count)
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
