@@ -1,7 +1,7 @@
-"""The command `ordersigner`: order lines in, signatures out; and a sign of life from the daemon.
+"""The command `ordersigner`: signs lines of orders, and checks that the daemon answers.
 
-In: lines, from files or standard input, passed on as they are, for the daemon to judge. Out: one line for each, on
-stdout; what is refused is told on stderr and in the exit status.
+In: lines from files or standard input. They are sent as they are: the daemon checks them. Out: one line for each, on
+stdout. Refusals are reported on stderr and in the exit status.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import errno
 import json
 import os
 import select
@@ -19,71 +20,100 @@ import time
 from typing import Iterator, NamedTuple, Sequence
 
 from ordersigner import __version__
-from ordersigner.client import MAX_TIMEOUT, TIMEOUT, Client, Error, SignerError, default_path, read_response, refusal
+from ordersigner.client import (
+    MAX_TIMEOUT,
+    TIMEOUT,
+    Client,
+    Error,
+    SignerError,
+    check_timeout,
+    default_path,
+    read_response,
+    refusal,
+)
 
 CHUNK = 64 * 1024  # bytes read at once
-MAX_LINE = 64 * 1024 + 2  # bytes, CR LF included: of a longer line this much is enough for the daemon to refuse it
-PATIENCE = 0.5  # seconds that a long input has taken before a progress bar comes up
-REFRESH = 0.1  # seconds between two states of the bar
+MAX_LINE = (
+    64 * 1024 + 2
+)  # bytes, with CR LF; longer lines are cut to this, which is enough for the daemon to refuse them
+PROGRESS_AFTER = 0.5  # seconds until the progress bar appears
+PROGRESS_INTERVAL = 0.1  # seconds between updates of the bar
+
+STDIN = "-"  # as the name of a file
+TIMEOUT_RANGE = f"more than 0 and at most {MAX_TIMEOUT}"  # seconds
 
 SIGNED, REFUSED, FAILED = 0, 1, 2  # exit statuses
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0; 1 if a request was refused; 2 if no daemon answered, or the input cannot be read."""
-    # As any other filter: a reader that has enough ends it without a word, and so does Ctrl-C.
+    """Returns the exit status: 0; 1 if a request was refused; 2 if no daemon answered, or reading or writing failed."""
+    # Like any other filter, end silently at Ctrl-C, and when the program that reads the output ends.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     arguments = parser().parse_args(argv)
     try:
         with Client(arguments.socket, arguments.timeout) as client:
             status: int = arguments.run(client, arguments)
-            return status
+            sys.stdout.flush()
     except Error as error:
-        complain(str(error))
-    except OSError as error:  # of a file
-        complain(f"{error.filename or 'cannot read or write'}: {error.strerror}")
-    return FAILED
+        report(str(error))
+        status = FAILED
+    except OSError as error:
+        report(f"{error.filename or 'standard output'}: {error.strerror}")
+        status = FAILED
+    try:
+        sys.stdout.flush()
+    except OSError:  # reported above; this keeps Python from trying once more, and reporting it, at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = FAILED
+    return status
 
 
 def seconds(text: str) -> float:
-    """A time that Client takes."""
-    value = float(text)
-    if not 0 < value <= MAX_TIMEOUT:
-        raise ValueError
+    """A value of --timeout."""
+    try:
+        value = float(text)
+        check_timeout(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"seconds, {TIMEOUT_RANGE}") from None
     return value
 
 
 def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--socket", metavar="PATH", default=default_path(), help="the daemon's (default: %(default)s)")
+    common.add_argument(
+        "--socket", metavar="PATH", default=default_path(), help="the daemon's socket (default: %(default)s)"
+    )
     common.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=seconds,
         default=TIMEOUT,
-        help="how long to wait for the daemon's next answer (default: %(default)g)",
+        help=f"how long to wait for the daemon's next answer, {TIMEOUT_RANGE} (default: %(default)g)",
     )
-    parser = argparse.ArgumentParser(prog="ordersigner", description="Ask the signing daemon from the command line.")
+    parser = argparse.ArgumentParser(prog="ordersigner", description="Use the signing daemon from the command line.")
     parser.add_argument("--version", action="version", version=f"ordersigner {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     sign_parser = commands.add_parser(
         "sign",
         parents=[common],
-        help="sign order lines",
-        description="Write the signature of each order line, in order. The line of one that is refused stays empty, "
-        "and the reason goes to stderr.",
-        epilog="Exit status: 0 if all are signed, 1 if some are refused, 2 if no daemon answers.",
+        help="sign orders",
+        description="Read requests, one per line, and write one signature per line, in the same order. If a request is "
+        "refused, its line is empty and the reason goes to stderr.",
+        epilog="Exit status: 0 if all requests are signed, 1 if some are refused, 2 if no daemon answers or a file "
+        "cannot be read.",
     )
-    sign_parser.add_argument("files", metavar="FILE", nargs="*", default=["-"], help="of order lines; - is stdin")
-    sign_parser.add_argument("--json", action="store_true", help="write whole responses, refusals too")
+    sign_parser.add_argument(
+        "files", metavar="FILE", nargs="*", default=[STDIN], help="requests, one per line; - is stdin (default: -)"
+    )
+    sign_parser.add_argument("--json", action="store_true", help="write the whole responses, also for refused requests")
     sign_parser.set_defaults(run=sign)
     ping_parser = commands.add_parser(
         "ping",
         parents=[common],
-        help="ask for a sign of life",
-        description="Write one line that says which version answers, and how fast.",
-        epilog="Exit status: 0 if the daemon answers, 1 if it refuses to, 2 if no daemon answers.",
+        help="check that the daemon answers",
+        description="Check that the daemon answers. Write its version and the time it took.",
+        epilog="Exit status: 0 if the daemon answers, 1 if it refuses, 2 if no daemon answers.",
     )
     ping_parser.set_defaults(run=ping)
     return parser
@@ -94,7 +124,7 @@ def ping(client: Client, arguments: argparse.Namespace) -> int:
     try:
         version = client.ping()
     except SignerError as error:
-        complain(str(error))
+        report(str(error))
         return REFUSED
     milliseconds = (time.perf_counter() - start) * 1000
     print(f"ordersigner {version} answers at {client.path} in {milliseconds:.1f} ms")
@@ -104,7 +134,7 @@ def ping(client: Client, arguments: argparse.Namespace) -> int:
 def sign(client: Client, arguments: argparse.Namespace) -> int:
     status = SIGNED
     with contextlib.ExitStack() as cleanup:
-        source = Source(arguments.files, cleanup)
+        source = Source(arguments.files)
         progress = Progress(source.size, enabled=sys.stderr.isatty() and not sys.stdout.isatty())
         cleanup.callback(progress.clear)
         for response in client.exchange(source.lines(), read_response):
@@ -119,19 +149,18 @@ def sign(client: Client, arguments: argparse.Namespace) -> int:
             else:
                 print()
                 progress.clear()
-                complain(f"{origin.file}, line {origin.number}: {refusal(response)}")
-        sys.stdout.flush()
+                report(f"{origin.file}, line {origin.number}: {refusal(response)}")
     return status
 
 
-def complain(message: str) -> None:
-    """To stderr, without the control characters that an order's own words may hold."""
+def report(message: str) -> None:
+    """Write to stderr. A message may quote an order, so control characters are replaced."""
     text = "".join(letter if letter.isprintable() else "?" for letter in message)
-    print(f"ordersigner: {text}", file=sys.stderr, flush=True)  # on Python 3.8 it would wait for the end
+    print(f"ordersigner: {text}", file=sys.stderr, flush=True)  # Python 3.8 buffers stderr
 
 
 class Origin(NamedTuple):
-    """Where a line stands, and how many bytes it takes there."""
+    """The place of a line, and its size in bytes."""
 
     file: str
     number: int
@@ -139,42 +168,85 @@ class Origin(NamedTuple):
 
 
 class Source:
-    """The lines of files, "-" for standard input. size: bytes of them all, 0 if nobody knows."""
+    """The lines of files, "-" for standard input. Opens one file at a time.
 
-    def __init__(self, files: Sequence[str], cleanup: contextlib.ExitStack) -> None:
-        self._files = []
-        for file in files:  # at once: what cannot be opened is told before anything is signed
-            if file == "-":
-                self._files.append(("standard input", 0))
-            else:
-                opened = cleanup.enter_context(open(file, "rb"))  # noqa: SIM115 - that is one
-                self._files.append((file, opened.fileno()))
-        states = [os.fstat(descriptor) for _, descriptor in self._files]
+    size: bytes of all files; 0 if unknown.
+    unanswered: the places of the lines without a response, in the order of the lines.
+
+    Raises OSError, with the file's name, for a file that is not there or may not be read.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._files = files
+        states = [_readable(file) for file in files]  # all of them, before anything is signed
         self.size = sum(state.st_size for state in states) if all(stat.S_ISREG(s.st_mode) for s in states) else 0
-        self.unanswered: collections.deque[Origin] = collections.deque()  # lines, in their order
+        self.unanswered: collections.deque[Origin] = collections.deque()
 
     def lines(self) -> Iterator[bytes | None]:
-        """The lines that are not blank, each with its LF; None where the next one is yet to come."""
-        for file, descriptor in self._files:
-            number = 0
-            for line in _lines(descriptor):
-                if line is None:
-                    yield None
-                    sys.stdout.flush()  # all answers are here: for whoever sends no other line before seeing them
-                    continue
-                number += 1
-                if line.strip():
-                    self.unanswered.append(Origin(file, number, len(line) + 1))
-                    yield line + b"\n"
+        """The lines that are not blank, each with its LF; None before a line that has not arrived yet."""
+        for file in self._files:
+            with _opened(file) as descriptor:
+                yield from self._lines_of(file, descriptor)
+
+    def _lines_of(self, file: str, descriptor: int) -> Iterator[bytes | None]:
+        number = 0
+        for line in _lines(file, descriptor):
+            if line is None:
+                yield None
+                sys.stdout.flush()  # all responses are here; a program may wait for them before it writes another line
+                continue
+            number += 1
+            if line.strip():
+                self.unanswered.append(Origin(_name(file), number, len(line) + 1))
+                yield line + b"\n"
 
 
-def _lines(descriptor: int) -> Iterator[bytes | None]:
-    """The lines of a file, without their LF; None before one that has to be waited for."""
+def _name(file: str) -> str:
+    return "standard input" if file == STDIN else file
+
+
+def _readable(file: str) -> os.stat_result:
+    """The state of a file, if it can be read. Does not open it: with a FIFO that would wait, and disturb the writer."""
+    if file == STDIN:
+        with _errors_named(STDIN):
+            return os.fstat(0)
+    state = os.stat(file)
+    if stat.S_ISDIR(state.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), file)
+    if not os.access(file, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
+    return state
+
+
+@contextlib.contextmanager
+def _errors_named(file: str) -> Iterator[None]:
+    """Adds the file's name to an OSError that has none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, _name(file)) from None
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[int]:
+    """The descriptor of an open file."""
+    if file == STDIN:
+        yield 0
+    else:
+        with open(file, "rb", buffering=0) as opened:
+            yield opened.fileno()
+
+
+def _lines(file: str, descriptor: int) -> Iterator[bytes | None]:
+    """The lines of a file, without their LF; None before a line that has not arrived yet."""
+    poll = select.poll()  # select() does not take descriptors from 1024 on
+    poll.register(descriptor, select.POLLIN)
     unfinished = b""
     while True:
-        if not select.select([descriptor], [], [], 0)[0]:
+        if not poll.poll(0):
             yield None
-        chunk = os.read(descriptor, CHUNK)
+        with _errors_named(file):
+            chunk = os.read(descriptor, CHUNK)
         if not chunk:
             break
         lines = (unfinished + chunk).split(b"\n")
@@ -185,7 +257,7 @@ def _lines(descriptor: int) -> Iterator[bytes | None]:
 
 
 class Progress:
-    """A bar on a terminal for an input that takes long."""
+    """A progress bar on a terminal, for long inputs."""
 
     WIDTH = 40  # characters
 
@@ -193,21 +265,21 @@ class Progress:
         self._total = total  # bytes, 0 if unknown
         self._bytes = self._lines = 0
         self._start = time.monotonic()
-        self._next = self._start + PATIENCE if enabled else float("inf")
+        self._next_update = self._start + PROGRESS_AFTER if enabled else float("inf")
         self._shown = False
 
     def advance(self, size: int) -> None:
         self._bytes += size
         self._lines += 1
         now = time.monotonic()
-        if now >= self._next:
-            self._next = now + REFRESH
+        if now >= self._next_update:
+            self._next_update = now + PROGRESS_INTERVAL
             self._shown = True
             text = f"{self._lines:,} lines, {self._lines / (now - self._start):,.0f} a second"
             if self._total:
                 part = min(self._bytes / self._total, 1)
                 text = f"[{'#' * int(part * self.WIDTH):{self.WIDTH}}] {part:4.0%}  {text}"
-            sys.stderr.write(f"\r{text}\x1b[K")  # the rest of the line is erased
+            sys.stderr.write(f"\r{text}\x1b[K")  # erases the rest of the line
             sys.stderr.flush()
 
     def clear(self) -> None:

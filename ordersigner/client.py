@@ -1,19 +1,19 @@
-"""Ask the daemon for signatures, from Python 2.7 and from 3.6 to 3.13, with the standard library alone.
+"""Get signatures from the daemon, on Python 2.7 and on 3.6 to 3.13, with nothing but the standard library.
 
-In: order requests, as dicts. Out: signatures, "0x" and 130 hexadecimal digits. Raises SignerError for a request that
-the daemon refuses, Unavailable where no daemon answers, ProtocolError where something else does.
+In: order requests, as dicts. Out: signatures, "0x" and 130 hexadecimal digits. Raises SignerError if the daemon refuses
+a request, Unavailable if no daemon answers, ProtocolError if something else answers.
 
-This one file may be copied into a project as it is: it needs nothing else of this package. The first order::
+You can copy this one file into your project: it needs nothing else from this package. A first order::
 
     from ordersigner.client import Client
     with Client() as client:
         print(client.sign_spot(order, instrument, key))
 
-Numbers: a decimal.Decimal and a string of decimal digits are signed exactly. A float is taken at its shortest decimal,
-its repr, as the exchange takes it.
+Numbers: a decimal.Decimal and a string of decimal digits are signed exactly. A float is signed as the shortest decimal
+that reads back as the same float, which is its repr. The exchange does the same.
 
-A signature is deterministic, the same for the same request, so that asking twice does no harm: where a connection ends
-before the answer, as it does when the daemon is upgraded, the client connects again and asks again.
+The same request always gets the same signature, so asking twice does no harm. If a connection ends before the answer,
+for example because the daemon is upgraded, the client connects again and sends the request again.
 """
 
 import collections
@@ -25,51 +25,58 @@ import os
 import re
 import select
 import socket
-import struct
 import sys
 import time
 
-TYPE_CHECKING = False  # typing.TYPE_CHECKING, on versions without typing too
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, which Python 2.7 does not have
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, List, Literal, Mapping, Optional
     from typing import Pattern, Type, TypeVar, Union, overload
 
     Context = Dict[str, List[Dict[str, str]]]
-    Request = Mapping[str, Any]  # a JSON object, which may hold decimal.Decimal
+    Request = Mapping[str, Any]  # a JSON object; it may contain decimal.Decimal
     T = TypeVar("T")
 
 SYSTEM_SOCKET = "/run/ordersigner/ordersigner.sock"  # where the package's ordersigner.socket listens
-TIMEOUT = 10.0  # seconds: to connect, and from one response to the next
-MAX_TIMEOUT = 24 * 60 * 60  # seconds; for longer there is None
-ATTEMPTS = 3  # connections in a row that end without a single response, before we give up
-MAX_RESPONSE = 1024 * 1024  # bytes; the longest, which names 64 KiB of unexpected keys twice and escaped, is 400,000
-# Requests in flight. So few that the kernel's buffers hold them all and their responses: whoever takes a pause from
-# reading results leaves no half-sent line behind, nor a daemon that cannot get rid of its responses.
+TIMEOUT = 10.0  # seconds, to connect and then for each response
+MAX_TIMEOUT = 24 * 60 * 60  # seconds; None waits longer
+ATTEMPTS = 3  # the client gives up when this many connections in a row end without any response
+# Bytes, without the terminator; the daemon writes at most half of that. The time to read an integer grows with the
+# square of its length: Python 2.7 takes some 50 ms for one of 64 KiB, 10 seconds for one of a megabyte.
+MAX_RESPONSE = 64 * 1024
+# Requests sent and not yet answered. They and their responses fit into the kernel's buffers, so a program that stops
+# taking results for a while does not leave a line half sent, or the daemon waiting to send a response.
 MAX_UNANSWERED = 256
 MAX_UNANSWERED_BYTES = 64 * 1024
 
 _CHUNK = 64 * 1024  # bytes read at once
-# A daemon that hung up is an error to us, never a SIGPIPE to the program. Python 2.7 lacks the name.
+# If the daemon hangs up, the program must get an error, not SIGPIPE. Python 2.7 does not have the name.
 _NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0x4000 if sys.platform.startswith("linux") else 0)
 _TRY_AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 _SIGNATURE = re.compile(r"0x[0-9a-f]{130}\Z")
 _VERSION = re.compile(r"[0-9A-Za-z.+~-]{1,64}\Z")
-_TEXT = type(b"".decode())  # of JSON; on Python 2 it is not str
+# Keys that an error may quote: those that the protocol names, and more that the exchange's own orders have.
+_KNOWN_KEY = re.compile(
+    r"(type|order|instrument|signer|id"
+    r"|accountId|timestamp|orderType|side|quantity|price|marginPerFraction|quote|base|address|decimals"
+    r"|clientOrderId|expiryTime|isPostOnly|originator|reduceOnly|symbol|triggerPrice)\Z"
+)
+_TEXT = type(b"".decode())  # the type of JSON's strings: str, or unicode on Python 2
 _clock = getattr(time, "monotonic", time.time)
 
 
 class Error(Exception):
-    """What this module raises: one of its three kinds below."""
+    """The base class of all errors that this module defines."""
 
 
 class SignerError(Error):
     """The daemon refuses a request; its text names the field at fault.
 
     type: "ValueError" (the request is wrong), "PermissionError" (policy) or "InternalError" (the daemon's own fault).
-    message: a sentence that says the same in general.
-    context: what is wrong, by field: {"order.price": [{"code": "negative", "message": "This number is ..."}]}. A field
-    is dotted where nested, and "" for the request as a whole. Codes are fixed, texts may change.
+    message: the kind of error, as a sentence.
+    context: what is wrong, by field: {"order.price": [{"code": "negative", "message": "This number is ..."}]}. Nested
+    fields have dots, and "" stands for the request as a whole. Codes are fixed, texts may change.
 
     These are the members of the response's "error", so that SignerError(**response["error"]) makes one.
     """
@@ -95,31 +102,35 @@ class SignerError(Error):
 
 
 class Unavailable(Error):
-    """No daemon answers: there is none, it may not be reached, it takes too long, or it hangs up again and again."""
+    """No daemon answers: it does not run, it may not be reached, it takes too long, or it hangs up again and again."""
+
+
+class BacklogFull(Unavailable):
+    """The kernel lets no more clients wait for the daemon to accept them. Trying again may help."""
 
 
 class ProtocolError(Error):
-    """What answers is not the daemon. The text never repeats what came, which might hold what was sent."""
+    """Something that is not the daemon answers. The text never quotes the answer, which may repeat the request."""
 
 
 class Client(object):
-    """Asks the daemon at a Unix socket.
+    """Gets signatures from the daemon at a Unix socket.
 
-    path: its socket; else what the environment's ORDERSIGNER_SOCKET names; else /run/ordersigner/ordersigner.sock.
-    timeout: seconds to wait for a connection, and for each response; None to wait for as long as it takes.
+    path: the daemon's socket. Default: the environment variable ORDERSIGNER_SOCKET, or
+    /run/ordersigner/ordersigner.sock without it.
+    timeout: seconds to wait for a connection, and then for each response; None to wait without limit.
 
-    Connects when first asked, and keeps connections for the next request. A connection that ended meanwhile is
-    replaced unnoticed; one that ends before its responses is replaced and the requests without an answer are asked
-    again, until three connections in a row gave no response at all.
+    Connects at the first request, and keeps connections for the next. If a connection ends between requests, the
+    client makes a new one. If it ends before all responses came, the client makes a new one and sends the requests
+    without a response again. It gives up after three connections in a row without any response.
 
-    Threads may share a client: each call has a connection to itself for as long as it lasts. So may the processes
-    that a fork makes. Use it in a with statement, or call close().
+    Threads can share a client: each call has its own connection while it lasts. Processes made by fork can share it
+    too. Use it in a with statement, or call close().
     """
 
     def __init__(self, path=None, timeout=TIMEOUT):
         # type: (Optional[str], Optional[float]) -> None
-        if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:  # nor NaN
-            raise ValueError("timeout: None, or seconds, more than 0 and at most %d" % MAX_TIMEOUT)
+        check_timeout(timeout)
         self.path = path or default_path()
         self.timeout = timeout
         self._idle = collections.deque()  # type: Deque[Connection]
@@ -151,10 +162,10 @@ class Client(object):
 
     def sign(self, request):
         # type: (Request) -> str
-        """The signature that answers a whole request: type, order, instrument, signer.
+        """The signature for a whole request: type, order, instrument, signer.
 
-        Raises SignerError if the request is refused, Unavailable or ProtocolError if it is not answered, TypeError or
-        ValueError, before anything is sent, if it holds what JSON cannot hold.
+        Raises SignerError if the request is refused, Unavailable or ProtocolError if it is not answered. Raises
+        TypeError or ValueError, before anything is sent, if the request cannot be written as JSON.
         """
         return self._ask(request, read_signature)
 
@@ -177,12 +188,12 @@ class Client(object):
 
     def sign_many(self, requests, return_errors=False):
         # type: (Iterable[Request], bool) -> Iterator[Union[str, SignerError]]
-        """Yield the signatures of many requests, in their order, with many of them on the way at a time.
+        """Yield the signatures of many requests, in the same order. Sends requests without waiting for each response.
 
-        requests: any iterable of what sign() takes. It is read ahead of the results, by up to 256 requests: where
-        the next request only comes in time, or depends on a signature, use sign().
-        return_errors: yield the SignerError of a request that is refused in the place of its signature and go on,
-        instead of raising it, which ends the iteration.
+        requests: an iterable of requests as for sign(). Up to 256 are read ahead of the results. If you get the next
+        request only later, or if it depends on a signature, use sign().
+        return_errors: if a request is refused, yield its SignerError in the place of the signature, and go on.
+        Otherwise the error is raised and ends the iteration.
 
         Raises what sign() raises, and what reading `requests` raises.
         """
@@ -193,12 +204,12 @@ class Client(object):
 
     def ping(self):
         # type: () -> str
-        """The version of the daemon, as a sign of life. Raises what sign() raises."""
+        """The version of the daemon, to check that it answers. Raises what sign() raises."""
         return self._ask({"type": "ping"}, read_version)
 
     def close(self):
         # type: () -> None
-        """Close the connections. A client that is asked again connects again."""
+        """Close the connections. The client can still be used: it connects again at the next request."""
         while self._idle:
             self._idle.pop().close()
 
@@ -221,18 +232,17 @@ class Client(object):
 
     def exchange(self, lines, read):
         # type: (Iterable[Optional[bytes]], Callable[[bytes], T]) -> Generator[T, None, None]
-        """Yield what `read` makes of the response to each of `lines`, in their order: the engine of all the above.
+        """Yield what `read` returns for the response to each of `lines`, in the same order. All methods use this.
 
-        lines: requests with their LF, none of them blank; they are sent as they are, and read ahead of the responses.
-        A None among them says that the next line may take its time: it is not waited for before all lines so far
-        have got their responses.
-        read: takes a response without its terminator; raises ProtocolError if it is none.
+        lines: requests with their LF, none of them blank. They are sent as they are, and read ahead of the responses.
+        None means that the next line may take some time: all lines before it get their responses first.
+        read: takes a response without its terminator; raises ProtocolError if it is not a response.
         """
         source = iter(lines)
         unanswered = collections.deque()  # type: Deque[bytes]
-        size = 0  # of those, in bytes
+        size = 0  # of `unanswered`, in bytes
         reading = exhausted = False  # the source
-        fruitless = 0  # connections that ended since the last response
+        fruitless = 0  # connections in a row that ended without any response
         connection = None  # type: Optional[Connection]
         try:
             while True:
@@ -257,7 +267,7 @@ class Client(object):
                     new = list(unanswered)
                 connection.send(b"".join(new))
                 responses = connection.wait(self.timeout)
-                if responses is None:  # it ended
+                if responses is None:  # the connection ended
                     connection.close()
                     connection = None
                     fruitless += 1
@@ -273,7 +283,7 @@ class Client(object):
                     yield outcome
         finally:
             if connection is not None:
-                if unanswered:  # responses are still to come, which the next request must not take for its own
+                if unanswered:  # their responses may still come: the next request must not take them for its own
                     connection.close()
                 else:
                     self._idle.append(connection)
@@ -285,28 +295,23 @@ class Client(object):
             try:
                 connection = self._idle.pop()
             except IndexError:
-                return Connection(self.path, self.timeout)
+                return connect(self.path, self.timeout)
             if connection.is_usable():
                 return connection
             connection.close()
 
 
 class Connection(object):
-    """A connection to the daemon: bytes out, lines in, both at the same time. What the clients are made of."""
+    """A connection to the daemon: sends bytes and receives lines, both at the same time. Both clients use it."""
 
-    def __init__(self, path, timeout):
-        # type: (str, Optional[float]) -> None
+    def __init__(self, path):
+        # type: (str) -> None
         self.unsent = b""
         self._unfinished = b""  # the beginning of a response
-        self._path = path
         self._process = os.getpid()
         self._poll = select.poll()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._connect(timeout)
-        except BaseException:
-            self._socket.close()
-            raise
+        self._path = path
+        self._socket = _connected_socket(path)
 
     def close(self):
         # type: () -> None
@@ -318,47 +323,47 @@ class Connection(object):
 
     def is_usable(self):
         # type: () -> bool
-        """Whether nothing has come that was not asked for, the end included, and no fork stands between."""
+        """Whether it can take a request: nothing came in unasked, it has not ended, and this process made it."""
         return self._process == os.getpid() and not self._unfinished and not self._wait(select.POLLIN, _clock())
 
     def send(self, data):
         # type: (bytes) -> None
-        """Send `data` and what is unsent, as far as it can be sent now."""
+        """Send what is unsent and then `data`, as much as the socket takes now."""
         self.unsent += data
         if not self.unsent:
             return
         try:
             sent = self._socket.send(self.unsent, _NOSIGNAL)
         except socket.error as error:
-            # Where the daemon hung up, it may have said why: that is still to be read, and after it the end.
+            # If the daemon hung up, it may have said why. That can still be read, and after it the end.
             sent = 0 if error.errno in _TRY_AGAIN else len(self.unsent)
         self.unsent = self.unsent[sent:]
 
     def receive(self):
         # type: () -> Optional[List[bytes]]
-        """The responses that can be read now, without their terminators; None if there is nothing but the end.
+        """The responses that can be read now, without their terminators; None at the end of the connection.
 
-        A line longer than any response is taken as far as it goes: it will be found to be none.
+        A line that is too long is returned before its end has come. read_response() refuses it.
         """
         try:
             chunk = self._socket.recv(_CHUNK)
         except socket.error as error:
             if error.errno in _TRY_AGAIN:
                 return []
-            return None  # reset: it ended with requests unread
+            return None  # reset: the daemon closed it with requests unread
         if not chunk:
             return None
         lines = chunk.split(b"\n")
         lines[0] = self._unfinished + lines[0]
         self._unfinished = lines.pop()
-        if len(self._unfinished) > MAX_RESPONSE:
+        if len(self._unfinished) > MAX_RESPONSE + 1:  # the CR of a line that is not too long
             lines.append(self._unfinished)
             self._unfinished = b""
         return [line.rstrip(b"\r") for line in lines]
 
     def wait(self, timeout):
         # type: (Optional[float]) -> Optional[List[bytes]]
-        """Send what is unsent and receive at least one response; None if the connection ends before.
+        """Send what is unsent and receive at least one response; None if the connection ends first.
 
         Raises Unavailable after `timeout` seconds.
         """
@@ -370,24 +375,6 @@ class Connection(object):
             self.send(b"")
             responses = self.receive()
         return responses
-
-    def _connect(self, timeout):
-        # type: (Optional[float]) -> None
-        if timeout is not None:
-            # The kernel's own limit. With settimeout(), a daemon that has many clients waiting to be accepted would
-            # count as unavailable at once.
-            microseconds = max(1, int(timeout * 1000000))  # 0 would be no limit
-            limit = struct.pack("ll", microseconds // 1000000, microseconds % 1000000)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        while True:
-            try:
-                self._socket.connect(self._path)
-                break
-            except socket.error as error:
-                if error.errno != errno.EINTR:
-                    reason = "too many clients are waiting" if error.errno in _TRY_AGAIN else error.strerror or error
-                    raise Unavailable("cannot connect to %s: %s" % (self._path, reason))
-        self._socket.setblocking(False)
 
     def _wait(self, events, deadline):
         # type: (int, Optional[float]) -> bool
@@ -402,32 +389,76 @@ class Connection(object):
                     raise
 
 
+def connect(path, timeout):
+    # type: (str, Optional[float]) -> Connection
+    """A connection to the daemon at `path`. If too many clients wait to be accepted, tries again for `timeout` seconds.
+
+    Raises Unavailable.
+    """
+    deadline = None if timeout is None else _clock() + timeout
+    pauses = retry_pauses()
+    while True:
+        pause = next(pauses)
+        try:
+            return Connection(path)
+        except BacklogFull:
+            if deadline is not None:
+                pause = min(pause, deadline - _clock())
+                if pause <= 0:
+                    raise
+        time.sleep(pause)
+
+
+def retry_pauses():
+    # type: () -> Iterator[float]
+    """Seconds to wait after each attempt to connect that raised BacklogFull: 1 ms at first, at most 50 ms."""
+    pause = 0.001
+    while True:
+        yield pause
+        pause = min(2 * pause, 0.05)
+
+
+def check_timeout(timeout):
+    # type: (Optional[float]) -> None
+    """Raises ValueError if Client cannot have that timeout."""
+    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:  # NaN too
+        raise ValueError("timeout: None, or seconds, more than 0 and at most %d" % MAX_TIMEOUT)
+
+
 def default_path():
     # type: () -> str
-    """The socket to ask when none is named: ORDERSIGNER_SOCKET in the environment, else the system's."""
+    """The socket that Client uses if it is given none: ORDERSIGNER_SOCKET in the environment, or the package's."""
     return os.environ.get("ORDERSIGNER_SOCKET") or SYSTEM_SOCKET
 
 
 def encode(request):
     # type: (Request) -> bytes
-    """A request as a line of JSON, LF included; TypeError or ValueError, naming the field, if it holds no JSON.
+    """A request as a line of JSON, LF included.
 
-    The error never repeats a value: any of them may be the key.
+    Raises TypeError or ValueError if JSON cannot hold it. The text names the field, but repeats no value, and no key
+    that the protocol does not name: any of them may be a private key.
     """
     try:
-        return json.dumps(request, default=_plain).encode("ascii") + b"\n"
-    except TypeError as error:
-        problem = TypeError("%s: %s" % (_at_fault(request), error))
-    except UnicodeDecodeError:  # a str of Python 2
-        problem = ValueError("%s: a str that is not UTF-8" % _at_fault(request))  # type: ignore[assignment]
-    raise problem
+        return json.dumps(request, default=_decimal_text).encode("ascii") + b"\n"
+    except _NotJson as error:
+        kind, reason = TypeError, str(error)  # type: Type[Exception], str
+    except TypeError:
+        kind, reason = TypeError, "keys must be str"
+    except UnicodeDecodeError:
+        kind, reason = ValueError, "a str that is not UTF-8"  # on Python 2
+    except ValueError:
+        kind, reason = ValueError, "an object that contains itself, or an integer of too many digits"
+    except RuntimeError:  # RecursionError, where there is one
+        kind, reason = ValueError, "nested too deeply"
+    # Raised out here, it has no __context__: json's own error may quote keys.
+    raise kind("%s: %s" % (_faulty_field(request), reason))
 
 
 def read_response(line):
     # type: (bytes) -> Dict[str, Any]
-    """The object in a response; raises ProtocolError if it is not formed as a response is."""
+    """The object in a response; raises ProtocolError if the line is not a response."""
     try:
-        response = json.loads(line.decode("utf-8"))
+        response = json.loads(line.decode("utf-8")) if len(line) <= MAX_RESPONSE else None
     except (ValueError, RuntimeError):  # RuntimeError: nested too deeply
         response = None
     if isinstance(response, dict) and (response.get("ok") is True or _is_refusal(response)):
@@ -437,19 +468,19 @@ def read_response(line):
 
 def read_signature(line):
     # type: (bytes) -> Union[str, SignerError]
-    """The signature in a response, or the error in its place; raises ProtocolError."""
-    return _read(line, "signature", _SIGNATURE)
+    """The signature in a response, or the error of a refusal; raises ProtocolError."""
+    return _read_member(line, "signature", _SIGNATURE)
 
 
 def read_version(line):
     # type: (bytes) -> Union[str, SignerError]
-    """The version in the response to a ping, or the error in its place; raises ProtocolError."""
-    return _read(line, "version", _VERSION)
+    """The version in the response to a ping, or the error of a refusal; raises ProtocolError."""
+    return _read_member(line, "version", _VERSION)
 
 
 def result(outcome):
     # type: (Union[str, SignerError]) -> str
-    """What was asked for; raises the error that came in its place."""
+    """The signature or version; raises the error of a refusal."""
     if isinstance(outcome, SignerError):
         raise outcome
     return outcome
@@ -457,19 +488,42 @@ def result(outcome):
 
 def refusal(response):
     # type: (Mapping[str, Any]) -> SignerError
-    """The error in a response that read_response() took and that is not ok."""
+    """The error in a response that read_response() returned, and whose "ok" is false."""
     error = response["error"]
     return SignerError(error["type"], error["message"], error["context"])
 
 
-def _read(line, key, form):
+def _connected_socket(path):
+    # type: (str) -> socket.socket
+    """A non-blocking socket connected to `path`.
+
+    It never waits. A connect() that waits would need a time limit, and the kernel's own, SO_SNDTIMEO, takes a struct
+    that differs between machines. It would also have to survive signals: Python 3 takes a socket whose connect() was
+    interrupted for connected.
+    """
+    try:
+        unix_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            unix_socket.setblocking(False)
+            unix_socket.connect(path)
+        except BaseException:
+            unix_socket.close()
+            raise
+        return unix_socket
+    except socket.error as error:
+        if error.errno in _TRY_AGAIN:
+            raise BacklogFull("cannot connect to %s: too many clients are waiting" % path)
+        raise Unavailable("cannot connect to %s: %s" % (path, error.strerror or error))
+
+
+def _read_member(line, key, pattern):
     # type: (bytes, str, Pattern[str]) -> Union[str, SignerError]
     response = read_response(line)
     if not response["ok"]:
         return refusal(response)
     value = response.get(key)
-    if not isinstance(value, _TEXT) or not form.match(value):
-        raise ProtocolError("a response without %s" % key)
+    if not isinstance(value, _TEXT) or not pattern.match(value):
+        raise ProtocolError("the response has no valid %s" % key)
     return str(value)
 
 
@@ -487,22 +541,40 @@ def _is_refusal(response):
     )
 
 
-def _plain(value):
+class _NotJson(TypeError):
+    """A value of a type that JSON cannot hold. Its text quotes nothing but the type's name."""
+
+
+def _decimal_text(value):
     # type: (object) -> str
-    """What JSON takes in the place of a value that it does not know: of a Decimal all its digits."""
+    """All digits of a Decimal, to be sent as a string. For json.dumps, which asks for types that it does not know."""
     if not isinstance(value, decimal.Decimal):
-        raise TypeError("%s has no place in JSON" % type(value).__name__)
-    # Without an exponent, which a daemon refuses in a string, but for numbers it refuses anyway: 1E+999999999 would
-    # otherwise fill the memory.
+        raise _NotJson("%s cannot be written as JSON" % type(value).__name__)
+    # Without an exponent, which the daemon refuses in a string. It refuses numbers of a thousand digits anyway, and
+    # 1E+999999999 written out would fill the memory.
     return format(value, "f") if abs(value.adjusted()) < 1000 else str(value)
 
 
-def _at_fault(value, field=""):
-    # type: (object, str) -> str
-    """The dotted field in `value` that cannot be encoded."""
-    for key, member in value.items() if isinstance(value, dict) else ():
-        try:
-            json.dumps(member, default=_plain)
-        except (TypeError, UnicodeDecodeError):
-            return _at_fault(member, "%s.%s" % (field, key) if field else str(key))
+def _faulty_field(request):
+    # type: (object) -> str
+    """Which field of `request` cannot be encoded, as far as it can be said with keys that are known."""
+    field = ""
+    value = request
+    for _ in range(3):  # no field is deeper: instrument.base.decimals
+        faulty = [key for key, member in value.items() if not _is_json(member)] if isinstance(value, dict) else []
+        if not faulty:
+            break
+        if not isinstance(faulty[0], (str, _TEXT)) or not _KNOWN_KEY.match(faulty[0]):
+            return "a value in %s" % (field or "the request")
+        field = "%s.%s" % (field, faulty[0]) if field else str(faulty[0])
+        value = value[faulty[0]]  # type: ignore[index]
     return field or "request"
+
+
+def _is_json(value):
+    # type: (object) -> bool
+    try:
+        json.dumps(value, default=_decimal_text)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Servers that are not the daemon, to see what a client does about them; for Python 2.7 and 3."""
+"""Servers that behave unlike the daemon, to test clients with; for Python 2.7 and 3."""
 
 import collections
 import contextlib
@@ -12,23 +12,24 @@ import traceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List
+    from typing import Any, Callable, Dict, List, TypeVar
 
+    S = TypeVar("S", bound="Server")
     Behaviour = Callable[["Peer"], object]
 
-PATIENCE = 20.0  # seconds until a condition that does not come true fails a test
+TIME_LIMIT = 20.0  # seconds; a test that waits longer for something fails
 REFUSAL = b'{"ok": false, "error": {"type": "ValueError", "message": "Invalid.", "context": {"": [%s]}}}\r\n'
 
 
 def numbered(number):
     # type: (int) -> Dict[str, Any]
-    """A request that a Server knows by its number."""
+    """A request with a number, which a Server answers with signature(number)."""
     return {"type": "spot", "id": number}
 
 
 def signature(number):
     # type: (int) -> str
-    """What a Server answers to the request of that number."""
+    """The signature that a Server gives for numbered(number)."""
     return "0x%0130x" % number
 
 
@@ -91,15 +92,18 @@ def well_behaved(peer):
 
 def large_both_ways(peer):
     # type: (Peer) -> None
-    """Refuses the first request at more length than the kernel holds, and only then reads the second."""
-    peer.line()
-    error = {"type": "ValueError", "message": "x" * 900000, "context": {}}
-    peer.send(json.dumps({"ok": False, "error": error}).encode() + b"\r\n")
+    """Answers the first 20 requests with more bytes than the kernel's buffers hold, and only then reads the next."""
+    error = {"type": "ValueError", "message": "x" * 60000, "context": {}}
+    for _ in range(20):
+        peer.line()
+    peer.send((json.dumps({"ok": False, "error": error}).encode() + b"\r\n") * 20)
     peer.serve()
 
 
 class Server(object):
-    """A server that is not the daemon: each connection is the affair of the next of `behaviours`, then of the last."""
+    """A server that handles each connection with the next of `behaviours`, and all further ones with the last."""
+
+    backlog = 64
 
     def __init__(self, *behaviours):
         # type: (*Behaviour) -> None
@@ -107,14 +111,18 @@ class Server(object):
         self.directory = tempfile.mkdtemp()
         self.path = os.path.join(self.directory, "socket")
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(self.path)
-        self.listener.listen(64)
+        self.listen()
         self.stopping = False
         self.connections = 0  # so far
         self.open = []  # type: List[socket.socket]
         self.faults = []  # type: List[str]
         self.threads = [threading.Thread(target=self.accept)]
         self.threads[0].start()
+
+    def listen(self):
+        # type: () -> None
+        self.listener.bind(self.path)
+        self.listener.listen(self.backlog)
 
     def accept(self):
         # type: () -> None
@@ -138,13 +146,13 @@ class Server(object):
             behaviour(Peer(connection))
         except socket.error:
             pass  # the client hung up
-        except Exception:  # noqa: BLE001 - told when the server ends
+        except Exception:  # noqa: BLE001 - raised when the server ends
             self.faults.append(traceback.format_exc())
         finally:
             connection.close()
 
     def __enter__(self):
-        # type: () -> Server
+        # type: (S) -> S
         return self
 
     def __exit__(self, *error):
@@ -152,15 +160,48 @@ class Server(object):
         self.stopping = True
         with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as last:
             last.connect(self.path)
-            self.threads[0].join(PATIENCE)
+            self.threads[0].join(TIME_LIMIT)
         for connection in self.open:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except socket.error:
                 pass
         for thread in self.threads:
-            thread.join(PATIENCE)
+            thread.join(TIME_LIMIT)
         assert not any(thread.is_alive() for thread in self.threads)
         self.listener.close()
         shutil.rmtree(self.directory)
         assert not self.faults, self.faults[0]
+
+
+class FullServer(Server):
+    """A Server whose queue of clients to accept is full until make_room()."""
+
+    backlog = 0  # which lets one client wait
+
+    def __init__(self, *behaviours):
+        # type: (*Behaviour) -> None
+        self.room = threading.Event()
+        super(FullServer, self).__init__(*behaviours)
+
+    def listen(self):
+        # type: () -> None
+        super(FullServer, self).listen()
+        self.first = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.first.connect(self.path)
+
+    def accept(self):
+        # type: () -> None
+        self.room.wait()
+        self.listener.accept()[0].close()
+        self.first.close()
+        super(FullServer, self).accept()
+
+    def make_room(self):
+        # type: () -> None
+        self.room.set()
+
+    def __exit__(self, *error):
+        # type: (*object) -> None
+        self.make_room()
+        super(FullServer, self).__exit__(*error)

@@ -1,4 +1,4 @@
-"""The command `ordersigner`, as a shell runs it: a process with files, pipes and terminals."""
+"""The command `ordersigner` as a process, with files, pipes and terminals."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -67,7 +68,7 @@ def test_files_are_signed_in_their_order(daemon: Daemon, directory: Path) -> Non
     assert (status, errors) == (0, "")
 
 
-def test_a_refused_line_leaves_its_place_empty_and_is_told(daemon: Daemon) -> None:
+def test_a_refused_line_gives_an_empty_line_and_a_message(daemon: Daemon) -> None:
     lines = b"\n".join([EXAMPLE_LINE, b"", BROKEN, b"\x1b[2J\xff", EXAMPLE_LINE])
     status, output, errors = run(daemon.path, "sign", stdin=lines)
     assert status == 1
@@ -77,7 +78,7 @@ def test_a_refused_line_leaves_its_place_empty_and_is_told(daemon: Daemon) -> No
     assert EXAMPLE["request"]["signer"][2:] not in errors
 
 
-def test_what_an_order_says_cannot_command_the_terminal(daemon: Daemon) -> None:
+def test_control_characters_in_an_order_do_not_reach_the_terminal(daemon: Daemon) -> None:
     line = json.dumps(dict(EXAMPLE["request"], **{"\x1b]0;title\x07": 1})).encode()
     status, _, errors = run(daemon.path, "sign", stdin=line)
     assert status == 1
@@ -110,14 +111,75 @@ def test_nothing_to_sign_needs_no_daemon(directory: Path) -> None:
     assert run(str(directory / "none"), "sign", stdin=b"\n \n\r\n") == (0, "", "")
 
 
-def test_a_file_that_cannot_be_read_is_told_before_anything_is_signed(daemon: Daemon, directory: Path) -> None:
+def test_a_file_that_is_not_there_is_reported_before_anything_is_signed(daemon: Daemon, directory: Path) -> None:
     (directory / "order").write_bytes(EXAMPLE_LINE)
     for missing, reason in ((directory / "none", "No such file or directory"), (directory, "Is a directory")):
         status, output, errors = run(daemon.path, "sign", directory / "order", missing)
         assert (status, output, errors) == (2, "", f"ordersigner: {missing}: {reason}\n")
 
 
-def test_the_socket_option_comes_before_the_environment(daemon: Daemon) -> None:
+def test_a_file_that_may_not_be_read_is_reported_before_anything_is_signed(daemon: Daemon, directory: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read every file")
+    (directory / "order").write_bytes(EXAMPLE_LINE)
+    (directory / "secret").touch(0o000)
+    status, output, errors = run(daemon.path, "sign", directory / "order", directory / "secret")
+    assert (status, output, errors) == (2, "", f"ordersigner: {directory}/secret: Permission denied\n")
+
+
+def test_a_read_error_names_the_file(daemon: Daemon) -> None:
+    # What can be opened but not read: address 0 of the process's own memory.
+    status, output, errors = run(daemon.path, "sign", "/proc/self/mem")
+    assert (status, output, errors) == (2, "", "ordersigner: /proc/self/mem: Input/output error\n")
+    assert in_shell("exec <&-", daemon.path, "sign") == (2, "", "ordersigner: standard input: Bad file descriptor\n")
+
+
+def test_what_was_signed_before_a_read_error_is_written(daemon: Daemon, directory: Path) -> None:
+    (directory / "orders").write_bytes((EXAMPLE_LINE + b"\n") * 1000)
+    status, output, errors = run(daemon.path, "sign", directory / "orders", "/proc/self/mem")
+    assert (status, errors) == (2, "ordersigner: /proc/self/mem: Input/output error\n")
+    assert output
+    assert set(output.splitlines()) == {SIGNATURE}
+
+
+def test_a_write_error_is_reported_with_status_2(daemon: Daemon) -> None:
+    for arguments in (["sign"], ["ping"]):
+        with open("/dev/full", "wb") as full, running(
+            daemon.path, *arguments, stdin=subprocess.PIPE, stdout=full, stderr=subprocess.PIPE
+        ) as process:
+            _, errors = process.communicate(EXAMPLE_LINE, timeout=PATIENCE)
+        assert (process.returncode, errors) == (2, b"ordersigner: standard output: No space left on device\n")
+
+
+def in_shell(script: str, path: str, *arguments: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
+    """What run() returns, after `script` in the shell that becomes the command."""
+    ended = subprocess.run(
+        ["bash", "-c", f'{script}\nexec "$@"', "bash", *command(*arguments)],
+        env=environment(path),
+        input=stdin,
+        capture_output=True,
+        timeout=PATIENCE * 3,
+        check=False,
+    )
+    return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
+
+
+def test_more_files_are_signed_than_may_be_open(daemon: Daemon, directory: Path) -> None:
+    files = [directory / f"order{number}" for number in range(60)]
+    for file in files:
+        file.write_bytes(EXAMPLE_LINE)
+    assert in_shell("ulimit -n 32", daemon.path, "sign", *files) == (0, (SIGNATURE + "\n") * 60, "")
+
+
+def test_descriptors_with_high_numbers_work(daemon: Daemon, directory: Path) -> None:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 1200:
+        pytest.skip("too few descriptors are allowed")
+    (directory / "order").write_bytes(EXAMPLE_LINE)
+    occupy = 'ulimit -n 1200; for ((n = 3; n < 1100; n++)); do eval "exec $n</dev/null"; done'
+    assert in_shell(occupy, daemon.path, "sign", directory / "order") == (0, SIGNATURE + "\n", "")
+
+
+def test_the_socket_option_overrides_the_environment(daemon: Daemon) -> None:
     assert run("/nonexistent", "sign", "--socket", daemon.path, stdin=EXAMPLE_LINE)[:2] == (0, SIGNATURE + "\n")
 
 
@@ -137,7 +199,7 @@ def test_a_daemon_that_refuses_is_status_1(directory: Path) -> None:
 
 
 def is_admitted(connection: socket.socket) -> bool:
-    """Whether the daemon has a place for it; the one before may not have been cleared away yet."""
+    """Whether the daemon takes this connection; it may not have finished with the one before."""
     try:
         connection.sendall(b'{"type": "ping"}\n')
         return b"version" in connection.recv(1000)
@@ -154,7 +216,7 @@ def test_a_daemon_that_never_answers_is_status_2(directory: Path) -> None:
     assert "no answer within 0.05 seconds" in errors
 
 
-def test_each_line_is_answered_before_the_next_one_is_there(daemon: Daemon) -> None:
+def test_each_line_is_answered_before_the_next_one_arrives(daemon: Daemon) -> None:
     with running(daemon.path, "sign", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
@@ -166,7 +228,7 @@ def test_each_line_is_answered_before_the_next_one_is_there(daemon: Daemon) -> N
         assert process.wait(PATIENCE) == 0
 
 
-def test_a_reader_that_has_enough_ends_it_without_a_word(daemon: Daemon) -> None:
+def test_it_ends_silently_when_the_reader_of_its_output_ends(daemon: Daemon) -> None:
     with running(daemon.path, "sign", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
@@ -192,7 +254,7 @@ def test_a_long_input_gets_a_progress_bar_on_a_terminal(daemon: Daemon, director
 
 
 def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
-    """What stderr, a terminal, shows while that many orders are signed into a file."""
+    """What a terminal as stderr shows while that many orders are signed into a file."""
     (directory / "orders").write_bytes((EXAMPLE_LINE + b"\n") * count)
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
@@ -252,8 +314,16 @@ def test_the_installed_command_is_this_one() -> None:
     assert getattr(importlib.import_module(declared[1]), declared[2]) is cli.main
 
 
-@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "x"])
-def test_a_timeout_that_is_none_is_refused(timeout: str, tmp_path: Path) -> None:
-    status, _, complaint = run(str(tmp_path / "socket"), "ping", "--timeout", timeout)
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "86401", "x"])
+def test_a_timeout_that_is_not_possible_is_refused_with_the_range(timeout: str, tmp_path: Path) -> None:
+    status, _, errors = run(str(tmp_path / "socket"), "ping", "--timeout", timeout)
     assert status == 2
-    assert "argument --timeout: invalid seconds value" in complaint
+    assert errors.endswith("argument --timeout: seconds, more than 0 and at most 86400\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["sign"], ["ping"]])
+def test_help_goes_to_standard_output_with_status_0(arguments: list[str], tmp_path: Path) -> None:
+    status, output, errors = run(str(tmp_path / "socket"), *arguments, "--help")
+    assert (status, errors) == (0, "")
+    assert output.startswith("usage: ordersigner")
+    assert ("more than 0 and at most 86400" in " ".join(output.split())) == bool(arguments)

@@ -1,4 +1,4 @@
-"""The client, under every Python it is for: those that are on this machine run the same suites against one daemon."""
+"""The client, on every Python it supports: those on this machine run the same suites with one daemon."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, VECTORS, Daemon, standalone, v
 from ordersigner.client import Client, SignerError, Unavailable, read_signature
 
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
-# The oldest and the newest of each kind; tox, which runs all of them, sees to those between.
+# The oldest and newest ones. tox adds the version it runs on, so the others are tested too.
 VERSIONS = sorted({"2.7", "3.6", "3.8", "3.13", OWN}, key=lambda version: [int(part) for part in version.split(".")])
 SERVERS = SOURCE / "tests" / "servers.py"
 CLIENT = SOURCE / "ordersigner" / "client.py"
@@ -26,7 +26,7 @@ CLIENT = SOURCE / "ordersigner" / "client.py"
 
 @functools.lru_cache(maxsize=None)
 def interpreter(version: str) -> str | None:
-    """The path of that Python: this one, or one on PATH, or one of pyenv's."""
+    """The path of that Python: this one, one on PATH, or one of pyenv's; None if there is none."""
     pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
     if version == OWN:
         return sys.executable
@@ -34,7 +34,7 @@ def interpreter(version: str) -> str | None:
     tell = "import sys; print('%d.%d' % sys.version_info[:2])"
     for candidate in map(str, filter(None, candidates)):
         told = subprocess.run([candidate, "-c", tell], capture_output=True, check=False)
-        if told.stdout.decode().strip() == version:  # pyenv's shims are on PATH for versions that it would not run
+        if told.stdout.decode().strip() == version:  # pyenv's shims are on PATH, but may run no Python
             return candidate
     return None
 
@@ -48,7 +48,7 @@ def python(request: pytest.FixtureRequest) -> str:
 
 
 def run(python: str, script: Path, daemon: Daemon, copies: Path, *arguments: str) -> str:
-    """What `script` prints, in an environment where the client is one copied file and nothing else of ours is there."""
+    """What `script` prints, with a copy of the client's file and without the rest of the package."""
     shutil.copy(CLIENT, copies / "ordersigner_client.py")
     shutil.copy(SERVERS, copies)
     environment = {
@@ -95,7 +95,7 @@ def test_a_daemon_that_was_restarted_is_found_again(directory: Path) -> None:
             client.sign(EXAMPLE["request"])
 
 
-def test_a_daemon_that_restarts_in_the_midst_of_many_loses_none(directory: Path) -> None:
+def test_a_daemon_that_restarts_in_the_middle_of_many_loses_none(directory: Path) -> None:
     rows = vectors("published-orders")
     expected = [row["expect"]["signature"] for row in rows]
     with Client(str(directory / "socket")) as client:
@@ -115,7 +115,7 @@ def test_a_line_that_is_not_finished_is_refused_in_its_place(directory: Path) ->
         assert refused.context[""][0]["code"] == "timed_out"
 
 
-def test_a_line_that_may_take_its_time_is_not_waited_for_with_answers_open(daemon: Daemon) -> None:
+def test_a_line_that_may_come_late_is_waited_for_only_after_all_answers(daemon: Daemon) -> None:
     taken: list[object] = []
 
     def lines() -> Iterator[bytes | None]:

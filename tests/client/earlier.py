@@ -1,8 +1,8 @@
-"""A client of the earlier daemon, as programs still have it, against this one; for Python 2.7 and 3.
+"""A client of the earlier daemon, as programs still use it, with this daemon; for Python 2.7 and 3.
 
-Written against the protocol: lines with CRLF at their ends, as Twisted's LineOnlyReceiver cuts and sends them, a queue
-of pending requests that the responses settle in order, and an error object that is handed on as keyword arguments.
-Started by test_client.py as suite.py is.
+It is written from the protocol. It cuts and sends lines with CRLF, as Twisted's LineOnlyReceiver does. Responses
+settle a queue of pending requests in order, and an error object is passed on as keyword arguments. test_client.py
+starts it in the same way as suite.py.
 """
 
 # mypy: ignore-errors
@@ -16,7 +16,7 @@ import socket
 import sys
 import unittest
 
-PATIENCE = 20.0  # seconds
+TIME_LIMIT = 20.0  # seconds
 
 
 def vectors(name):
@@ -25,7 +25,7 @@ def vectors(name):
 
 
 class RemoteError(Exception):
-    """What the earlier library made of an error: these three arguments and no other."""
+    """The earlier library's exception for an error: it takes these three arguments and no others."""
 
     def __init__(self, type, message, context):
         super(RemoteError, self).__init__(type, message)
@@ -35,7 +35,7 @@ class RemoteError(Exception):
 
 
 class LineOnlyReceiver(object):
-    """Cuts what arrives into lines, as Twisted's class of that name does."""
+    """Cuts received bytes into lines, as Twisted's class of the same name does."""
 
     delimiter = b"\r\n"
     MAX_LENGTH = 16384
@@ -57,7 +57,7 @@ class LineOnlyReceiver(object):
 
 
 class Signer(LineOnlyReceiver):
-    """Asks for signatures; pending requests are settled in the order in which they were made."""
+    """Requests signatures. Responses settle the pending requests in their order."""
 
     def __init__(self, connection):
         LineOnlyReceiver.__init__(self, connection)
@@ -79,7 +79,7 @@ class Signer(LineOnlyReceiver):
             reject(RemoteError(**response["error"]))
 
     def run(self):
-        """What the reactor does: read until nothing is pending."""
+        """Read until nothing is pending, as the reactor does."""
         while self.pending:
             data = self.connection.recv(4096)
             assert data, "the daemon ended the connection"
@@ -89,14 +89,14 @@ class Signer(LineOnlyReceiver):
 class TheEarlierClient(unittest.TestCase):
     def setUp(self):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIME_LIMIT)
         self.addCleanup(connection.close)
         connection.connect(os.environ["ORDERSIGNER_SOCKET"])
         self.signer = Signer(connection)
         self.outcomes = []
 
     def ask(self, messages):
-        """The outcomes of all of `messages`, some on the way at a time."""
+        """The outcomes of all `messages`, sent 50 at a time."""
         for start in range(0, len(messages), 50):
             for message in messages[start : start + 50]:
                 self.signer.request(message, self.outcomes.append, self.outcomes.append)
@@ -119,7 +119,7 @@ class TheEarlierClient(unittest.TestCase):
             recorded = row["response"]["error"]
             self.assertIsInstance(error, RemoteError)
             self.assertEqual((error.type, error.message), ("ValueError", "Invalid input; see context for more info."))
-            # Of a spot order sent as futures the earlier daemon told no field, but Python's own error.
+            # For a spot order sent as futures, the earlier daemon gave an error of Python's and no field.
             expected = codes(recorded["context"]) or {"order.instrument": ["not_integer"]}
             self.assertEqual(codes(error.context), expected)
 
@@ -130,7 +130,7 @@ class TheEarlierClient(unittest.TestCase):
         self.assertEqual(outcomes[::2], [example["expect"]["signature"]] * 2)
         self.assertEqual(codes(outcomes[1].context), {"type": ["not_valid_choice"]})
 
-    def test_a_request_cut_anywhere_is_answered_all_the_same(self):
+    def test_a_request_that_is_sent_in_two_parts_is_answered(self):
         example = vectors("example")
         line = json.dumps(example["request"]).encode("utf-8") + b"\r\n"
         for cut in (1, len(line) // 2, len(line) - 2, len(line) - 1):  # between CR and LF too
@@ -140,7 +140,7 @@ class TheEarlierClient(unittest.TestCase):
             self.signer.run()
         self.assertEqual(self.outcomes, [example["expect"]["signature"]] * 4)
 
-    def test_one_that_hangs_up_with_requests_pending_disturbs_no_other(self):
+    def test_a_client_that_hangs_up_with_requests_pending_does_not_disturb_others(self):
         example = vectors("example")
         with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
             connection.connect(os.environ["ORDERSIGNER_SOCKET"])
