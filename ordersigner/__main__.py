@@ -16,6 +16,7 @@ from ordersigner.connection import FAREWELL, GRACE
 from ordersigner.journal import LEVELS, Journal, open_journal
 from ordersigner.server import POLL, RESERVED_DESCRIPTORS, Limits, OrderServer
 from ordersigner.service import Service
+from ordersigner.work import TURN
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 STOP_SECONDS = GRACE + FAREWELL + 2 * GRACE + 1.0  # for the end; after that, whatever hangs is left behind
@@ -121,6 +122,8 @@ def serve(
             service.journal.failed("The daemon can accept no connections", fault)
         service.journal.say("info", f"Stopped after {service.signed} signatures")
 
+    # A thread that wants the interpreter, above all the accepting one, waits for a turn at most; by default it is 5 ms.
+    sys.setswitchinterval(TURN)
     service.journal.say("info", f"Listening on {listener.getsockname()}")
     threading.Thread(target=accept, name="accept", daemon=True).start()
     notifier.ready()
