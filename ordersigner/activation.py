@@ -13,11 +13,6 @@ import socket
 import time
 from typing import Callable
 
-try:
-    from systemd import daemon
-except ImportError:  # a daemon with a socket of its own needs neither
-    daemon = None
-
 
 class ActivationError(Exception):
     """What was handed over is not what the daemon needs."""
@@ -38,19 +33,21 @@ def listener() -> socket.socket:
         raise ActivationError("no socket: start ordersigner.socket, or give --socket PATH")
     if not is_handed_over():
         raise ActivationError(f"LISTEN_PID is {os.environ.get('LISTEN_PID')!r}, not this process's {os.getpid()}")
-    if daemon is None:
-        raise ActivationError("systemd hands a socket over, but the Python package systemd-python is missing")
+    try:
+        from systemd import daemon  # here, because a daemon with a socket of its own does not need libsystemd
+    except ImportError as error:
+        raise ActivationError("systemd handed a socket over, but the package systemd-python is missing") from error
     try:
         descriptors = daemon.listen_fds()
         listening = [each for each in descriptors if daemon.is_socket(each, socket.AF_UNSPEC, 0, 1)]
     except OSError as error:
         raise ActivationError(f"LISTEN_FDS is {os.environ['LISTEN_FDS']!r}: {error}") from error
-    if len(listening) != 1:
+    if len(listening) != 1 and len(descriptors) != 1:
         raise ActivationError(
             f"want one listening socket, got {len(descriptors)} descriptors, of which {len(listening)} listen"
         )
-    if not daemon.is_socket_unix(listening[0], socket.SOCK_STREAM, 1):
-        raise ActivationError(f"descriptor {listening[0]} is not a listening Unix stream socket")
+    if not (listening and daemon.is_socket_unix(listening[0], socket.SOCK_STREAM, 1)):
+        raise ActivationError(f"descriptor {(listening or descriptors)[0]} is not a listening Unix stream socket")
     for descriptor in descriptors:
         if descriptor != listening[0]:
             os.close(descriptor)
@@ -68,7 +65,7 @@ class Notifier:
     def __init__(self, status: Callable[[], str]) -> None:
         self._status = status
         self._shown_status = ""
-        self._enabled = "NOTIFY_SOCKET" in os.environ and daemon is not None
+        self._enabled = "NOTIFY_SOCKET" in os.environ
         self._watchdog_interval = _watchdog_seconds() / 3
         self._next_watchdog = 0.0 if self._watchdog_interval < float("inf") else float("inf")
         self._next_status = 0.0
@@ -104,7 +101,11 @@ class Notifier:
         if not self._enabled:
             return
         try:
+            from systemd import daemon
+
             daemon.notify(state)
+        except ImportError:
+            self._enabled = False
         except OSError:
             pass  # nobody listens; if it matters, the watchdog acts
 

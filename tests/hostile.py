@@ -190,9 +190,8 @@ def main() -> None:
     arguments = parser.parse_args()
     names = [name for name in KINDS if any(name.startswith(word) for word in arguments.kinds)] or list(KINDS)
     base = 0.0
-    print(
-        f"{'beside ' + str(arguments.crowd) + ' clients':37}{'p50':>9}{'ratio':>8}{'p99':>10}{'first':>10}{'memory':>10}"
-    )
+    title = f"beside {arguments.crowd} clients"
+    print(f"{title:37}{'p50':>9}{'ratio':>8}{'p99':>10}{'first':>10}{'memory':>10}")
     for name in dict.fromkeys(["orders", *names]):
         with daemon() as (path, pid), crowded(path, KINDS[name], arguments.crowd, arguments.seconds):
             time.sleep(0.3)
