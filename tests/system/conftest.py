@@ -82,6 +82,7 @@ def machine(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Ite
     finally:
         machine.power_off()
         shutil.rmtree(tree, ignore_errors=True)
+    assert machine.control_groups() == []
 
 
 def unavailable(error: Unavailable) -> None:

@@ -21,7 +21,7 @@ from system.conftest import (
     install,
     is_installed,
 )
-from system.machine import PATIENCE, Machine
+from system.machine import TIMEOUT, Machine
 
 INSTANCE = "ordersigner@2.service"
 PROCESSES = (SERVICE, INSTANCE)
@@ -31,7 +31,7 @@ PROCESSES = (SERVICE, INSTANCE)
 def scaled(installed: Machine) -> Iterator[Machine]:
     """The machine with two processes."""
     installed.run("systemctl", "enable", "--now", INSTANCE)
-    wait_until(lambda: are_running(installed), PATIENCE)
+    wait_until(lambda: are_running(installed), TIMEOUT)
     yield installed
     installed.run("rm", "-rf", "/run/systemd/system/ordersigner@.service.d")
     installed.run("systemctl", "daemon-reload")
@@ -94,7 +94,7 @@ def test_an_instance_has_all_settings_of_the_first_process(scaled: Machine) -> N
 
 def test_clients_are_divided_between_the_processes(scaled: Machine) -> None:
     with clients_at_work(scaled):
-        wait_until(lambda: all(signed(scaled, unit) > 10 for unit in PROCESSES), PATIENCE)
+        wait_until(lambda: all(signed(scaled, unit) > 10 for unit in PROCESSES), TIMEOUT)
 
 
 def test_a_rolling_restart_loses_no_request(scaled: Machine) -> None:
@@ -116,7 +116,7 @@ def test_what_one_process_suffers_the_other_makes_up_for(scaled: Machine, ended:
     scaled.run("systemctl", "start", ended)
     scaled.run("systemctl", "kill", "--signal=KILL", ended)
     assert ask(scaled, REQUEST) == RESPONSE
-    wait_until(lambda: scaled.property(ended, "NRestarts") == "1" and are_running(scaled), PATIENCE)
+    wait_until(lambda: scaled.property(ended, "NRestarts") == "1" and are_running(scaled), TIMEOUT)
     assert scaled.property(left, "MainPID") == survivor
 
 
@@ -138,7 +138,7 @@ def test_settings_for_all_instances_have_a_place(scaled: Machine) -> None:
 
 def test_both_processes_are_there_after_a_reboot(scaled: Machine) -> None:
     scaled.reboot()
-    wait_until(lambda: are_running(scaled), PATIENCE)
+    wait_until(lambda: are_running(scaled), TIMEOUT)
     assert ask(scaled, REQUEST) == RESPONSE
 
 

@@ -20,7 +20,7 @@ from system.conftest import (
     install,
     is_installed,
 )
-from system.machine import PATIENCE, Machine
+from system.machine import TIMEOUT, Machine
 
 PRIVATE = "/usr/lib/ordersigner"
 
@@ -77,7 +77,7 @@ def test_an_upgrade_restarts_the_service_and_loses_no_request(installed: Machine
     try:
         with clients_at_work(installed):
             install(installed, packages.newer)
-            wait_until(lambda: ask(installed, {"type": "ping"}) == {"ok": True, "version": UPGRADED}, PATIENCE)
+            wait_until(lambda: ask(installed, {"type": "ping"}) == {"ok": True, "version": UPGRADED}, TIMEOUT)
         assert installed.property(SERVICE, "MainPID") != process
     finally:
         install(installed, packages.built)

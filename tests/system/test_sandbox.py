@@ -8,7 +8,7 @@ import re
 from daemon import SOURCE, vectors, wait_until
 
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, ask, drop_in
-from system.machine import PATIENCE, Machine
+from system.machine import TIMEOUT, Machine
 
 UNIT = f"_SYSTEMD_UNIT={SERVICE}"
 MOST_EXPOSED = 0.4
@@ -36,7 +36,7 @@ def test_all_published_orders_are_signed_after_a_fresh_boot_and_nothing_is_denie
 
     wait_until(
         lambda: len(installed.entries("ORDERSIGNER_SIDE=buy", "ORDERSIGNER_SIDE=sell", UNIT)) == len(orders),
-        PATIENCE,
+        TIMEOUT,
     )
     installed.run("systemctl", "stop", SERVICE)
     assert installed.property(SERVICE, "Result") == "success"
@@ -67,7 +67,7 @@ def test_there_is_nothing_to_do_in_it_but_sign(installed: Machine) -> None:
     )
     before = installed.now()
     installed.run("systemctl", "start", SERVICE)
-    wait_until(lambda: installed.entries("SYSLOG_IDENTIFIER=python3", UNIT, since=before), PATIENCE)
+    wait_until(lambda: installed.entries("SYSLOG_IDENTIFIER=python3", UNIT, since=before), TIMEOUT)
     messages = [entry["MESSAGE"] for entry in installed.entries("SYSLOG_IDENTIFIER=python3", UNIT, since=before)]
     assert len(messages) == 1, messages
     found = json.loads(messages[0])

@@ -12,7 +12,7 @@ import pytest
 from daemon import SOURCE, wait_until
 
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, STRANGER, ask, drop_in
-from system.machine import PATIENCE, Machine
+from system.machine import TIMEOUT, Machine
 
 UNIT = f"_SYSTEMD_UNIT={SERVICE}"
 MESSAGE_ID_SIGNED = "f8a2b1d7a1f04c6f9d0a3f0f6c1f6a51"
@@ -47,7 +47,7 @@ def test_a_stranger_gets_nothing(installed: Machine) -> None:
 def test_the_journal_tells_who_had_what_signed_and_never_the_key(installed: Machine) -> None:
     before = installed.now()
     assert ask(installed, REQUEST) == RESPONSE
-    wait_until(lambda: installed.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=before), PATIENCE)
+    wait_until(lambda: installed.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=before), TIMEOUT)
 
     (entry,) = installed.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=before)
     uid = installed.run("id", "-u", MEMBER)
@@ -76,7 +76,7 @@ def test_a_refusal_leaves_an_entry_that_names_the_field(installed: Machine) -> N
     response = ask(installed, {**REQUEST, "signer": "0x" + "0" * 64})
     assert isinstance(response, dict)
     assert response["error"]["context"]["signer"][0]["code"] == "not_key"
-    wait_until(lambda: installed.entries("ORDERSIGNER_CODE=not_key", since=before), PATIENCE)
+    wait_until(lambda: installed.entries("ORDERSIGNER_CODE=not_key", since=before), TIMEOUT)
     (entry,) = installed.entries("ORDERSIGNER_CODE=not_key", since=before)
     assert (entry["PRIORITY"], entry["ORDERSIGNER_FIELD"]) == ("5", "signer")
 
@@ -84,7 +84,7 @@ def test_a_refusal_leaves_an_entry_that_names_the_field(installed: Machine) -> N
 def test_the_status_line_has_the_totals(installed: Machine) -> None:
     ask(installed, REQUEST)
     ask(installed, {})
-    wait_until(lambda: installed.property(SERVICE, "StatusText") == "1 signed, 1 refused, 0 failed", PATIENCE)
+    wait_until(lambda: installed.property(SERVICE, "StatusText") == "1 signed, 1 refused, 0 failed", TIMEOUT)
     assert "1 signed, 1 refused, 0 failed" in installed.run("systemctl", "status", SERVICE)
 
 
@@ -118,7 +118,7 @@ def test_stopping_the_socket_stops_all_and_removes_it(installed: Machine) -> Non
 def test_a_killed_service_is_started_again(installed: Machine) -> None:
     assert ask(installed, REQUEST) == RESPONSE
     installed.run("systemctl", "kill", "--signal=KILL", SERVICE)
-    wait_until(lambda: installed.property(SERVICE, "NRestarts") == "1", PATIENCE)
+    wait_until(lambda: installed.property(SERVICE, "NRestarts") == "1", TIMEOUT)
     assert ask(installed, REQUEST) == RESPONSE
 
 
@@ -127,7 +127,7 @@ def test_a_service_that_hangs_is_killed_by_the_watchdog_and_its_clients_are_serv
     installed.run("systemctl", "start", SERVICE)
     installed.run("systemctl", "kill", "--signal=STOP", SERVICE)
     with waiting_client(installed) as client:
-        wait_until(lambda: installed.property(SERVICE, "NRestarts") == "1", PATIENCE)
+        wait_until(lambda: installed.property(SERVICE, "NRestarts") == "1", TIMEOUT)
         assert answer_of(client) == RESPONSE
     assert installed.entries("JOB_RESULT=done", f"UNIT={SERVICE}")
     assert any("watchdog" in entry["MESSAGE"].lower() for entry in installed.entries(f"UNIT={SERVICE}"))
@@ -140,8 +140,8 @@ def test_the_service_outlives_a_new_start_of_the_service_manager(installed: Mach
     installed.run("systemctl", "restart", "systemd-journald.service")
     before = installed.now()
     assert ask(installed, REQUEST) == RESPONSE
-    wait_until(lambda: installed.property(SERVICE, "StatusText") == "2 signed, 0 refused, 0 failed", PATIENCE)
-    wait_until(lambda: installed.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=before), PATIENCE)
+    wait_until(lambda: installed.property(SERVICE, "StatusText") == "2 signed, 0 refused, 0 failed", TIMEOUT)
+    wait_until(lambda: installed.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=before), TIMEOUT)
     assert installed.property(SERVICE, "NRestarts") == "0"
 
 
@@ -159,7 +159,7 @@ def test_the_socket_survives_a_service_that_cannot_start_and_who_waited_is_serve
     drop_in(installed, SERVICE, f"[Service]\n{fault}\n")
     with waiting_client(installed) as client:
         # Both of systemd's own limits, five starts in ten seconds and twenty activations in two, would be over by then.
-        wait_until(lambda: int(installed.property(SERVICE, "NRestarts")) >= 6, PATIENCE)
+        wait_until(lambda: int(installed.property(SERVICE, "NRestarts")) >= 6, TIMEOUT)
         assert installed.property("ordersigner.socket", "ActiveState") == "active"
         assert client.poll() is None
         drop_in(installed, SERVICE, "")
@@ -177,7 +177,7 @@ def test_every_connection_that_the_daemon_takes_fits_the_limits_of_the_unit(inst
             for process in crowds:
                 assert process.stdout is not None
                 assert process.stdout.readline() == "all are in the middle of a line\n"
-            wait_until(lambda: status_of(installed, "Threads") > 512, PATIENCE)
+            wait_until(lambda: status_of(installed, "Threads") > 512, TIMEOUT)
             assert status_of(installed, "Threads") <= int(installed.property(SERVICE, "TasksMax"))
             assert status_of(installed, "VmHWM") * 1024 <= int(installed.property(SERVICE, "MemoryMax"))
             assert "too_many_connections" in installed.run("nc", "-N", "-U", SOCKET)
