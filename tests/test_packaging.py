@@ -7,7 +7,7 @@ import re
 
 from daemon import SOURCE
 
-from ordersigner import journal
+from ordersigner import __version__, journal
 
 UNITS = SOURCE / "packaging/systemd"
 
@@ -27,6 +27,11 @@ def test_the_template_is_the_service_with_what_makes_it_an_instance() -> None:
         "+ # An enabled instance starts whenever ordersigner.service does: with the first client.",
         "+ WantedBy=ordersigner.service",
     ]
+
+
+def test_the_debian_changelog_begins_with_the_version_of_the_package() -> None:
+    changelog = (SOURCE / "packaging/debian/changelog").read_text()
+    assert changelog.startswith(f"ordersigner ({__version__}) ")
 
 
 def test_the_journal_catalog_explains_every_message_id() -> None:
