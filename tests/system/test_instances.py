@@ -81,6 +81,14 @@ def test_an_instance_may_have_any_name(installed: Machine, name: str) -> None:
     installed.run("systemctl", "stop", unit)
 
 
+def test_the_processes_share_a_user_that_cannot_read_their_memory(scaled: Machine) -> None:
+    (uid,) = {scaled.property(unit, "UID") for unit in PROCESSES}
+    same_user = ["setpriv", f"--reuid={uid}", "--clear-groups", "cat"]
+    assert "PATH=" in scaled.run(*same_user, "/proc/self/environ")
+    for number in process_numbers(scaled):
+        assert scaled.run(*same_user, f"/proc/{number}/environ", check=False).endswith("Permission denied")
+
+
 def test_clients_are_divided_between_the_processes(scaled: Machine) -> None:
     with clients_at_work(scaled):
         wait_until(lambda: all(signed(scaled, unit) > 10 for unit in PROCESSES), TIMEOUT)

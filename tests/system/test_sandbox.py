@@ -65,7 +65,9 @@ def test_a_program_in_the_daemons_place_can_do_nothing_harmful(installed: Machin
     """probe.py tries what it can reach."""
     installed.write("/usr/local/lib/probe.py", (SOURCE / "tests/system/probe.py").read_text())
     drop_in(
-        installed, SERVICE, "[Service]\nType=oneshot\nExecStart=\nExecStart=/usr/bin/python3 /usr/local/lib/probe.py\n"
+        installed,
+        SERVICE,
+        "[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart=/usr/bin/python3 /usr/local/lib/probe.py\n",
     )
     before = installed.now()
     installed.run("systemctl", "start", SERVICE)
