@@ -1,4 +1,4 @@
-"""The package's metadata; see README.rst for how to run it and docs/contribute.rst for why each dependency is here."""
+"""The package's metadata. README.rst says how to run it, docs/contribute.rst why it needs each dependency."""
 
 import re
 from pathlib import Path
@@ -18,14 +18,14 @@ setup(
     package_data={"ordersigner": ["py.typed"]},
     python_requires=">=3.8",
     install_requires=[
-        "coincurve>=17",  # libsecp256k1, the binding that eth-keys prefers; brings wheels with the library inside
-        "pycryptodome>=3.10",  # keccak-256 where OpenSSL lacks it, the backend that eth-hash prefers
-        "systemd-python>=234",  # the listening socket, notifications, the journal
+        "coincurve>=17",  # signatures: a binding of libsecp256k1, whose wheels contain the library
+        "pycryptodome>=3.10",  # Keccak-256, where OpenSSL lacks it
+        "systemd-python>=234",  # systemd's listening socket, notifications, the journal
     ],
     extras_require={
         "docs": ["sphinx>=5.3"],
         "test": [
-            "eth-account>=0.8",  # the oracle: an implementation of the signature that is not ours
+            "eth-account>=0.8",  # an independent implementation to compare signatures with
             "hypothesis>=6",
             "pytest>=7",
         ],

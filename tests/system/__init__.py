@@ -1,1 +1,1 @@
-"""The Debian package and the units, tried on booted machines. Needs root; conftest.py says what happens without."""
+"""Tests of the Debian package and its units on booted machines. They need root; see conftest.py."""

@@ -1,7 +1,7 @@
-"""A machine of each suite for the whole session, with the package that was just built.
+"""One machine for each suite and session, with the package built from this checkout.
 
-A machine takes about two minutes to make, so tests share it, and leave it as they found it. Where none can be made, the
-tests are skipped, and where ORDERSIGNER_REQUIRE_SYSTEM=1 or CI is set, they fail.
+Making a machine takes about two minutes, so tests share it and leave it as they found it. Where no machine can be made
+the tests are skipped. With ORDERSIGNER_REQUIRE_SYSTEM=1 or CI in the environment they fail instead.
 """
 
 from __future__ import annotations
@@ -22,53 +22,60 @@ from system.machine import Machine, Unavailable, check_host, make_tree
 
 SUITES = ("bookworm", "trixie")
 SOCKET = "/run/ordersigner/ordersigner.sock"
-MEMBER = "alice"  # of the group ordersigner
-STRANGER = "bob"
+MEMBER = "alice"  # a member of the group ordersigner
+STRANGER = "bob"  # not a member
 REQUEST = EXAMPLE["request"]
 RESPONSE = {"ok": True, **EXAMPLE["expect"]}
 SERVICE = "ordersigner.service"
-UPGRADED = "1000.0"  # the version of a package made to be upgraded to
+UPGRADED = "1000.0"  # the version of the package that tests upgrade to
 
 
 class Packages(NamedTuple):
     """Two versions of the package, for one suite."""
 
     suite: str
+    directory: Path  # where the build put its results
     built: Path
     newer: Path
 
 
 @pytest.fixture(scope="session", params=SUITES)
 def packages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Packages:
-    """Built by packaging/debian/build; the newer one is the same but for its version."""
+    """The package as packaging/debian/build makes it, and the same with a newer version."""
     try:
         check_host()
     except Unavailable as error:
         unavailable(error)
-    output = tmp_path_factory.mktemp(request.param)
-    command = [str(SOURCE / "packaging/debian/build"), "--suite", request.param, "--output", str(output)]
-    build = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert build.returncode == 0, build.stdout
-    (built,) = output.glob("ordersigner_*.deb")
-    return Packages(request.param, built, repack(built, output / "newer"))
+    output = tmp_path_factory.getbasetemp() / "dist"  # the same for all suites
+    build(SOURCE, request.param, output)
+    directory = output / request.param
+    (built,) = directory.glob("ordersigner_*.deb")
+    return Packages(request.param, directory, built, repack(built, tmp_path_factory.mktemp("newer")))
 
 
-def repack(package: Path, work: Path) -> Path:
-    """The same package with the version UPGRADED, which its daemon tells in answer to a ping."""
+def build(checkout: Path, suite: str, output: Path) -> None:
+    command = [str(checkout / "packaging/debian/build"), "--suite", suite, "--output", str(output)]
+    ended = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert ended.returncode == 0, ended.stdout
+
+
+def repack(package: Path, directory: Path) -> Path:
+    """The same package with the version UPGRADED, which its daemon returns for a ping."""
+    work = directory / "content"
     subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(work)], check=True)
     control = work / "DEBIAN/control"
     lines = control.read_text().splitlines(keepends=True)
     control.write_text("".join(f"Version: {UPGRADED}\n" if line.startswith("Version:") else line for line in lines))
     (module,) = work.glob("usr/lib/python3/dist-packages/ordersigner/__init__.py")
     module.write_text(f'__version__ = "{UPGRADED}"\n')
-    newer = package.with_name(f"ordersigner_{UPGRADED}.deb")
+    newer = directory / f"ordersigner_{UPGRADED}.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "--build", str(work), str(newer)], check=True)
     return newer
 
 
 @pytest.fixture(scope="session")
 def machine(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A booted machine, on which the package may or may not be installed."""
+    """A booted machine. The package may or may not be installed on it."""
     tree = tmp_path_factory.mktemp("machine") / "tree"
     machine = Machine(tree)
     try:
@@ -82,17 +89,18 @@ def machine(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Ite
     finally:
         machine.power_off()
         shutil.rmtree(tree, ignore_errors=True)
+    assert machine.control_groups() == []
 
 
 def unavailable(error: Unavailable) -> None:
     if os.environ.get("ORDERSIGNER_REQUIRE_SYSTEM", os.environ.get("CI", "")) in ("", "0", "false"):
         pytest.skip(str(error))
-    pytest.fail(f"the systemd tests may not be skipped here: {error}")
+    pytest.fail(f"the systemd tests must not be skipped here: {error}")
 
 
 @pytest.fixture
 def installed(machine: Machine, packages: Packages) -> Iterator[Machine]:
-    """The machine with the package as it was built, its socket listening, its service not started."""
+    """The machine with the built package. Its socket listens, its service is not started."""
     if not is_installed(machine):
         install(machine, packages.built)
     machine.run("systemctl", "start", "ordersigner.socket")
@@ -109,27 +117,27 @@ def is_installed(machine: Machine) -> bool:
 
 
 def install(machine: Machine, package: Path) -> str:
-    """As README.rst says."""
+    """Install the package as README.rst does."""
     output = machine.run("apt-get", "install", "--yes", "--allow-downgrades", f"/root/{package.name}")
     machine.run("usermod", "--append", "--groups", "ordersigner", MEMBER)
     return output
 
 
 def drop_in(machine: Machine, unit: str, text: str) -> None:
-    """Change `unit` until the end of the test."""
+    """Change the settings of `unit` until the end of the test."""
     machine.run("mkdir", "-p", f"/run/systemd/system/{unit}.d")
     machine.run("tee", f"/run/systemd/system/{unit}.d/test.conf", input=text)
     machine.run("systemctl", "daemon-reload")
 
 
 def ask(machine: Machine, request: object, *, user: str = MEMBER, path: str = SOCKET) -> object:
-    """The response to `request`, through nc."""
+    """Send `request` with nc and return the response."""
     return json.loads(machine.run("nc", "-N", "-U", path, user=user, input=json.dumps(request) + "\n", timeout=60))
 
 
 @contextlib.contextmanager
 def clients_at_work(machine: Machine) -> Iterator[None]:
-    """Clients that ask all the time, and that get the right answer every time."""
+    """Clients that keep asking. Every one of their requests must get the right answer."""
     machine.write("/usr/local/lib/loop.py", (SOURCE / "tests/system/loop.py").read_text())
     arguments = ["python3", "/usr/local/lib/loop.py", SOCKET, json.dumps(REQUEST), json.dumps(RESPONSE)]
     with machine.started(*arguments, user=MEMBER) as clients:

@@ -1,7 +1,7 @@
 """Many connections of one user: crowd.py SOCKET COUNT REQUEST
 
-Each sends a whole request with a very long name in it, but for its end; when something comes on standard input, its end
-too. Prints the responses.
+Each connection sends a very long request without its last byte. After a line on standard input it sends the last byte.
+Prints the responses.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Clients that ask until standard input ends: loop.py SOCKET REQUEST RESPONSE
+"""Clients that keep asking until standard input ends: loop.py SOCKET REQUEST RESPONSE
 
-Each of them connects anew for each request. Prints the number of good responses, and what else came.
+They open a new connection for each request. Prints the number of good responses, and a list of everything else.
 """
 
 from __future__ import annotations

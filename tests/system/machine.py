@@ -1,7 +1,8 @@
-"""A Debian machine with a systemd that really booted, in a container of systemd-nspawn's.
+"""A Debian machine with a booted systemd, in a container of systemd-nspawn.
 
-In: a suite's name and packages. Out: commands' results. Needs root, mmdebstrap and systemd-nspawn, else Unavailable.
-The container has no network and no link to the host's systemd; it ends with this process, however that ends.
+In: the name of a suite, and packages. Out: the results of commands. Raises Unavailable without root, mmdebstrap or
+systemd-nspawn. The container has no network and no connection to the host's systemd. It ends with this process, however
+this process ends.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from pathlib import Path
 
 from daemon import wait_until
 
-PATIENCE = 60.0  # seconds until a condition that does not come true fails a test
-TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}  # to the package that has it
+TIMEOUT = 60.0  # seconds to wait for a condition before the test fails
+TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}  # command: its Debian package
 INCLUDED = ("dbus", "man-db", "netcat-openbsd", "passwd", "systemd", "systemd-sysv")
 ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
@@ -42,9 +43,9 @@ def check_host() -> None:
 
 
 def make_tree(suite: str, tree: Path, packages: Sequence[Path]) -> None:
-    """A minimal installation of `suite` in `tree`, with `packages` in its /root.
+    """Make a minimal installation of `suite` in `tree`, with `packages` in its /root.
 
-    What these depend on lies in apt's cache, so that they can be installed without a network.
+    Their dependencies are in apt's cache, so they can be installed without a network.
     """
     download = "apt-get install -qq --yes --download-only -o APT::Install-Recommends=true"
     hooks = [f"copy-in '{package}' /root" for package in packages]
@@ -59,14 +60,18 @@ def make_tree(suite: str, tree: Path, packages: Sequence[Path]) -> None:
         raise Unavailable(f"mmdebstrap failed:\n{result.stdout}")
 
 
-def control_group() -> Path:
-    """The directory of this process's control group, in the unified hierarchy."""
+def hierarchies(kind: str) -> list[Path]:
+    """Where the control group hierarchies of `kind` are mounted: "cgroup2" for the unified one, "cgroup" for others."""
     mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    roots = [mount.split()[4] for mount, source in mounts if source.startswith("cgroup2 ")]
+    return [Path(mount.split()[4]) for mount, source in mounts if source.split()[0] == kind]
+
+
+def control_group() -> str:
+    """The path of this process's control group in the unified hierarchy, relative to the root."""
     groups = [line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
-    if not roots or not groups:
+    if not hierarchies("cgroup2") or not groups:
         raise Unavailable("needs control groups of version 2")
-    return Path(roots[0] + groups[0])
+    return groups[0].strip("/")
 
 
 class Machine:
@@ -75,15 +80,16 @@ class Machine:
     def __init__(self, tree: Path) -> None:
         self.tree = tree
         self._console = tree.with_name(tree.name + ".console")
-        # Two systemds that shared a control group would take each other's services for their own.
-        self._group = control_group() / f"ordersigner-{os.getpid()}-{tree.parent.name}"
+        # Two systemds in one control group would take each other's services for their own.
+        self._group = os.path.join(control_group(), f"ordersigner-{os.getpid()}-{tree.parent.name}")
         self._container: subprocess.Popen[bytes] | None = None
         self._init = 0
 
     def boot(self) -> None:
         """Returns when the boot is complete; raises Unavailable."""
-        self._group.mkdir()
-        enter = f'echo $$ >{self._group}/cgroup.procs && exec "$@"'
+        group = hierarchies("cgroup2")[0] / self._group
+        group.mkdir()
+        enter = f'echo $$ >{group}/cgroup.procs && exec "$@"'
         command = [
             "setpriv",
             "--pdeathsig",
@@ -98,8 +104,8 @@ class Machine:
             "--keep-unit",
         ]
         command += ["--private-network", f"--directory={self.tree}", "--boot"]
-        command += ["--timezone=off", "--resolv-conf=off"]  # nothing of the host's
-        # IPAddressDeny= and DevicePolicy= are enforced only where the container's systemd may load programs.
+        command += ["--timezone=off", "--resolv-conf=off"]  # keep the host's settings out
+        # The container's systemd enforces IPAddressDeny= and DevicePolicy= only if it may load BPF programs.
         command += ["--capability=CAP_BPF,CAP_NET_ADMIN,CAP_PERFMON", "--system-call-filter=bpf"]
         environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
         with open(self._console, "wb") as console:
@@ -107,7 +113,7 @@ class Machine:
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment
             )
         try:
-            wait_until(self._is_up, PATIENCE)
+            wait_until(self._is_up, TIMEOUT)
             state = self.run("systemctl", "is-system-running", "--wait", check=False)
         except (AssertionError, subprocess.TimeoutExpired) as error:
             raise Unavailable(f"no boot: {error}\n{self._console.read_text(errors='replace')}") from error
@@ -126,18 +132,27 @@ class Machine:
         return self.succeeds("test", "-S", "/run/dbus/system_bus_socket")
 
     def power_off(self) -> None:
-        """Ends the container: politely, and if that takes too long, not."""
+        """Shut the container down. Kill it if that takes too long."""
         container, self._container = self._container, None
-        if container is None:
-            return
-        container.terminate()
-        try:
-            container.wait(30)
-        except subprocess.TimeoutExpired:
-            container.kill()
-            container.wait()
-        for directory, _, _ in os.walk(self._group, topdown=False):
-            wait_until(functools.partial(removed, directory), PATIENCE)
+        if container is not None:
+            container.terminate()
+            try:
+                container.wait(30)
+            except subprocess.TimeoutExpired:
+                container.kill()
+                container.wait()
+        for group in self.control_groups():
+            for directory, _, _ in os.walk(group, topdown=False):
+                wait_until(functools.partial(removed, directory), TIMEOUT)
+
+    def control_groups(self) -> list[Path]:
+        """The machine's control groups on the host that exist.
+
+        Where the host has several hierarchies, systemd-nspawn copies the group that it finds to another one, and leaves
+        it there.
+        """
+        groups = [root / self._group for root in [*hierarchies("cgroup2"), *hierarchies("cgroup")]]
+        return [group for group in groups if group.exists()]
 
     def reboot(self) -> None:
         self.power_off()
@@ -145,7 +160,7 @@ class Machine:
 
     @contextlib.contextmanager
     def started(self, *command: str, user: str = "root", merge: bool = False) -> Iterator[subprocess.Popen[str]]:
-        """A process in the machine, with pipes; killed at the end if it still runs."""
+        """Run a process in the machine, with pipes. Kill it at the end if it still runs."""
         as_user = [] if user == "root" else ["runuser", "-u", user, "--"]
         with subprocess.Popen(
             ["nsenter", f"--target={self._init}", "--all", "--", *as_user, *command],
@@ -162,7 +177,7 @@ class Machine:
                 process.kill()
 
     def run(self, *command: str, user: str = "root", input: str = "", check: bool = True, timeout: float = 300) -> str:
-        """What `command` prints, standard error included; fails the test if `check` and its status is not 0."""
+        """The output of `command`, with its standard error. With `check`, a status other than 0 fails the test."""
         with self.started(*command, user=user, merge=True) as process:
             output, _ = process.communicate(input, timeout)
         if check:
@@ -188,16 +203,16 @@ class Machine:
         return int(self.run("date", "+%s%6N"))
 
     def entries(self, *matches: str, since: int = 0) -> list[dict[str, str]]:
-        """The journal's entries of this boot that match. since: see now()."""
+        """The journal entries of this boot that match. since: see now()."""
         self.run("journalctl", "--sync")
         lines = self.run("journalctl", "--quiet", "--no-pager", "--output=json", "--all", "--boot", *matches)
         entries: list[dict[str, str]] = [json.loads(line) for line in lines.splitlines()]
-        # --after-cursor= of systemd 252 loses the first entry that matches.
+        # Not --after-cursor=: systemd 252 loses the first entry that matches.
         return [entry for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) >= since]
 
 
 def removed(group: str) -> bool:
-    """Whether a control group could be removed, which takes a moment after its last process."""
+    """Try to remove a control group. It stays busy for a moment after its last process has ended."""
     try:
         os.rmdir(group)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Tries, inside the service's sandbox, what the service shall not be able to do; prints what came of it, as JSON."""
+"""Tries everything that the service's sandbox must prevent, from inside. Prints the results as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 
 def outcome(action: Callable[[], object]) -> str:
-    """What `action` returns, or the name of its error."""
+    """The result of `action` as text, or the name of the error that it raises."""
     try:
         return str(action())
     except OSError as error:
@@ -21,16 +21,18 @@ def outcome(action: Callable[[], object]) -> str:
 
 
 def files_that_can_be_written() -> Iterator[str]:
-    """All directories and files, devices and the journal's and service manager's sockets excepted."""
+    """Directories and regular files. Devices and sockets do not count."""
     for directory, _, names in os.walk("/"):
-        if directory.startswith(("/proc", "/sys/fs/cgroup")):  # the kernel's own, for a process's own affairs
+        if directory.startswith(
+            ("/proc", "/sys/fs/cgroup")
+        ):  # the kernel's interfaces, where a process may change itself
             continue
         for path in [directory, *(os.path.join(directory, name) for name in names)]:
             if os.access(path, os.W_OK) and stat.S_IFMT(os.stat(path).st_mode) in (stat.S_IFDIR, stat.S_IFREG):
                 yield path
 
 
-def sockets_in_sight() -> Iterator[str]:
+def visible_sockets() -> Iterator[str]:
     for directory, _, names in os.walk("/run"):
         for name in names:
             path = os.path.join(directory, name)
@@ -51,7 +53,7 @@ print(
             "Seccomp": status["Seccomp"],
             "core": resource.getrlimit(resource.RLIMIT_CORE),
             "writable": list(files_that_can_be_written()),
-            "sockets": sorted(sockets_in_sight()),
+            "sockets": sorted(visible_sockets()),
             "IPv4": outcome(lambda: socket.socket(socket.AF_INET)),
             "netlink": outcome(lambda: socket.socket(socket.AF_NETLINK)),
             "interfaces": sorted(os.listdir("/sys/class/net")),

@@ -1,32 +1,41 @@
-"""The package: what it installs, and that upgrade, removal and purge do what they should and nothing else."""
+"""The package: its files, and what installation, upgrade, removal and purge do."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+from pathlib import Path
 
+import pytest
 from daemon import SOURCE, wait_until
 
+from ordersigner import journal
 from system.conftest import (
     MEMBER,
     REQUEST,
     RESPONSE,
     SERVICE,
     SOCKET,
+    STRANGER,
+    SUITES,
     UPGRADED,
     Packages,
     ask,
+    build,
     clients_at_work,
     install,
     is_installed,
 )
-from system.machine import PATIENCE, Machine
+from system.machine import TIMEOUT, Machine
 
 PRIVATE = "/usr/lib/ordersigner"
+DIGEST = "0xb2ab56720b4316d482d15645a021b7ed011081e119ae096fdbb17c7652be2d3a"  # of the example
 
 
 def test_the_readmes_lines_give_a_signature_and_take_all_away_again(machine: Machine, packages: Packages) -> None:
-    """Run as they stand, but for the first, which `packages` runs, and for sudo."""
+    """All lines of the section without sudo, except the first, which the fixture `packages` runs."""
     section = (SOURCE / "README.rst").read_text().split("Install with apt\n", 1)[1].split("\n\n\n", 1)[0]
     build, *commands = re.findall(r"^    (.+)$", section, re.MULTILINE)
     assert build == "packaging/debian/build"
@@ -43,12 +52,74 @@ def test_the_readmes_lines_give_a_signature_and_take_all_away_again(machine: Mac
     assert not is_installed(machine)
 
 
-def test_the_autopkgtest_passes(installed: Machine) -> None:
+@pytest.mark.parametrize("packages", SUITES[:1], indirect=True)
+def test_a_second_build_gives_the_same_package(packages: Packages, tmp_path: Path) -> None:
+    """With another umask, from files with other modes and times, in another directory, at another time."""
+    checkout = tmp_path / "another checkout"
+    checkout.mkdir()
+    script = f"""
+        umask 077
+        cd '{SOURCE}'
+        git ls-files -z | tar --null --files-from=- -c | tar -x --touch --no-same-permissions -C '{checkout}'
+        cd '{checkout}'
+        git init --quiet
+        git add --all
+    """
+    subprocess.run(["sh", "-ec", script], check=True)
+    assert (checkout / "setup.py").stat().st_mode & 0o777 == 0o600
+    umask = os.umask(0o077)
+    try:
+        build(checkout, packages.suite, tmp_path)
+    finally:
+        os.umask(umask)
+
+    names = {path.name for path in packages.directory.iterdir() if path.name.endswith((".deb", ".dsc", ".tar.xz"))}
+    assert len(names) == 4
+    different = [
+        name
+        for name in sorted(names)
+        if (packages.directory / name).read_bytes() != (tmp_path / packages.suite / name).read_bytes()
+    ]
+    assert different == []
+
+
+def test_the_suites_share_an_output_folder_where_only_this_machines_package_is_at_the_top(packages: Packages) -> None:
+    (own,) = re.findall("^VERSION_CODENAME=(.+)$", Path("/etc/os-release").read_text(), re.MULTILINE)
+    top = [package.resolve() for package in packages.directory.parent.glob("ordersigner_*.deb")]
+    assert all(package.exists() and package.parent.name == own for package in top)
+    assert len(top) == 1 or packages.suite != own
+    assert packages.built.parent.name == packages.suite
+
+
+def test_the_package_sorts_below_one_of_debians_and_those_of_newer_suites(packages: Packages) -> None:
+    version = packages.built.name.split("_")[1]
+    base = version.partition("~")[0]
+    for newer in (f"{base}-1", f"{base}~deb14u1"):
+        assert subprocess.run(["dpkg", "--compare-versions", version, "lt", newer], check=False).returncode == 0
+
+
+def test_the_package_depends_on_the_api_of_the_foreign_function_interface(packages: Packages) -> None:
+    command = ["dpkg-deb", "--field", str(packages.built), "Depends"]
+    depends = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    oldest, newest = re.findall(r"python3-cffi-backend-api-(?:min \(<=|max \(>=) (\d+)\)", depends)
+    assert oldest == newest
+    assert "python3-cffi-backend," not in depends
+
+
+def test_the_autopkgtest_of_the_service_passes(installed: Machine) -> None:
     installed.write("/root/sign-example", (SOURCE / "packaging/debian/tests/sign-example").read_text())
     installed.run("sh", "/root/sign-example")
 
 
-def test_what_is_bundled_is_compiled_and_nobody_elses(installed: Machine) -> None:
+def test_the_autopkgtest_without_isolation_passes_for_any_user(installed: Machine) -> None:
+    for name in ("packaging/debian/tests/sign-without-systemd", "tests/vectors/example.json"):
+        installed.write(f"/home/{STRANGER}/{name}", (SOURCE / name).read_text())
+    command = f"cd /home/{STRANGER} && python3 packaging/debian/tests/sign-without-systemd"
+    assert installed.run("sh", "-c", command, user=STRANGER).endswith(RESPONSE["signature"])
+    assert installed.property(SERVICE, "ActiveState") == "inactive"
+
+
+def test_the_bundled_module_is_compiled_and_private(installed: Machine) -> None:
     sources = installed.run("find", PRIVATE, "-name", "*.py").splitlines()
     compiled = installed.run("find", PRIVATE, "-name", "*.pyc").splitlines()
     assert len(compiled) == len(sources) > 0
@@ -57,12 +128,30 @@ def test_what_is_bundled_is_compiled_and_nobody_elses(installed: Machine) -> Non
     assert "libsecp256k1.so" in libraries
 
 
-def test_the_commands_have_their_man_pages_and_tell_the_packages_version(installed: Machine) -> None:
+def test_the_commands_and_units_have_man_pages_and_the_commands_print_the_packages_version(installed: Machine) -> None:
     version = installed.run("dpkg-query", "--show", "--showformat=${Version}", "ordersigner")
     for command in ("ordersigner", "ordersignerd"):
-        assert installed.run(command, "--version") == f"{command} {version.split('+')[0]}"
+        assert installed.run(command, "--version") == f"{command} {version.partition('~')[0]}"
     for section, page in (("1", "ordersigner"), ("8", "ordersignerd"), ("7", "ordersigner-protocol")):
         assert f"{page} ({section})" in installed.run("whatis", "-s", section, page)
+    manual = installed.run("man", "ordersignerd")
+    for unit in ("ordersigner.service", "ordersigner.socket", "ordersigner@.service"):
+        assert installed.run("man", unit) == manual
+
+
+def test_the_journal_explains_its_entries(installed: Machine) -> None:
+    """What `journalctl -x` shows, and the two kinds of entry that a client can cause, with their values."""
+    for message_id in (journal.SIGNED, journal.REFUSED, journal.FAILED):
+        assert "Defined-By: ordersigner" in installed.run("journalctl", "--dump-catalog", message_id)
+    before = installed.now()
+    ask(installed, REQUEST)
+    ask(installed, {**REQUEST, "signer": "0x" + "0" * 64})
+    wait_until(lambda: installed.entries("ORDERSIGNER_CODE=not_key", since=before), TIMEOUT)
+    shown = installed.run("journalctl", "--catalog", "--no-pager", f"--since=@{before // 1_000_000}")
+    assert "Subject: An order was signed" in shown
+    assert f"journalctl ORDERSIGNER_DIGEST={DIGEST}" in shown
+    assert "Subject: A request was refused" in shown
+    assert "Code:  not_key" in shown
 
 
 def test_the_command_finds_the_socket(installed: Machine) -> None:
@@ -77,13 +166,13 @@ def test_an_upgrade_restarts_the_service_and_loses_no_request(installed: Machine
     try:
         with clients_at_work(installed):
             install(installed, packages.newer)
-            wait_until(lambda: ask(installed, {"type": "ping"}) == {"ok": True, "version": UPGRADED}, PATIENCE)
+            wait_until(lambda: ask(installed, {"type": "ping"}) == {"ok": True, "version": UPGRADED}, TIMEOUT)
         assert installed.property(SERVICE, "MainPID") != process
     finally:
         install(installed, packages.built)
 
 
-def test_an_upgrade_leaves_a_service_stopped_that_was(installed: Machine, packages: Packages) -> None:
+def test_an_upgrade_does_not_start_a_stopped_service(installed: Machine, packages: Packages) -> None:
     install(installed, packages.newer)
     assert installed.property("ordersigner.socket", "ActiveState") == "active"
     assert installed.property(SERVICE, "ActiveState") == "inactive"
@@ -91,7 +180,7 @@ def test_an_upgrade_leaves_a_service_stopped_that_was(installed: Machine, packag
     install(installed, packages.built)
 
 
-def test_an_upgrade_respects_a_disabled_socket(installed: Machine, packages: Packages) -> None:
+def test_an_upgrade_keeps_a_disabled_socket_disabled(installed: Machine, packages: Packages) -> None:
     installed.run("systemctl", "disable", "--now", "ordersigner.socket")
     install(installed, packages.newer)
     assert installed.property("ordersigner.socket", "UnitFileState") == "disabled"
@@ -100,22 +189,22 @@ def test_an_upgrade_respects_a_disabled_socket(installed: Machine, packages: Pac
     installed.run("systemctl", "enable", "--now", "ordersigner.socket")
 
 
-def test_removal_stops_all_and_purge_leaves_nothing(installed: Machine, packages: Packages) -> None:
+def test_removal_stops_everything_and_purge_leaves_only_the_group(installed: Machine, packages: Packages) -> None:
     assert ask(installed, REQUEST) == RESPONSE
     process = installed.property(SERVICE, "MainPID")
 
     installed.run("apt-get", "remove", "--yes", "ordersigner")
     assert not installed.succeeds("test", "-e", f"/proc/{process}")
     assert not installed.succeeds("test", "-e", "/run/ordersigner")
-    assert installed.succeeds("getent", "group", "ordersigner")  # its members shall be there if it comes back
     assert "0 unit files" in installed.run("systemctl", "list-unit-files", "ordersigner*", check=False)
 
     install(installed, packages.built)
     assert ask(installed, REQUEST) == RESPONSE
 
     installed.run("apt-get", "purge", "--yes", "ordersigner")
-    assert not installed.succeeds("getent", "group", "ordersigner")
-    # Of the caches, apt's is where the package comes from, and man's holds what was shown and is cleared daily.
+    # System groups stay in Debian: the administrator may have made this one, and its number must not be reused.
+    assert installed.run("getent", "group", "ordersigner").endswith(f":{MEMBER}")
+    # The package comes from apt's cache. man's cache holds the pages that were shown, and is cleared daily.
     find = "find / -xdev ( -path /root -o -path /var/cache/apt -o -path /var/cache/man ) -prune"
     find += " -o -iname *ordersigner* -print"
     assert installed.run(*find.split()) == ""

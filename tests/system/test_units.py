@@ -1,4 +1,4 @@
-"""The socket and the service: whom they serve, what they say, and that they outlive what can happen to them."""
+"""The socket and the service: who is served, what the journal and the status say, and how both survive faults."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from daemon import SOURCE, wait_until
 
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, STRANGER, ask, drop_in
-from system.machine import PATIENCE, Machine
+from system.machine import TIMEOUT, Machine
 
 UNIT = f"_SYSTEMD_UNIT={SERVICE}"
 MESSAGE_ID_SIGNED = "f8a2b1d7a1f04c6f9d0a3f0f6c1f6a51"
 
 
-def test_verify_finds_nothing_to_say(installed: Machine) -> None:
+def test_verify_reports_nothing(installed: Machine) -> None:
     assert installed.run("systemd-analyze", "verify", "ordersigner.socket", SERVICE) == ""
 
 
@@ -29,7 +29,7 @@ def test_installing_enables_and_starts_the_socket_and_not_the_service(installed:
     assert installed.property(SERVICE, "ActiveState") == "inactive"
 
 
-def test_the_socket_is_the_groups(installed: Machine) -> None:
+def test_the_socket_belongs_to_the_group(installed: Machine) -> None:
     assert installed.run("stat", "--format=%A %U %G", SOCKET) == "srw-rw---- root ordersigner"
     assert installed.run("stat", "--format=%A %U %G", "/run/ordersigner") == "drwxr-xr-x root root"
 
@@ -38,16 +38,16 @@ def test_a_member_of_the_group_gets_the_example_signed(installed: Machine) -> No
     assert ask(installed, REQUEST) == RESPONSE
 
 
-def test_a_stranger_gets_nothing(installed: Machine) -> None:
+def test_a_user_outside_the_group_is_refused(installed: Machine) -> None:
     output = installed.run("nc", "-N", "-U", SOCKET, user=STRANGER, input='{"type": "ping"}\n', check=False)
     assert "Permission denied" in output
     assert installed.property(SERVICE, "ActiveState") == "inactive"
 
 
-def test_the_journal_tells_who_had_what_signed_and_never_the_key(installed: Machine) -> None:
+def test_the_journal_says_who_had_what_signed_and_never_the_key(installed: Machine) -> None:
     before = installed.now()
     assert ask(installed, REQUEST) == RESPONSE
-    wait_until(lambda: installed.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=before), PATIENCE)
+    wait_until(lambda: installed.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=before), TIMEOUT)
 
     (entry,) = installed.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=before)
     uid = installed.run("id", "-u", MEMBER)
@@ -71,12 +71,12 @@ def test_the_journal_tells_who_had_what_signed_and_never_the_key(installed: Mach
     assert key not in json.dumps(installed.entries(UNIT, since=before)).lower()
 
 
-def test_a_refusal_leaves_an_entry_that_names_the_field(installed: Machine) -> None:
+def test_a_refusal_writes_an_entry_that_names_the_field(installed: Machine) -> None:
     before = installed.now()
     response = ask(installed, {**REQUEST, "signer": "0x" + "0" * 64})
     assert isinstance(response, dict)
     assert response["error"]["context"]["signer"][0]["code"] == "not_key"
-    wait_until(lambda: installed.entries("ORDERSIGNER_CODE=not_key", since=before), PATIENCE)
+    wait_until(lambda: installed.entries("ORDERSIGNER_CODE=not_key", since=before), TIMEOUT)
     (entry,) = installed.entries("ORDERSIGNER_CODE=not_key", since=before)
     assert (entry["PRIORITY"], entry["ORDERSIGNER_FIELD"]) == ("5", "signer")
 
@@ -84,7 +84,7 @@ def test_a_refusal_leaves_an_entry_that_names_the_field(installed: Machine) -> N
 def test_the_status_line_has_the_totals(installed: Machine) -> None:
     ask(installed, REQUEST)
     ask(installed, {})
-    wait_until(lambda: installed.property(SERVICE, "StatusText") == "1 signed, 1 refused, 0 failed", PATIENCE)
+    wait_until(lambda: installed.property(SERVICE, "StatusText") == "1 signed, 1 refused, 0 failed", TIMEOUT)
     assert "1 signed, 1 refused, 0 failed" in installed.run("systemctl", "status", SERVICE)
 
 
@@ -96,7 +96,7 @@ def test_a_stopped_service_is_started_by_the_next_client(installed: Machine) -> 
     assert ask(installed, REQUEST) == RESPONSE
 
 
-def test_a_restarted_service_is_another_process_on_the_same_socket(installed: Machine) -> None:
+def test_a_restarted_service_is_a_new_process_on_the_same_socket(installed: Machine) -> None:
     assert ask(installed, REQUEST) == RESPONSE
     inode = installed.run("stat", "--format=%i", SOCKET)
     process = installed.property(SERVICE, "MainPID")
@@ -106,7 +106,7 @@ def test_a_restarted_service_is_another_process_on_the_same_socket(installed: Ma
     assert ask(installed, REQUEST) == RESPONSE
 
 
-def test_stopping_the_socket_stops_all_and_removes_it(installed: Machine) -> None:
+def test_stopping_the_socket_stops_the_service_and_removes_the_file(installed: Machine) -> None:
     assert ask(installed, REQUEST) == RESPONSE
     installed.run("systemctl", "stop", "ordersigner.socket")
     assert installed.property(SERVICE, "ActiveState") == "inactive"
@@ -118,7 +118,7 @@ def test_stopping_the_socket_stops_all_and_removes_it(installed: Machine) -> Non
 def test_a_killed_service_is_started_again(installed: Machine) -> None:
     assert ask(installed, REQUEST) == RESPONSE
     installed.run("systemctl", "kill", "--signal=KILL", SERVICE)
-    wait_until(lambda: installed.property(SERVICE, "NRestarts") == "1", PATIENCE)
+    wait_until(lambda: installed.property(SERVICE, "NRestarts") == "1", TIMEOUT)
     assert ask(installed, REQUEST) == RESPONSE
 
 
@@ -127,21 +127,21 @@ def test_a_service_that_hangs_is_killed_by_the_watchdog_and_its_clients_are_serv
     installed.run("systemctl", "start", SERVICE)
     installed.run("systemctl", "kill", "--signal=STOP", SERVICE)
     with waiting_client(installed) as client:
-        wait_until(lambda: installed.property(SERVICE, "NRestarts") == "1", PATIENCE)
+        wait_until(lambda: installed.property(SERVICE, "NRestarts") == "1", TIMEOUT)
         assert answer_of(client) == RESPONSE
     assert installed.entries("JOB_RESULT=done", f"UNIT={SERVICE}")
     assert any("watchdog" in entry["MESSAGE"].lower() for entry in installed.entries(f"UNIT={SERVICE}"))
 
 
-def test_the_service_outlives_a_new_start_of_the_service_manager(installed: Machine) -> None:
-    """As an upgrade of systemd brings it: the sandbox must still lead to both of its sockets."""
+def test_the_service_survives_a_restart_of_the_service_manager_and_the_journal(installed: Machine) -> None:
+    """An upgrade of systemd does this. The sandbox must still reach the sockets of both."""
     assert ask(installed, REQUEST) == RESPONSE
     installed.run("systemctl", "daemon-reexec")
     installed.run("systemctl", "restart", "systemd-journald.service")
     before = installed.now()
     assert ask(installed, REQUEST) == RESPONSE
-    wait_until(lambda: installed.property(SERVICE, "StatusText") == "2 signed, 0 refused, 0 failed", PATIENCE)
-    wait_until(lambda: installed.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=before), PATIENCE)
+    wait_until(lambda: installed.property(SERVICE, "StatusText") == "2 signed, 0 refused, 0 failed", TIMEOUT)
+    wait_until(lambda: installed.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=before), TIMEOUT)
     assert installed.property(SERVICE, "NRestarts") == "0"
 
 
@@ -153,21 +153,21 @@ def test_the_service_outlives_a_new_start_of_the_service_manager(installed: Mach
         pytest.param("LoadCredential=key:/nonexistent", id="lacks-a-credential"),
     ],
 )
-def test_the_socket_survives_a_service_that_cannot_start_and_who_waited_is_served(
+def test_the_socket_survives_a_service_that_cannot_start_and_its_clients_are_served_later(
     installed: Machine, fault: str
 ) -> None:
     drop_in(installed, SERVICE, f"[Service]\n{fault}\n")
     with waiting_client(installed) as client:
-        # Both of systemd's own limits, five starts in ten seconds and twenty activations in two, would be over by then.
-        wait_until(lambda: int(installed.property(SERVICE, "NRestarts")) >= 6, PATIENCE)
+        # By then both limits of systemd, five starts in ten seconds and twenty activations in two, would be exceeded.
+        wait_until(lambda: int(installed.property(SERVICE, "NRestarts")) >= 6, TIMEOUT)
         assert installed.property("ordersigner.socket", "ActiveState") == "active"
         assert client.poll() is None
         drop_in(installed, SERVICE, "")
         assert answer_of(client) == RESPONSE
 
 
-def test_every_connection_that_the_daemon_takes_fits_the_limits_of_the_unit(installed: Machine) -> None:
-    """As many clients as it takes, of two users: each one begins a line as long as lines may be, then signs."""
+def test_the_most_connections_that_the_daemon_accepts_fit_the_limits_of_the_unit(installed: Machine) -> None:
+    """As many clients of two users as it accepts. Each sends most of a line of the maximum length, then the rest."""
     installed.run("usermod", "--append", "--groups", "ordersigner", STRANGER)
     try:
         installed.write("/usr/local/lib/crowd.py", (SOURCE / "tests/system/crowd.py").read_text())
@@ -177,7 +177,7 @@ def test_every_connection_that_the_daemon_takes_fits_the_limits_of_the_unit(inst
             for process in crowds:
                 assert process.stdout is not None
                 assert process.stdout.readline() == "all are in the middle of a line\n"
-            wait_until(lambda: status_of(installed, "Threads") > 512, PATIENCE)
+            wait_until(lambda: status_of(installed, "Threads") > 512, TIMEOUT)
             assert status_of(installed, "Threads") <= int(installed.property(SERVICE, "TasksMax"))
             assert status_of(installed, "VmHWM") * 1024 <= int(installed.property(SERVICE, "MemoryMax"))
             assert "too_many_connections" in installed.run("nc", "-N", "-U", SOCKET)
@@ -214,7 +214,7 @@ def test_the_drop_in_offers_the_earlier_daemons_path_also_after_a_reboot(install
 
 
 def status_of(machine: Machine, field: str) -> int:
-    """A number of the kernel's on the service's main process."""
+    """A number from /proc/PID/status of the service's main process."""
     status = machine.run("cat", f"/proc/{machine.property(SERVICE, 'MainPID')}/status")
     (value,) = re.findall(rf"^{field}:\s+(\d+)", status, re.MULTILINE)
     return int(value)
@@ -222,7 +222,7 @@ def status_of(machine: Machine, field: str) -> int:
 
 @contextlib.contextmanager
 def waiting_client(machine: Machine) -> Iterator[subprocess.Popen[str]]:
-    """One that has sent the example and waits for its answer."""
+    """A client that has sent the example and waits for its answer."""
     with machine.started("nc", "-N", "-U", SOCKET, user=MEMBER) as client:
         assert client.stdin is not None
         client.stdin.write(json.dumps(REQUEST) + "\n")

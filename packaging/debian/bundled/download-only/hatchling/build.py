@@ -1,7 +1,7 @@
-"""In place of a build backend, so that `pip download` can fetch source distributions and run nothing of theirs.
+"""Replaces the build backend, so that `pip download` fetches source distributions without running their code.
 
-pip asks the backend for the metadata of what it has downloaded, which for coincurve means to compile it, after a
-download of another library. The metadata is in the archive all the same: answer with that.
+pip asks the backend for the metadata of a download. coincurve's own backend would download another library and compile
+it for that. The metadata is in the archive anyway: return it.
 """
 
 from __future__ import annotations
