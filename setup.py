@@ -23,7 +23,7 @@ setup(
         "systemd-python>=234",  # the listening socket, notifications, the journal
     ],
     extras_require={
-        "docs": ["sphinx>=5.3"],
+        "docs": ["sphinx>=5.3", "furo", "sphinx-copybutton"],
         "test": [
             "eth-account>=0.8",  # the oracle: an implementation of the signature that is not ours
             "hypothesis>=6",

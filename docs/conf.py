@@ -86,7 +86,7 @@ def finish_pages(app: Sphinx, doctree: nodes.document, name: str) -> None:
     if app.builder.format == "html":
         for term in doctree.findall(nodes.term):
             link = f'<a class="headerlink" href="#{term["ids"][0]}" title="Link to this term">¶</a>'
-            term += nodes.raw("", link, format="html")
+            term.append(nodes.raw("", link, format="html"))
     elif app.builder.name == "man":
         title = next(doctree.findall(nodes.title))
         title.parent.insert(title.parent.index(title) + 1, nodes.raw("", NO_HYPHENS, format="manpage"))

@@ -78,7 +78,10 @@ def main() -> None:
     parser.add_argument(
         "--leverj-ordersigner", metavar="PYTHON", help="also that library, by an interpreter that has it"
     )
+    parser.add_argument("--plot", metavar="DIR", type=Path, help="also write plots of the figures into DIR")
     arguments = parser.parse_args()
+    if arguments.plot and arguments.million:
+        parser.error("--plot does not go together with --million")
     if arguments.cold and not arguments.connect:
         parser.error("--cold is about the service behind --connect")
     runs = []
@@ -86,10 +89,17 @@ def main() -> None:
         if sys.stderr.isatty():
             print(f"run {number + 1} of {arguments.runs}", file=sys.stderr)
         runs.append(measure(arguments))
+    found = {}
     for name, (_, unit) in runs[0].found.items():
         combined = max if name.endswith("slowest") else statistics.median
-        value = combined(run.found[name][0] for run in runs)
-        print(f"{name:58}{value:9.3g} {unit}")
+        found[name] = combined(run.found[name][0] for run in runs), unit
+        print(f"{name:58}{found[name][0]:9.3g} {unit}")
+    if arguments.plot:
+        import plot
+
+        arguments.plot.mkdir(parents=True, exist_ok=True)
+        for file, drawing in plot.plots(found, statistics.median(run.bare for run in runs)).items():
+            (arguments.plot / file).write_text(drawing)
 
 
 def measure(arguments: argparse.Namespace) -> Figures:
