@@ -25,8 +25,10 @@ setup(
     extras_require={
         "docs": ["sphinx>=5.3", "furo", "sphinx-copybutton"],
         "test": [
+            "codespell>=2.2; python_version >= '3.10'",  # with proselint: the language of texts and comments
             "eth-account>=0.8",  # the oracle: an implementation of the signature that is not ours
             "hypothesis>=6",
+            "proselint>=0.16; python_version >= '3.10'",
             "pytest>=7",
         ],
     },

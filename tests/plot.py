@@ -22,7 +22,7 @@ PLOT = 290  # from the axis to the right end of the scale; the numbers are furth
 STYLE = """
     .plot { --ink: var(--color-foreground-primary, #222); --dim: var(--color-foreground-secondary, #5a5c63);
             --mark: var(--color-brand-primary, #0a4bff); --line: var(--color-background-item, #ccc);
-            width: 100%; max-width: 46em; height: auto; font: 15px sans-serif }
+            width: 100%; max-width: 46em; height: auto; font: 15px system-ui }
     @media (prefers-color-scheme: dark) {
       .plot { --ink: var(--color-foreground-primary, #ddd); --dim: var(--color-foreground-secondary, #9ca0a5);
               --mark: var(--color-brand-primary, #3d94ff); --line: var(--color-background-item, #444) } }
