@@ -9,6 +9,7 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
@@ -82,11 +83,16 @@ def add_anchors(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def finish_pages(app: Sphinx, doctree: nodes.document, name: str) -> None:
-    """Show a link next to each term on a web page. Keep paths and names in one piece in a man page."""
+    """On a web page, link each term and each man page of ours. In a man page, keep paths and names in one piece."""
     if app.builder.format == "html":
+        for reference in list(doctree.findall(addnodes.manpage)):
+            source = f"man/{reference['page']}"
+            if source in app.builder.env.all_docs:
+                link = nodes.reference("", "", reference.deepcopy(), refuri=app.builder.get_relative_uri(name, source))
+                reference.replace_self(link)
         for term in doctree.findall(nodes.term):
-            link = f'<a class="headerlink" href="#{term["ids"][0]}" title="Link to this term">¶</a>'
-            term.append(nodes.raw("", link, format="html"))
+            anchor = f'<a class="headerlink" href="#{term["ids"][0]}" title="Link to this term">¶</a>'
+            term.append(nodes.raw("", anchor, format="html"))
     elif app.builder.name == "man":
         title = next(doctree.findall(nodes.title))
         title.parent.insert(title.parent.index(title) + 1, nodes.raw("", NO_HYPHENS, format="manpage"))
