@@ -165,6 +165,12 @@ def test_a_field_and_an_error_code_have_links_of_their_own(built: Path) -> None:
         assert f'href="#{code}"' in protocol
 
 
+def test_a_page_has_dark_mode_copy_buttons_its_contents_and_its_neighbors(built: Path) -> None:
+    operate = (built / "html/operate.html").read_text()
+    for part in ("theme-toggle", "copybutton.js", "toc-tree", "next-page", "prev-page"):
+        assert part in operate
+
+
 def test_the_first_page_begins_with_a_request_and_its_answer(built: Path) -> None:
     blocks = re.findall(r"^   (\{.+?\})\n\n", page(built, "index"), re.MULTILINE | re.DOTALL)
     assert [json.loads(block) for block in blocks] == [EXAMPLE["request"], {"ok": True, **EXAMPLE["expect"]}]
