@@ -23,10 +23,12 @@ setup(
         "systemd-python>=234",  # systemd's listening socket, notifications, the journal
     ],
     extras_require={
-        "docs": ["sphinx>=5.3"],
+        "docs": ["sphinx>=5.3", "furo", "sphinx-copybutton"],
         "test": [
+            "codespell>=2.2; python_version >= '3.10'",  # with proselint: the language of texts and comments
             "eth-account>=0.8",  # an independent implementation to compare signatures with
             "hypothesis>=6",
+            "proselint>=0.16; python_version >= '3.10'",
             "pytest>=7",
         ],
     },

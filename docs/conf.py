@@ -1,20 +1,22 @@
-"""Sphinx's settings, for the pages and for the man pages, which the Debian package builds with them."""
+"""Sphinx settings for the web pages and for the man pages. The Debian package builds only the man pages."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the checkout's own package, installed or not
+sys.path.insert(0, str(ROOT))  # document this checkout, whether or not a package is installed
 
-from ordersigner import __version__  # noqa: E402 - now that it can be found
+from ordersigner import __version__  # noqa: E402 - only found after the line above
 from ordersigner.refusal import CODES  # noqa: E402
 
 project = "ordersigner"
@@ -23,21 +25,22 @@ copyright = f"2026 {author}"
 version = release = __version__
 exclude_patterns = ["_build"]
 extensions = ["sphinx.ext.autodoc"]
+if importlib.util.find_spec("sphinx_copybutton"):  # absent where only man pages are built
+    extensions.append("sphinx_copybutton")
 default_role = "code"
 highlight_language = "none"
-smartquotes = False  # what is shown is meant to be copied
+smartquotes = False  # readers copy what they see
 
 autodoc_member_order = "bysource"
 
-html_theme = "alabaster"
-html_theme_options = {
-    "description": "Signs Leverj exchange orders for clients on a Unix socket",
-    "page_width": "1100px",
-    "fixed_sidebar": True,
-    "show_powered_by": False,
-}
-html_sidebars = {"**": ["about.html", "searchbox.html", "navigation.html"]}
+html_theme = "furo"
+html_title = f"ordersigner {version}"
+html_static_path = ["static"]
+html_css_files = ["ordersigner.css"]
 html_show_sourcelink = False
+html_copy_source = False
+pygments_style = "friendly"
+pygments_dark_style = "github-dark"
 
 man_pages = [  # source, name, description, authors, section
     ("man/ordersigner", "ordersigner", "sign orders, and ping the daemon, from the command line", "", 1),
@@ -46,8 +49,12 @@ man_pages = [  # source, name, description, authors, section
 ]
 
 
+# For groff. The register keeps hyphenation off: each heading would otherwise restore it.
+NO_HYPHENS = ".nh\n.nr HY 0\n.ad l\n"
+
+
 class ErrorCodes(Directive):
-    """The error codes and when they come, from the package itself."""
+    """List every error code with its meaning, as the package defines them."""
 
     def run(self) -> list[nodes.Node]:
         listed = nodes.definition_list()
@@ -59,10 +66,42 @@ class ErrorCodes(Directive):
         return [listed]
 
 
+def add_anchors(app: Sphinx, doctree: nodes.document) -> None:
+    """Give each term of a definition list an id, so that a field or an error code can be linked to: #order.price."""
+    taken: set[str] = set()
+    for term in doctree.findall(nodes.term):
+        text = term.astext()
+        names = text.split(", ") if re.fullmatch(r"[\w.]+(, [\w.]+)*", text) else [nodes.make_id(text)]
+        section = term
+        while not isinstance(section, nodes.section):
+            section = section.parent
+        for name in names:
+            # A name can occur twice: #order.price is in a spot order, #a-futures-order.order.price in a futures order.
+            anchor = f"{section['ids'][0]}.{name}" if name in taken else name
+            taken.add(anchor)
+            term["ids"].append(anchor)
+
+
+def finish_pages(app: Sphinx, doctree: nodes.document, name: str) -> None:
+    """On a web page, link each term and each man page of ours. In a man page, keep paths and names in one piece."""
+    if app.builder.format == "html":
+        for reference in list(doctree.findall(addnodes.manpage)):
+            source = f"man/{reference['page']}"
+            if source in app.builder.env.all_docs:
+                link = nodes.reference("", "", reference.deepcopy(), refuri=app.builder.get_relative_uri(name, source))
+                reference.replace_self(link)
+        for term in doctree.findall(nodes.term):
+            anchor = f'<a class="headerlink" href="#{term["ids"][0]}" title="Link to this term">¶</a>'
+            term.append(nodes.raw("", anchor, format="html"))
+    elif app.builder.name == "man":
+        title = next(doctree.findall(nodes.title))
+        title.parent.insert(title.parent.index(title) + 1, nodes.raw("", NO_HYPHENS, format="manpage"))
+
+
 def list_names(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Docstrings are plain text; make of their lines that begin with a name, as in "path: its socket", a list."""
+    """Docstrings are plain text. Turn their lines such as "path: the socket's path" into a list."""
     written: list[str] = []
-    inside = False  # of the text that belongs to a name
+    inside = False  # the text that belongs to a name
     for line in (line.replace("**", r"\*\*") for line in lines):
         named = re.match(r"([a-z_]+): (.+)", line)
         if named:
@@ -76,7 +115,7 @@ def list_names(app: Sphinx, what: str, name: str, obj: object, options: object, 
 
 
 def forget_overloads(app: Sphinx) -> None:
-    """Show one signature for each method: those for the type checker say no more to people."""
+    """Show one signature for each method. The overloads are for type checkers and tell people nothing more."""
     analyzer = ModuleAnalyzer.for_module("ordersigner.client")
     analyzer.analyze()
     analyzer.overloads.clear()
@@ -85,4 +124,6 @@ def forget_overloads(app: Sphinx) -> None:
 def setup(app: Sphinx) -> None:
     app.add_directive("error-codes", ErrorCodes)
     app.connect("builder-inited", forget_overloads)
+    app.connect("doctree-read", add_anchors)
+    app.connect("doctree-resolved", finish_pages)
     app.connect("autodoc-process-docstring", list_names)

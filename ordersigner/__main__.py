@@ -82,11 +82,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> socket.socket:
-    """The socket to serve: bound to the path that was asked for, else the one that systemd hands over."""
+    """The socket to serve: bound to the path that is given, or the one that systemd hands over."""
     if arguments.socket is None:
         return activation.listener()
     if activation.is_handed_over():
-        raise activation.ActivationError("systemd handed a socket over: --socket has no place here")
+        raise activation.ActivationError("systemd handed a socket over: --socket is not allowed")
     return cleanup.enter_context(binding.bound(arguments.socket, arguments.mode))
 
 
@@ -122,7 +122,7 @@ def serve(
             service.journal.failed("The daemon can accept no connections", fault)
         service.journal.say("info", f"Stopped after {service.signed} signatures")
 
-    # A thread that wants the interpreter, above all the accepting one, waits for a turn at most; by default it is 5 ms.
+    # How long a thread waits for the interpreter. With Python's default, ten turns, accepting is slow in a crowd.
     sys.setswitchinterval(TURN)
     service.journal.say("info", f"Listening on {listener.getsockname()}")
     threading.Thread(target=accept, name="accept", daemon=True).start()

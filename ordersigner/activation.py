@@ -111,7 +111,7 @@ class Notifier:
 
 
 def _watchdog_seconds() -> float:
-    """The time within which systemd wants a sign of life; infinite if it wants none."""
+    """How long systemd waits for WATCHDOG=1; infinite without a watchdog."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return float("inf")
     microseconds = os.environ.get("WATCHDOG_USEC", "")

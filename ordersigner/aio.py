@@ -56,7 +56,7 @@ class Client:
 
         Makes a call for each request, 256 at a time, and each call has its own timeout.
 
-        return_errors: put the exception of a request that failed in the place of its signature, instead of raising
+        return_errors: put the exception of a request that failed in place of its signature, instead of raising
         the first. After Unavailable, no more calls are made: the requests left get that exception too.
         """
         requests = list(requests)

@@ -43,7 +43,7 @@ TIMEOUT = 10.0  # seconds, to connect and then for each response
 MAX_TIMEOUT = 24 * 60 * 60  # seconds; None waits longer
 ATTEMPTS = 3  # the client gives up when this many connections in a row end without any response
 # Bytes, without the terminator; the daemon writes at most half of that. The time to read an integer grows with the
-# square of its length: Python 2.7 takes some 50 ms for one of 64 KiB, 10 seconds for one of a megabyte.
+# square of its length: Python 2.7 takes about 50 ms for one of 64 KiB, 10 seconds for one of a megabyte.
 MAX_RESPONSE = 64 * 1024
 # Requests sent and not yet answered. They and their responses fit into the kernel's buffers, so a program that stops
 # taking results for a while does not leave a line half sent, or the daemon waiting to send a response.
@@ -192,7 +192,7 @@ class Client(object):
 
         requests: an iterable of requests as for sign(). Up to 256 are read ahead of the results. If you get the next
         request only later, or if it depends on a signature, use sign().
-        return_errors: if a request is refused, yield its SignerError in the place of the signature, and go on.
+        return_errors: if a request is refused, yield its SignerError in place of the signature, and go on.
         Otherwise the error is raised and ends the iteration.
 
         Raises what sign() raises, and what reading `requests` raises.

@@ -9,8 +9,8 @@ While others are at work, the thread gives the connection to the worker (work.py
 worker reads, answers and sends by the same methods, but never waits: what a client does not take at once is left to
 the thread.
 
-Whatever ends the reading (the client, a line that is refused before its end, the daemon's stop), what was not read as a
-whole line is dropped, and what was answered is sent before the connection is closed.
+The reading ends with the client's stream, with a line that is refused before its end, or with the daemon's stop. Bytes
+that are not a whole line by then are dropped, and all responses are sent before the connection is closed.
 
 Knows no JSON, no orders, no keys.
 """
@@ -33,12 +33,14 @@ from ordersigner.refusal import Refusal
 from ordersigner.service import Conversation
 from ordersigner.work import Work
 
-CHUNK = 16 * 1024  # bytes read at once: some twenty orders of a client that pipelines
+CHUNK = 16 * 1024  # bytes read at once: about twenty orders of a client that pipelines
 MAX_RESPONSES = 8 * 1024  # bytes of responses after which a turn ends; one more response may come on top
 SEND_BUFFER = 48 * 1024  # bytes; the kernel doubles it, for its own overhead, and counts it as the daemon's memory
-SPIN = 100e-6  # seconds for which a lone client's next request is looked for: time for it to wake, think and write
-RECHECK = 0.25  # seconds between two looks at whether a client that takes no responses has run out of time
-LINGER = 2.0  # seconds in which a refused client may go on writing, to no effect, so that it reads why
+SPIN = 100e-6  # seconds to look for the next request of a lone client: time for it to wake, think and write
+RECHECK = 0.25  # seconds between two checks whether a client that takes no responses has run out of time
+LINGER = (
+    2.0  # seconds in which a refused client may go on writing, so that it comes to read why; what it writes is dropped
+)
 LINGER_BYTES = 1024 * 1024
 GRACE = 0.2  # seconds at the stop in which a client may finish sending a request; what has come by then is answered
 FAREWELL = 5.0  # seconds after these in which a client may take the last of its responses
@@ -192,8 +194,8 @@ class Connection:
             self.send()
 
     def _linger(self) -> None:
-        """Read what a refused client still writes, to no effect. Closed at once, the connection would meet the client's
-        next write with an error, before which many clients never read."""
+        """Read and drop what a refused client still writes. If the connection were closed at once, its next write would
+        fail, and many clients never read after that."""
         self._deadline = monotonic() + LINGER
         dropped = 0
         while dropped < LINGER_BYTES and not self._stop.begun and self._has_input():

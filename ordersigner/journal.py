@@ -171,7 +171,7 @@ def _send_to_stderr(message: str, *fields: str) -> None:
     try:
         while text:
             text = text[os.write(_STDERR, text) :]
-    except OSError:  # whoever read it is gone
+    except OSError:  # nobody reads it any more
         pass
 
 

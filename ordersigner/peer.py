@@ -18,7 +18,7 @@ LOWEST_SUBORDINATE_UID = 65536  # below, Debian's policy has users, system users
 
 
 class Peer(NamedTuple):
-    """A client's process when it connected. It may have ended since, and its number may be another process's by now."""
+    """A client's process when it connected. Since then it may have ended, and another process may have its number."""
 
     pid: int
     uid: int
@@ -45,8 +45,8 @@ def peer_of(connection: socket.socket) -> Peer:
 def user_behind(uid: int, subordinate_uids: str = SUBORDINATE_UIDS) -> int:
     """The user that a connection of `uid` counts for.
 
-    That is `uid` itself, or, where that is subordinate, the user whom it is assigned to: with newuidmap(1) any user may
-    connect with 65,536 of them.
+    That is `uid` itself, or the user to whom it is assigned as a subordinate uid: with newuidmap(1) any user can
+    connect with 65,536 of those.
     """
     if uid < LOWEST_SUBORDINATE_UID:
         return uid
@@ -60,7 +60,7 @@ def user_behind(uid: int, subordinate_uids: str = SUBORDINATE_UIDS) -> int:
 
 @functools.lru_cache(maxsize=1)
 def _subordinate_blocks(path: str, changed: int) -> list[tuple[int, int, int]]:
-    """Owner, first uid and number of uids of each block. changed: when the file was, so that it is read anew."""
+    """Owner, first uid and number of uids of each block. changed: the file's modification time, part of the cache's key."""
     blocks = []
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:

@@ -187,7 +187,7 @@ def _not_json(constant: str) -> NoReturn:
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_json)
 
 
-# The careful way. It puts a Problem in the place of each value that it does not accept.
+# The careful way. It puts a Problem in place of each value that it does not accept.
 def _decode_with_care(text: str) -> object:
     """Decode `text`, which the fast way refused; raises Refusal with the field at fault."""
     # The earlier daemon accepted a byte order mark.

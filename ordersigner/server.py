@@ -1,43 +1,45 @@
 """The serving part: many clients at once on a listening Unix socket.
 
-In: a listening socket, whoever bound it, and a Service. This module accepts connections, counts them, and ends them.
+In: a listening socket and a Service. This module accepts connections, counts them, and ends them.
 
 Theory of operation
 -------------------
 
-Four kinds of threads:
+There are four kinds of threads:
 
 - The main thread (__main__.py) waits for a signal, then has the server stopped.
-- The accepting thread runs serve_forever(): it accepts, counts, and refuses what is too much. It also gives systemd
-  signs of life, as long as the work goes on.
+- The accepting thread runs serve_forever(): it accepts connections, counts them, and refuses those over the limits. It
+  also tells systemd that the daemon is alive, as long as the work goes on.
 - Each connection has a thread (connection.py), the only one that ever waits for that client.
-- The worker (work.py) is one thread. It has the connections that are busy at the same time.
+- The worker (work.py) is one thread. It owns the connections that are busy at the same time.
 
-A connection belongs to its thread or to the worker, and only the one that has it touches it:
+A connection belongs to its thread or to the worker, and only its owner touches it:
 
     its thread   waits for input, reads, answers, sends, waits for the client to take the responses
-       |  ^
- others at work   no whole line for a while, responses not taken, nobody else busy, the end
-       v  |
-    the worker   waits for input of any of its connections, reads, answers, sends
+       |   ^
+       |   |     to its thread: no whole line for a while, responses not taken, no other connection busy, the end
+       |   |     to the worker: others are at work
+       v   |
+    the worker   waits for input on all its connections, reads, answers, sends
 
 Reading: 16 KiB at a time, and no more before the lines in them are answered.
 Working, from a line to its response: one thread at a time, the one that holds the work lock. Connections take turns of
 half a millisecond. The next turn goes to the connection that has used the least processor time.
-Sending: by the thread that worked, without waiting. Only a connection's own thread waits for its client to take more.
+Sending: by the thread that worked, without waiting. If the client does not take everything at once, the connection's
+own thread waits and sends the rest.
 
-What is bounded by what:
+The bounds:
 
 - Threads and descriptors: by the number of connections, of all users and of each user (Limits).
 - Memory: by the number of connections, and for each of them by one line and one chunk (framing.py), by the responses of
   one turn (connection.py), and by the kernel's send buffer.
-- Waiting: by the timeout, for the end of a line once begun, and for the client to take responses.
+- Waiting: by the timeout, both for the rest of a line and for the client to take responses.
 - Work: by the turn, and by what protocol.py accepts as a request.
 
-The end: shutdown() stops the accepting. drain() tells all connections (Stop), and the worker returns those it has. Each
-thread answers the whole lines that have come and ends its connection: at once between two lines, after GRACE in the
-middle of a line or before the first one. Bytes that are not a whole line by then are dropped, never judged. Clients
-have FAREWELL to take their responses. Then drain() cuts off what is left.
+The end: shutdown() ends the accepting. drain() tells all connections (Stop), and the worker returns those it owns. Each
+thread answers the whole lines that have come, then ends its connection: at once if it is between two lines, after GRACE
+if it is in the middle of a line or before the first one. Bytes that are not a whole line by then are dropped, never
+judged. Clients have FAREWELL to take their responses. Then drain() cuts the remaining connections off.
 
 Knows no JSON, no orders, no keys.
 """
@@ -61,11 +63,11 @@ from ordersigner.refusal import Refusal
 from ordersigner.service import Conversation, Service
 from ordersigner.work import Work
 
-POLL = 0.5  # seconds between two looks at whether to stop, and two signs of life to systemd
+POLL = 0.5  # seconds between two looks at whether to stop, and two heartbeats for systemd
 PAUSE = 0.1  # seconds before the next accept where the system has no descriptor or memory for another connection
 START = 1.0  # seconds that a thread may take to begin
 TURNED_AWAY = 16  # refused connections, at most, that are kept open so that their clients read why
-RESERVED_DESCRIPTORS = 32  # for everything but connections: standard streams, journal, listener, modules being loaded
+RESERVED_DESCRIPTORS = 32  # for everything but connections: standard streams, journal, listener, files of modules
 
 
 class Limits(NamedTuple):
@@ -120,8 +122,8 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self._changed = threading.Condition()
         self._turned_away: deque[tuple[float, socket.socket]] = deque()  # until when they stay open
         self._exhausted = False
-        # The next connection is accepted when the thread of the last has begun. Otherwise many clients that connect all
-        # the time would have hundreds of threads compete for the interpreter at once.
+        # The next connection is accepted when the thread of the last one has begun. Otherwise, if many clients connect
+        # all the time, hundreds of threads compete for the interpreter at once.
         self._started: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     # Accepting: called by socketserver, in this order
@@ -144,7 +146,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
             self._turn_away(request, client_address, refusal)
             return
         try:
-            # Not threading.Thread: its start() waits for the new thread for ever, also where that finds no memory.
+            # Not threading.Thread: its start() would wait without limit for a thread that finds no memory to begin.
             _thread.start_new_thread(self.process_request_thread, (request, client_address))
             self._started.get(timeout=START)
         except queue.Empty:

@@ -14,7 +14,7 @@ from ordersigner.keys import Signer
 from ordersigner.peer import Peer
 from ordersigner.refusal import Refusal
 
-MAX_SIGNERS = 8  # keys that a connection keeps ready; one more and it starts anew. Most clients use one.
+MAX_SIGNERS = 8  # keys that a connection keeps ready; one more, and all are dropped first. Most clients use one.
 
 
 class Service:
@@ -54,7 +54,7 @@ class Conversation:
             service.journal.signed(self._peer, request.type, request.order, signer.address, digest, microseconds)
         except Refusal as refusal:
             return self.refuse(refusal, request_id)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it shall not end the connection
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the connection
             service.failed += 1
             service.journal.failed(f"A request of {self._peer} could not be answered", error)
             return protocol.failed(request_id)

@@ -1,24 +1,24 @@
-"""Who works when: one thread at a time goes the way from line to response.
+"""Who works when: one thread at a time takes lines from request to response.
 
-Python runs one thread at a time, and threads that compete for the interpreter take longer than threads that queue. So
-the work has a lock, and nobody waits for it:
+Only one thread of Python runs at a time, and threads that compete for the interpreter are slower than a queue. So the
+work has a lock, and no thread waits for it:
 
-- The thread of a connection that finds nobody at work and nobody waiting works itself (do_now). A client that is alone
-  gets its response from the thread that read its request.
-- Otherwise it gives its connection to the worker (leave). The worker is one thread. It waits for the requests of all
+- If nobody works and nothing is queued, the thread of a connection works itself (do_now). A client that is alone gets
+  its response from the thread that read its request.
+- Otherwise the thread gives its connection to the worker (leave). The worker is one thread. It waits for input on all
   its connections by epoll, and answers them in turns. So in a crowd one thread runs and the others sleep.
 
-The worker never waits for one client. It returns a connection to its thread when there is something to wait for:
-responses that the client does not take at once, or a request that has not come for the time of a sweep. It also
-returns the last one, which has no crowd around it any more.
+The worker never waits for a single client. It returns a connection to its thread when there is something to wait for:
+responses that the client does not take at once, or a line that does not come within a sweep. It also returns a
+connection that is its only one.
 
-A turn ends after TURN seconds, or after the line that exceeds them; what is left waits for another turn. Who is next is
-decided by time, not by lines, by start-time fair queueing (Goyal, Vin, Cheng 1996): each connection has an account of
-the processor time that it has used, and the one that has used the least comes first. A client whose lines take a
-hundred times as long as an order gets a hundredth of the turns. Nobody saves up: a connection that was idle starts
-from where the others are.
+A turn ends after TURN seconds, or with the line that exceeds them. The rest waits for another turn. Time decides which
+connection is next, not the number of lines: each connection has an account of the processor time it has used, and the
+one that has used the least is next. A client whose lines take a hundred times as long as an order gets a hundredth of
+the turns. Nobody saves up: a connection that was idle continues where the others are. This is start-time fair queueing
+(Goyal, Vin, Cheng 1996).
 
-Knows no sockets but their numbers, no lines, no orders.
+Knows no lines, no orders, and of sockets only their descriptors.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from time import perf_counter, thread_time
 from typing import Callable, Protocol
 
 TURN = 0.5e-3  # seconds: about ten orders
-ADMISSION = 0.1e-3  # seconds put on a new connection's account: what accepting it costs, so that it pays to keep one
-SWEEP = 0.25  # seconds between two looks at which connections are not busy any more
-STALLED = 10.0  # seconds; in a crowd of 512 connections lines wait for less than one
+ADMISSION = 0.1e-3  # seconds on the account of a new connection: the cost of accepting it
+SWEEP = 0.25  # seconds between two checks for connections that are no longer busy
+STALLED = 10.0  # seconds; in a crowd of 512 connections a line waits for less than one
 
 
 class Job(Protocol):
-    """A connection, as the work sees it. What has it, its thread or the worker, alone may call it."""
+    """A connection, as the work sees it. It belongs to its thread or to the worker, and only its owner may use it."""
 
     account: float  # seconds of processor time used, on the clock of Work
-    waiting_since: float  # by perf_counter(): since when it has waited for a turn with the worker; 0 if it does not
+    waiting_since: float  # by perf_counter(): when it began to wait for a turn of the worker; 0 if it does not wait
     readable: bool  # whether more bytes may have come
     answered: bool  # whether a line was answered since the worker's last sweep
 
@@ -81,7 +81,7 @@ class Work:
         self._latest = 0  # the connection that had the latest turn, by id()
         self._left: deque[Job] = deque()  # on their way from their threads to the worker
         self._with_worker: dict[int, Job] = {}  # by descriptor
-        self._waiting: list[tuple[float, int, Job]] = []  # a heap of those that want a turn: least account first
+        self._waiting: list[tuple[float, int, Job]] = []  # a heap of those that need a turn: least account first
         self._number = count()  # of equal accounts, first come, first served
         self._current: Job | None = None  # the one whose turn it is with the worker
         self._stopping = self._closing = False
@@ -92,7 +92,7 @@ class Work:
         self._worker = threading.Thread(target=self._run, name="worker", daemon=True)
         self._worker.start()
 
-    # For the threads of connections
+    # Called by the threads of connections
 
     def admit(self, job: Job) -> None:
         """Open the account of a new connection."""
@@ -120,7 +120,7 @@ class Work:
     def had_latest_turn(self, job: Job) -> bool:
         return self._latest == id(job)
 
-    # For the server
+    # Called by the server
 
     def stalled(self) -> bool:
         """Whether lines have waited for so long that the work must have come to a halt."""

@@ -1,11 +1,12 @@
 """Speed, latency, memory and start-up of the daemon, as ratios to the bare libsecp256k1 signature of the same run.
 
-    python tests/benchmark.py                       a daemon of this checkout, without and with an entry a signature
-    python tests/benchmark.py --connect PATH        the daemon that listens there, an installed one say
+    python tests/benchmark.py                       a daemon from this checkout, without and with a log entry each
+    python tests/benchmark.py --connect PATH        the daemon that listens there, for example an installed one
+    python tests/benchmark.py --plot DIR            also writes the plots of docs/performance.rst
 
-There is no pass or fail in it: machines are noisy, so only what one run compares is worth reading, and better the
-medians of several (--runs). All clients are one other process, which costs the machine some five microseconds a request
-that the figures include.
+It never fails because of a figure. Machines are noisy, so compare only figures of one run, or better, medians of
+several runs (--runs). All clients are one other process. It costs about five microseconds per request, and the figures
+include that.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ ENOUGH = 100_000  # signatures, to see whether memory grows
 COLD_STARTS = 15
 MILLION = 1_000_000
 
-# Run by another interpreter, which prints seconds a call: leverj-ordersigner wants older libraries than we do.
+# Another interpreter runs this and prints seconds per call, because leverj-ordersigner needs older libraries.
 LEVERJ_ORDERSIGNER = """
 import json, sys, time
 from leverj_ordersigner import spot
@@ -52,7 +53,7 @@ print((time.perf_counter() - start) / count)
 
 
 class Figures:
-    """What one run found, by name: a number and its unit, in the order of measuring."""
+    """What one run measured, in that order: a number and its unit by name."""
 
     def __init__(self, bare: float) -> None:
         self.bare = bare  # seconds
@@ -78,7 +79,10 @@ def main() -> None:
     parser.add_argument(
         "--leverj-ordersigner", metavar="PYTHON", help="also that library, by an interpreter that has it"
     )
+    parser.add_argument("--plot", metavar="DIR", type=Path, help="also write plots of the figures into DIR")
     arguments = parser.parse_args()
+    if arguments.plot and arguments.million:
+        parser.error("--plot does not go together with --million")
     if arguments.cold and not arguments.connect:
         parser.error("--cold is about the service behind --connect")
     runs = []
@@ -86,10 +90,17 @@ def main() -> None:
         if sys.stderr.isatty():
             print(f"run {number + 1} of {arguments.runs}", file=sys.stderr)
         runs.append(measure(arguments))
+    found = {}
     for name, (_, unit) in runs[0].found.items():
         combined = max if name.endswith("slowest") else statistics.median
-        value = combined(run.found[name][0] for run in runs)
-        print(f"{name:58}{value:9.3g} {unit}")
+        found[name] = combined(run.found[name][0] for run in runs), unit
+        print(f"{name:58}{found[name][0]:9.3g} {unit}")
+    if arguments.plot:
+        import plot
+
+        arguments.plot.mkdir(parents=True, exist_ok=True)
+        for file, drawing in plot.plots(found, statistics.median(run.bare for run in runs)).items():
+            (arguments.plot / file).write_text(drawing)
 
 
 def measure(arguments: argparse.Namespace) -> Figures:
@@ -118,7 +129,7 @@ def measure(arguments: argparse.Namespace) -> Figures:
 
 
 def timed(function: Callable[[], object], count: int) -> float:
-    """Seconds a call, the median of five batches."""
+    """Seconds per call, as the median of five batches."""
     batches = []
     for _ in range(5):
         start = time.perf_counter()
@@ -137,7 +148,7 @@ def bare_signature(count: int) -> float:
 
 
 def in_process(figures: Figures, count: int, leverj_ordersigner: str | None) -> None:
-    """What a program would do that carries the libraries itself: JSON, packed encoding, digest, signature."""
+    """What a program does that includes the libraries itself: JSON, packed encoding, digest, signature."""
     from oracle import sign
 
     figures.add_rate("in-process eth-account", 1, timed(lambda: sign(json.loads(LINES[0])), count))
@@ -152,7 +163,7 @@ def in_process(figures: Figures, count: int, leverj_ordersigner: str | None) -> 
 
 
 def through(figures: Figures, path: str, pid: int, count: int, label: str) -> None:
-    """All that goes through the daemon at `path`; its memory if `pid` is not 0."""
+    """Measure the daemon at `path`, and its memory if `pid` is not 0."""
     lock_step(figures, path, count, f"one client in lock-step{label}")
     with connected(path) as connection:
         figures.add_rate(f"one client pipelining{label}", count, pipelined(connection, count))
@@ -175,7 +186,7 @@ def through(figures: Figures, path: str, pid: int, count: int, label: str) -> No
 
 
 def a_million(figures: Figures, path: str, label: str) -> None:
-    """Of one connection, a tenth after the other."""
+    """One connection signs a million orders; measure each tenth of them."""
     with connected(path) as connection:
         for tenth in range(10):
             seconds = pipelined(connection, MILLION // 10)
@@ -194,7 +205,7 @@ def check(reply: bytes) -> None:
 
 
 def lock_step(figures: Figures, path: str, count: int, name: str) -> None:
-    """One client that sends its next request when it has the reply to the last."""
+    """One client that sends its next request when it has read the last reply."""
     latencies = []
     with connected(path) as connection:
         for number in range(count):
@@ -206,7 +217,7 @@ def lock_step(figures: Figures, path: str, count: int, name: str) -> None:
 
 
 def pipelined(connection: socket.socket, count: int) -> float:
-    """One client that keeps a few hundred requests on their way; seconds for `count` of them."""
+    """One client with up to a few hundred requests in flight. Returns the seconds for `count` of them."""
     window = 100
     batch = b"".join(LINES[:window])
     start = time.perf_counter()
@@ -223,7 +234,7 @@ def pipelined(connection: socket.socket, count: int) -> float:
 
 
 def crowd(figures: Figures, path: str, clients: int, count: int, name: str) -> None:
-    """Clients that each send their next request when they have the reply to their last."""
+    """Several clients. Each sends its next request when it has read its last reply."""
     latencies = []
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
         sent: dict[socket.socket, float] = {}
@@ -252,7 +263,7 @@ def crowd(figures: Figures, path: str, clients: int, count: int, name: str) -> N
 
 @contextlib.contextmanager
 def daemon(level: str) -> Iterator[tuple[str, int]]:
-    """A daemon of this checkout: its socket's path and its process number."""
+    """Run a daemon from this checkout. Yields the path of its socket and its process number."""
     with tempfile.TemporaryDirectory() as directory, open(os.path.join(directory, "log"), "wb") as log:
         path = os.path.join(directory, "socket")
         process = subprocess.Popen(
@@ -276,7 +287,7 @@ def resident(pid: int) -> float:
 
 
 def starts(figures: Figures) -> None:
-    """From the start of a daemon of this checkout to its reply to a request that waited."""
+    """Time from the start of a daemon from this checkout to its reply to a request that was already waiting."""
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "socket")
         figures.add(
@@ -291,7 +302,7 @@ def start(path: str) -> float:
         with connected(path) as client:
             client.sendall(LINES[0])
             begin = time.perf_counter()
-            # The shell gives the process that becomes the daemon its own number and the descriptor that systemd would.
+            # The shell sets what systemd would: the process number and the descriptor of the socket.
             process = subprocess.Popen(
                 [
                     "bash",
@@ -316,7 +327,7 @@ def start(path: str) -> float:
 
 
 def cold_starts(figures: Figures, path: str, stop: list[str]) -> None:
-    """From connect() to the reply, where the daemon is not running and systemd starts it."""
+    """Time from connect() to the reply if the daemon is not running, so that systemd starts it."""
     elapsed = []
     for _ in range(COLD_STARTS):
         subprocess.run(stop, check=True, stderr=subprocess.DEVNULL)  # systemctl warns that a client may start it again

@@ -18,7 +18,7 @@ from typing import Any
 
 SOURCE = Path(__file__).resolve().parent.parent
 VECTORS = Path(__file__).resolve().parent / "vectors"
-PATIENCE = 20.0  # seconds until a condition that does not come true fails a test
+TIME_LIMIT = 20.0  # seconds until a condition that does not come true fails a test
 
 
 def vectors(name: str) -> Any:
@@ -32,7 +32,7 @@ EXAMPLE_RESPONSE = json.dumps({"ok": True, "signature": EXAMPLE["expect"]["signa
 PING = b'{"type": "ping"}\n'
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = TIME_LIMIT) -> Any:
     """The first true value of `condition`; fails when it has none in time."""
     deadline = time.monotonic() + seconds
     while True:
@@ -45,7 +45,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 
 def connect(path: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(PATIENCE)
+    connection.settimeout(TIME_LIMIT)
     try:
         connection.connect(path)
     except OSError:
@@ -71,7 +71,7 @@ def exchange(connection: socket.socket, sent: bytes, *, half_close: bool = True)
     received = b""
     connection.setblocking(False)
     unsent = memoryview(sent)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIME_LIMIT
     with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0))
         if not unsent and half_close:
@@ -139,7 +139,7 @@ class Daemon:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """The exit status."""
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIME_LIMIT)
 
 
 def command(*arguments: str) -> list[str]:
@@ -180,7 +180,7 @@ def running(arguments: list[str], directory: Path, path: str) -> Iterator[Daemon
             if process.poll() is None:
                 process.terminate()
                 try:
-                    process.wait(PATIENCE)
+                    process.wait(TIME_LIMIT)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     raise

@@ -1,11 +1,11 @@
-"""What one polite client notices beside 150 others of each kind, and how much memory the daemon takes for them.
+"""How fast one polite client is served among 150 hostile ones of each kind, and how much memory the daemon takes.
 
-    python tests/hostile.py                    all kinds, beside a daemon of this checkout
+    python tests/hostile.py                    all kinds, against a daemon of this checkout
     python tests/hostile.py brackets blank     some of them
 
-The polite client sends one order after the other. Its median latency beside each kind is compared with that beside 150
-clients that send orders in the same way. There is no pass or fail in it. Memory is the most that the daemon had
-resident.
+The polite client sends one order after the other. Its median latency in each crowd is compared with that among 150
+clients that send orders in the same way. "first" includes the time to be accepted. There is no pass or fail. Memory is
+the most that the daemon had resident.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def main() -> None:
     arguments = parser.parse_args()
     names = [name for name in KINDS if any(name.startswith(word) for word in arguments.kinds)] or list(KINDS)
     base = 0.0
-    title = f"beside {arguments.crowd} clients"
+    title = f"among {arguments.crowd} clients"
     print(f"{title:37}{'p50':>9}{'ratio':>8}{'p99':>10}{'first':>10}{'memory':>10}")
     for name in dict.fromkeys(["orders", *names]):
         with daemon() as (path, pid), crowded(path, KINDS[name], arguments.crowd, arguments.seconds):

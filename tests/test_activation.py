@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import PATIENCE, PING, SOURCE, command, connect, exchange
+from daemon import PING, SOURCE, TIME_LIMIT, command, connect, exchange
 
 from ordersigner import activation
 from ordersigner.activation import Notifier
@@ -32,7 +32,7 @@ def handed_over(*descriptors: int) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.terminate()
-            process.communicate(timeout=PATIENCE)
+            process.communicate(timeout=TIME_LIMIT)
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def test_descriptors_that_do_not_listen_are_closed(first: str, tmp_path: Path, s
         os.close(pipe[1])
         with connect(str(tmp_path / "socket")) as connection:
             assert exchange(connection, PING).startswith(b'{"ok": true')
-        # The client of the stored connection, and whoever reads the pipe, see the end: no other copy is left.
-        client.settimeout(PATIENCE)
+        # The client of the stored connection, and the reader of the pipe, see the end: no other copy is left.
+        client.settimeout(TIME_LIMIT)
         assert client.recv(1) == b""
         assert os.read(pipe[0], 1) == b""
 
@@ -77,7 +77,7 @@ def test_two_listening_sockets_are_refused(second: str, tmp_path: Path, stack: c
         other.bind(("127.0.0.1", 0))
         other.listen()
     with handed_over(first.fileno(), other.fileno()) as process:
-        _, said = process.communicate(timeout=PATIENCE)
+        _, said = process.communicate(timeout=TIME_LIMIT)
         assert process.returncode == 1
         assert said == "ordersignerd: want one listening socket, got 2 descriptors, of which 2 listen\n"
 
@@ -91,7 +91,7 @@ def test_more_descriptors_than_there_are_is_refused(tmp_path: Path, stack: conte
         pass_fds=[listener.fileno()],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIME_LIMIT,
         check=False,
     )
     assert ended.returncode == 1

@@ -1,19 +1,33 @@
-"""The benchmark runs, and says what it measured. What it measured is nobody's business here."""
+"""The benchmark runs, prints what it measured, and plots it. No test depends on how fast the machine is."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+from pathlib import Path
+from xml.etree import ElementTree
 
 from daemon import SOURCE, Daemon
 
 
-def test_every_figure_has_a_name_a_number_and_a_unit(daemon: Daemon) -> None:
+def benchmark(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SOURCE / "tests/benchmark.py"), "--connect", daemon.path, "--requests", "20"]
-    result = subprocess.run([*command, "--runs", "2"], stdout=subprocess.PIPE, check=True, text=True)
+    return subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True, text=True)
+
+
+def test_every_figure_has_a_name_a_number_and_a_unit(daemon: Daemon) -> None:
+    result = benchmark(daemon, "--runs", "2")
     figures = [re.fullmatch(r"(.{58}) *([0-9.e+-]+) ([a-zµ].+)", line) for line in result.stdout.splitlines()]
     assert all(figure is not None and float(figure[2]) > 0 for figure in figures), result.stdout
     names = [figure[1].strip() for figure in figures if figure is not None]
     assert len(set(names)) == len(names)
     assert {"in-process eth-account", "one client pipelining", "128 clients, slowest"} <= set(names)
+
+
+def test_a_plot_has_a_row_for_eth_account_and_for_each_number_of_clients(daemon: Daemon, tmp_path: Path) -> None:
+    benchmark(daemon, "--plot", str(tmp_path / "plots"))
+    for name, one_client in (("rates.svg", "1 client, pipelining"), ("latencies.svg", "1 client")):
+        texts = [element.text for element in ElementTree.parse(tmp_path / "plots" / name).findall(".//{*}text")]
+        rows = {"eth-account, in-process", one_client, "8 clients", "32 clients", "128 clients"}
+        assert rows <= set(texts), name

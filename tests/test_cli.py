@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import EXAMPLE, EXAMPLE_LINE, PATIENCE, SOURCE, Daemon, standalone, vectors, wait_until
+from daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, TIME_LIMIT, Daemon, standalone, vectors, wait_until
 
 from ordersigner import cli
 
@@ -39,7 +39,12 @@ def environment(path: str) -> dict[str, str]:
 def run(path: str, *arguments: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
     """Exit status, stdout, stderr."""
     ended = subprocess.run(
-        command(*arguments), env=environment(path), input=stdin, capture_output=True, timeout=PATIENCE * 3, check=False
+        command(*arguments),
+        env=environment(path),
+        input=stdin,
+        capture_output=True,
+        timeout=TIME_LIMIT * 3,
+        check=False,
     )
     return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
 
@@ -147,7 +152,7 @@ def test_a_write_error_is_reported_with_status_2(daemon: Daemon) -> None:
         with open("/dev/full", "wb") as full, running(
             daemon.path, *arguments, stdin=subprocess.PIPE, stdout=full, stderr=subprocess.PIPE
         ) as process:
-            _, errors = process.communicate(EXAMPLE_LINE, timeout=PATIENCE)
+            _, errors = process.communicate(EXAMPLE_LINE, timeout=TIME_LIMIT)
         assert (process.returncode, errors) == (2, b"ordersigner: standard output: No space left on device\n")
 
 
@@ -158,7 +163,7 @@ def in_shell(script: str, path: str, *arguments: str | Path, stdin: bytes = b"")
         env=environment(path),
         input=stdin,
         capture_output=True,
-        timeout=PATIENCE * 3,
+        timeout=TIME_LIMIT * 3,
         check=False,
     )
     return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
@@ -225,7 +230,7 @@ def test_each_line_is_answered_before_the_next_one_arrives(daemon: Daemon) -> No
             process.stdin.flush()
             assert process.stdout.readline().decode() == SIGNATURE + "\n"
         process.stdin.close()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIME_LIMIT) == 0
 
 
 def test_it_ends_silently_when_the_reader_of_its_output_ends(daemon: Daemon) -> None:
@@ -237,7 +242,7 @@ def test_it_ends_silently_when_the_reader_of_its_output_ends(daemon: Daemon) -> 
         with contextlib.suppress(BrokenPipeError):
             while True:
                 process.stdin.write((EXAMPLE_LINE + b"\n") * 1000)
-        assert process.wait(PATIENCE) == -signal.SIGPIPE
+        assert process.wait(TIME_LIMIT) == -signal.SIGPIPE
         assert process.stderr.read() == b""
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
@@ -267,7 +272,7 @@ def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
             while True:
                 seen += os.read(ours, 4096)
         os.close(ours)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIME_LIMIT) == 0
     assert (directory / "signatures").read_text() == (SIGNATURE + "\n") * count
     return seen.decode()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, PATIENCE, activated, exchange, standalone, wait_until
+from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, TIME_LIMIT, activated, exchange, standalone, wait_until
 
 from ordersigner import __version__
 from ordersigner.journal import LEVELS, Journal
@@ -112,7 +112,7 @@ def over_nc(directory: Path) -> Iterator[Ask]:
         yield (
             lambda sent: (
                 subprocess.run(
-                    ["nc", "-N", "-U", daemon.path], input=sent, stdout=subprocess.PIPE, timeout=PATIENCE, check=False
+                    ["nc", "-N", "-U", daemon.path], input=sent, stdout=subprocess.PIPE, timeout=TIME_LIMIT, check=False
                 ).stdout
             )
         )

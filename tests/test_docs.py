@@ -1,15 +1,19 @@
-"""The documentation: it builds, it leaves nothing out, and what it shows works."""
+"""The documentation: it builds, it is complete, it can be read on a phone and in a terminal, and its examples work."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daemon import EXAMPLE, SOURCE, Daemon
@@ -26,7 +30,7 @@ DOCS = SOURCE / "docs"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory where `make` has put html and man, and Sphinx, as `text`, what people read."""
+    """A directory with the pages as html and man, made by `make`, and as plain text."""
     pytest.importorskip("sphinx")
     output = tmp_path_factory.mktemp("docs")
     make = ["make", "-C", str(DOCS), "html", "man", f"SPHINXBUILD={sys.executable} -m sphinx", f"BUILDDIR={output}"]
@@ -37,12 +41,23 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+def tool(name: str, package: str) -> str:
+    """The path of a command that can be missing on a developer's machine, but not where CI runs."""
+    path = shutil.which(name)
+    if path is None:
+        if os.environ.get("CI", "") not in ("", "0", "false"):
+            pytest.fail(f"{name} is missing: install {package}")
+        pytest.skip(f"{name} is missing: install {package}")
+    return path
+
+
 def page(built: Path, name: str) -> str:
+    """What people read on a page, without its layout."""
     return (built / "text" / f"{name}.txt").read_text()
 
 
 def options(parser: argparse.ArgumentParser) -> set[str]:
-    """Those that `--help` lists, of its commands too."""
+    """The options that `--help` lists, including those of its commands."""
     return set(re.findall(r"^  .*?(--[a-z-]+)", parser.format_help(), re.MULTILINE)).union(
         *(
             options(command)
@@ -57,6 +72,108 @@ def test_it_builds_without_a_warning(built: Path) -> None:
     assert (built / "html" / "index.html").exists()
     pages = {path.name for path in (built / "man").iterdir()}
     assert {"ordersigner.1", "ordersigner-protocol.7", "ordersignerd.8"} <= pages
+
+
+@pytest.fixture(scope="module")
+def man_pages(built: Path) -> dict[str, list[str]]:
+    """The lines of each man page as a terminal of 80 columns shows them."""
+    groff = [tool("groff", "groff-base"), "-mandoc", "-Tutf8", "-rLL=80n", "-P-cbou"]
+    return {
+        path.name: subprocess.run(
+            [*groff, str(path)], stdout=subprocess.PIPE, check=True, encoding="utf-8"
+        ).stdout.split("\n")
+        for path in (built / "man").iterdir()
+    }
+
+
+def test_a_man_page_fits_80_columns(man_pages: dict[str, list[str]]) -> None:
+    assert [line for lines in man_pages.values() for line in lines if len(line) > 80] == []
+
+
+def test_a_man_page_never_hyphenates_a_path_or_a_name(man_pages: dict[str, list[str]]) -> None:
+    assert "/run/ordersigner/ordersigner.sock" in "\n".join(man_pages["ordersignerd.8"])
+    assert [line for lines in man_pages.values() for line in lines if line.endswith(("-", "\N{HYPHEN}"))] == []
+
+
+# A page of frames, one for each page and width, that replaces itself with what it finds in them. Each frame is a window
+# of its own to the page inside, so what is true for a frame of 360 pixels is true for a phone of that width.
+MEASURE = """<!doctype html>
+<script>
+    onload = () => {
+        const found = [...document.querySelectorAll("iframe")].map(frame => {
+            const root = frame.contentDocument.documentElement;
+            const figures = [...root.querySelectorAll("svg.plot text, svg.plot rect, svg.road text")];
+            const outside = figures.filter(figure => {
+                const [inner, outer] = [figure, figure.ownerSVGElement].map(box => box.getBoundingClientRect());
+                return inner.left < outer.left - 1 || inner.right > outer.right + 1;
+            });
+            return {page: frame.title, width: Number(frame.width), seen: root.clientWidth, needed: root.scrollWidth,
+                    outside: outside.map(figure => figure.textContent)};
+        });
+        document.body.textContent = JSON.stringify(found);
+    };
+</script>
+<body>FRAMES</body>
+"""
+
+
+def measured(pages: list[Path], directory: Path) -> list[dict[str, Any]]:
+    """What a browser finds about each page at the width of a phone, of a tablet and of a desktop."""
+    frames = [
+        f'<iframe title="{page.name}" src="{page.as_uri()}" width="{width}" height="800"></iframe>'
+        for page in pages
+        for width in (360, 768, 1280)
+    ]
+    frames_page = directory / "frames.html"
+    frames_page.write_text(MEASURE.replace("FRAMES", "".join(frames)))
+    options = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    options += " --disable-component-update --disable-sync --allow-file-access-from-files"
+    command = [tool("chromium", "chromium"), *options.split(), f"--user-data-dir={directory / 'profile'}"]
+    shown = subprocess.run(
+        [*command, "--dump-dom", frames_page.as_uri()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        encoding="utf-8",
+    ).stdout
+    body = re.search(r"<body>(.+)</body>", shown, re.DOTALL)
+    assert body, shown
+    found: list[dict[str, Any]] = json.loads(unescape(body[1]))
+    assert len(found) == len(frames)
+    return found
+
+
+def test_no_page_scrolls_sideways_and_no_drawing_is_cut_off(built: Path, tmp_path: Path) -> None:
+    pages = sorted((built / "html").glob("*.html")) + sorted((built / "html/man").glob("*.html"))
+    assert len(pages) > 12
+    found = measured(pages, tmp_path)
+    assert [page for page in found if page["needed"] != page["seen"] or page["outside"]] == []
+    assert all(page["seen"] in (page["width"], page["width"] - 15) for page in found)  # with or without a scroll bar
+
+
+def test_a_page_that_scrolls_sideways_would_be_noticed(tmp_path: Path) -> None:
+    wide = tmp_path / "wide.html"
+    wide.write_text('<!doctype html><div style="width: 800px">wide</div>')
+    assert [page["width"] for page in measured([wide], tmp_path) if page["needed"] != page["seen"]] == [360, 768]
+
+
+def test_a_field_and_an_error_code_have_links_of_their_own(built: Path) -> None:
+    protocol = (built / "html/man/ordersigner-protocol.html").read_text()
+    anchors = set(re.findall(r'<(?:dt|span) id="([\w.-]+)"', protocol))
+    assert {*CODES, "signer", "order.price", "instrument.base.decimals", "a-futures-order.order.price"} <= anchors
+    for code in CODES:
+        assert f'href="#{code}"' in protocol
+
+
+def test_a_page_has_dark_mode_copy_buttons_its_contents_and_its_neighbors(built: Path) -> None:
+    operate = (built / "html/operate.html").read_text()
+    for part in ("theme-toggle", "copybutton.js", "toc-tree", "next-page", "prev-page"):
+        assert part in operate
+
+
+def test_the_first_page_begins_with_a_request_and_its_answer(built: Path) -> None:
+    blocks = re.findall(r"^   (\{.+?\})\n\n", page(built, "index"), re.MULTILINE | re.DOTALL)
+    assert [json.loads(block) for block in blocks] == [EXAMPLE["request"], {"ok": True, **EXAMPLE["expect"]}]
 
 
 def test_the_protocol_lists_every_error_code(built: Path) -> None:
@@ -89,19 +206,17 @@ def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Pat
         for message_id in (journal.SIGNED, journal.REFUSED, journal.FAILED):
             assert message_id in page(built, place)
     assert names <= set(re.findall(r"ORDERSIGNER_\w+", page(built, "man/ordersignerd")))
-    # And what the examples ask for is written.
+    # The examples search only for fields that the daemon writes.
     assert set(re.findall(r"ORDERSIGNER_\w+", page(built, "operate"))) - {"ORDERSIGNER_SOCKET"} <= names
 
 
-def test_limits_are_told_as_they_are(built: Path) -> None:
+def test_limits_and_defaults_are_documented_as_they_are(built: Path) -> None:
     limits = server.Limits()
     assert (limits.connections, limits.connections_per_user, limits.timeout, MAX_LINE) == (512, 256, 30, 65536)
     for limit in ("512", "256", "30 seconds", "65,536 bytes", "4096"):
         assert limit in page(built, "operate")
     manual = page(built, "man/ordersignerd")
-    assert "512 unless given" in manual
-    assert "256 unless given" in manual
-    assert "30 unless given" in manual
+    assert re.findall(r"The default is ([\w.]+)\.", " ".join(manual.split())) == ["0600", "512", "256", "30"]
 
 
 def test_the_python_examples_work(daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +255,30 @@ def test_the_python_examples_work(daemon: Daemon, tmp_path: Path, monkeypatch: p
         signature,
         [signature, signature],
     ]
+
+
+def quickstart(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(SOURCE / "packaging/quickstart"), *arguments]
+    return subprocess.run(command, capture_output=True, check=False, text=True)
+
+
+def test_quickstart_prints_the_request_and_the_answer_and_nothing_else() -> None:
+    ended = quickstart("--once")
+    assert ended.returncode == 0, ended.stderr
+    request, blank, answer = ended.stdout.splitlines()
+    assert json.loads(request) == EXAMPLE["request"]
+    assert blank == ""
+    assert json.loads(answer) == {"ok": True, **EXAMPLE["expect"]}
+
+
+def test_quickstart_explains_itself() -> None:
+    asked, mistaken = quickstart("--help"), quickstart("--hepl")
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert (mistaken.returncode, mistaken.stdout) == (2, "")
+    assert asked.stdout == mistaken.stderr
+    assert asked.stdout.startswith("Usage: packaging/quickstart")
+
+
+def test_the_readme_shows_the_example_request_and_its_answer() -> None:
+    blocks = re.findall(r"code-block:: json\n\n((?: {4}.*\n)+)", (SOURCE / "README.rst").read_text())
+    assert [json.loads(block) for block in blocks[:2]] == [EXAMPLE["request"], {"ok": True, **EXAMPLE["expect"]}]

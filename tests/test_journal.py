@@ -15,7 +15,7 @@ from typing import Any
 
 import oracle
 import pytest
-from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, PATIENCE, SOURCE, standalone, vectors, wait_until
+from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, TIME_LIMIT, standalone, vectors, wait_until
 
 from ordersigner import journal, orders
 from ordersigner.journal import LEVELS, Journal
@@ -241,7 +241,7 @@ def test_a_write_to_stderr_that_hangs_does_not_hold_up_the_exit(monkeypatch: pyt
         size = fcntl.fcntl(writing, 1031, 4096)  # F_SETPIPE_SZ, which Python names from 3.10 on
         wait_until(lambda: buffered(reading) > size - 1100)  # there is hardly room for one more
         process.stdin.close()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIME_LIMIT) == 0
     finally:
         process.kill()
         process.wait()

@@ -20,8 +20,8 @@ import pytest
 from daemon import (
     EXAMPLE_LINE,
     EXAMPLE_RESPONSE,
-    PATIENCE,
     PING,
+    TIME_LIMIT,
     Daemon,
     connect,
     exchange,
@@ -118,7 +118,7 @@ def test_a_client_that_stalls_in_mid_line_is_told_and_let_go(tmp_path: Path) -> 
 
 def test_a_client_that_drips_does_not_get_around_the_limit(tmp_path: Path) -> None:
     with impatient(tmp_path) as daemon, daemon.connect() as dripping:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIME_LIMIT
         while not select.select([dripping], [], [], 0.001)[0]:
             assert time.monotonic() < deadline
             dripping.sendall(b"x")
@@ -128,7 +128,7 @@ def test_a_client_that_drips_does_not_get_around_the_limit(tmp_path: Path) -> No
 
 def test_a_client_that_takes_its_time_between_requests_is_kept(tmp_path: Path) -> None:
     with impatient(tmp_path) as daemon, daemon.connect() as idle:
-        idle.sendall(PING + b"\r")  # LF CR: a terminator that some have, of which the CR begins no line
+        idle.sendall(PING + b"\r")  # some clients end lines with LF CR; the CR does not begin a line
         assert idle.recv(1000).startswith(b'{"ok": true')
         with daemon.connect() as stalled:
             stalled.sendall(b"{")
@@ -141,7 +141,7 @@ def test_a_client_that_never_reads_is_let_go_and_costs_no_memory(tmp_path: Path)
         assert_serves(daemon)
         before = daemon.resident()
         deaf.setblocking(False)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIME_LIMIT
         with contextlib.suppress(ConnectionError):
             while time.monotonic() < deadline:
                 with contextlib.suppress(BlockingIOError):
@@ -368,7 +368,7 @@ def test_running_out_of_descriptors_costs_no_processor_time(tmp_path: Path) -> N
         wait_until(lambda: time.monotonic() - start > 1)
         assert daemon.cpu_seconds() - before < 0.5
         held.sendall(ORDER)
-        assert held.recv(1000) == EXAMPLE_RESPONSE  # those who are connected do not notice
+        assert held.recv(1000) == EXAMPLE_RESPONSE  # clients that are connected do not notice
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
         assert waiting.recv(1000) == EXAMPLE_RESPONSE
         assert daemon.log.count("Cannot accept another connection") == 1

@@ -101,7 +101,7 @@ def test_turns_are_shared_by_time_and_not_by_lines(clients: list[Client]) -> Non
 
 
 def test_a_newcomer_does_not_come_before_those_who_wait(clients: list[Client]) -> None:
-    """Else clients that connect anew all the time would keep the others waiting."""
+    """Otherwise clients that connect again for each request would keep the others waiting."""
     waiting, newcomer, _ = clients
     with working() as (worker, _):
         worker.admit(waiting)

@@ -1,4 +1,4 @@
-"""The socket and the service: who is served, what the journal and the status say, and how both survive faults."""
+"""The socket and the service: which clients are served, what the journal and the status say, and how both survive faults."""
 
 from __future__ import annotations
 
