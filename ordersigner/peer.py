@@ -60,7 +60,7 @@ def user_behind(uid: int, subordinate_uids: str = SUBORDINATE_UIDS) -> int:
 
 @functools.lru_cache(maxsize=1)
 def _subordinate_blocks(path: str, changed: int) -> list[tuple[int, int, int]]:
-    """Owner, first uid and number of uids of each block. changed: the file's modification time, part of the cache's key."""
+    """Owner, first uid and number of uids of each block. changed: the file's modification time, a part of the key."""
     blocks = []
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:

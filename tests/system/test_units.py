@@ -1,4 +1,4 @@
-"""The socket and the service: which clients are served, what the journal and the status say, and how both survive faults."""
+"""The socket and the service: which clients they serve, what journal and status say, and what faults they survive."""
 
 from __future__ import annotations
 
