@@ -150,7 +150,7 @@ class Connection:
                 left = min(self._deadline, self._stop.read_until) - monotonic()
                 if left <= 0:
                     return False
-                between_lines = self._greeted and not self._buffer.unfinished
+                between_lines = self._greeted and self._buffer.empty
                 milliseconds = 0 if self._stop.begun and between_lines else left * 1000
             ready = self._input.poll(milliseconds)
             if not ready:
@@ -173,7 +173,7 @@ class Connection:
                 self._spin = False
                 self._work.leave(self)
                 self._returned.acquire()
-        if not self._buffer.unfinished:
+        if self._buffer.empty:
             self._deadline = math.inf
         elif self._line_ended or self._deadline == math.inf:
             self._deadline = monotonic() + self._timeout
@@ -218,13 +218,15 @@ class Connection:
             return False
         if chunk:
             self._buffer.feed(chunk)
+            self._idle = False
             self.readable = len(chunk) == CHUNK
             if self._rest > 0:
                 self._rest -= len(chunk)
         else:
-            self._buffer.end()
             self._ended = True
-        self._idle = False
+            if not self._buffer.empty:
+                self._buffer.end()
+                self._idle = False
         return True
 
     def work(self, until: float) -> None:
@@ -232,7 +234,7 @@ class Connection:
         responses = []
         size = 0
         try:
-            while size < MAX_RESPONSES:
+            while not self._idle and size < MAX_RESPONSES:
                 line = self._buffer.next_line()
                 if line is None:
                     self._idle = True
@@ -240,6 +242,7 @@ class Connection:
                 response = self._conversation.respond(line)
                 responses.append(response)
                 size += len(response)
+                self._idle = self._buffer.empty
                 if perf_counter() >= until:
                     break
         except LineTooLong:

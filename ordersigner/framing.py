@@ -27,9 +27,9 @@ class LineBuffer:
         self._searched = 0  # bytes of _data that hold no LF
 
     @property
-    def unfinished(self) -> bool:
-        """Whether a line was begun and not ended. For when next_line() has returned None."""
-        return bool(self._data)
+    def empty(self) -> bool:
+        """Whether it holds no line and no beginning of one."""
+        return not self._data
 
     def feed(self, chunk: bytes) -> None:
         """Add the next bytes of the stream."""

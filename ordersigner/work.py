@@ -24,6 +24,7 @@ Knows no lines, no orders, and of sockets only their descriptors.
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import select
 import threading
@@ -36,6 +37,8 @@ TURN = 0.5e-3  # seconds: about ten orders
 ADMISSION = 0.1e-3  # seconds on the account of a new connection: the cost of accepting it
 SWEEP = 0.25  # seconds between two checks for connections that are no longer busy
 STALLED = 10.0  # seconds; in a crowd of 512 connections a line waits for less than one
+
+_ENDED = select.EPOLLRDHUP | select.EPOLLHUP  # the client ended its stream
 
 
 class Job(Protocol):
@@ -83,7 +86,9 @@ class Work:
         self._with_worker: dict[int, Job] = {}  # by descriptor
         self._waiting: list[tuple[float, int, Job]] = []  # a heap of those that need a turn: least account first
         self._number = count()  # of equal accounts, first come, first served
-        self._current: Job | None = None  # the one whose turn it is with the worker
+        self._served: list[Job] = []  # those that had a turn and whose responses are to be sent
+        self._finish_at = math.inf  # the least account of these: whatever has more may not come before their next turn
+        self._used = 0.0  # by thread_time(), the worker's processor time up to now
         self._stopping = self._closing = False
         self._asleep = False  # whether the worker must be woken
         self._wake_reader, self._wake_writer = os.pipe()
@@ -102,12 +107,12 @@ class Work:
         """Work on `job` for one turn in this thread; False, at once, if anybody works or waits."""
         if self._waiting or self._left or not self.work_lock.acquire(blocking=False):
             return False
-        begin = thread_time()
+        begin = perf_counter()
         try:
             self._turn(job)
         finally:
             self.work_lock.release()
-            job.account += thread_time() - begin
+            job.account += perf_counter() - begin
         return True
 
     def leave(self, job: Job) -> None:
@@ -124,8 +129,8 @@ class Work:
 
     def stalled(self) -> bool:
         """Whether lines have waited for so long that the work must have come to a halt."""
-        jobs = [*self._left, *(job for _, _, job in list(self._waiting)), self._current]
-        since = [job.waiting_since for job in jobs if job is not None and job.waiting_since]
+        jobs = [*self._left, *self._with_worker.values()]
+        since = [job.waiting_since for job in jobs if job.waiting_since]
         return not self._worker.is_alive() or (bool(since) and perf_counter() - min(since) > STALLED)
 
     def return_all(self) -> None:
@@ -158,16 +163,19 @@ class Work:
         next_look = next_sweep = 0.0
         while self._with_worker or self._left or not self._closing:
             now = perf_counter()
+            if self._waiting and now < next_look and self._waiting[0][0] <= self._finish_at:
+                self._serve(heapq.heappop(self._waiting)[2])
+                continue
+            # Responses are sent together, which wakes a program with many connections once and not for each of them.
+            while self._served:
+                self._finish(self._served.pop())
+            self._finish_at = math.inf
             if self._stopping or now >= next_sweep:
                 next_sweep = now + SWEEP
                 self._sweep()
-            if not self._waiting or now >= next_look:
-                next_look = now + TURN
-                self._look_for_input(next_sweep - now)
-            if self._waiting:
-                self._current = heapq.heappop(self._waiting)[2]
-                self._serve(self._current)
-                self._current = None  # it holds keys, and the next may be long in coming
+            self._look_for_input(next_sweep - now)
+            next_look = perf_counter() + TURN
+            self._used = thread_time()
 
     def _look_for_input(self, seconds: float) -> None:
         """Queue the connections that have input, and those that are left to the worker. Waits if none is queued."""
@@ -178,18 +186,22 @@ class Work:
                 timeout = seconds if self._with_worker else None
         events = self._epoll.poll(timeout)
         self._asleep = False
-        for number, _ in events:
+        for number, event in events:
             job = self._with_worker.get(number)
             if job is None:
                 os.read(self._wake_reader, 1024)
+                continue
+            job.readable = True
+            if job.waiting_since:
+                continue
+            if event & _ENDED:  # to be closed without a turn, or the connections of clients that come and go pile up
+                self._return(job)
             else:
-                job.readable = True
-                if not job.waiting_since:
-                    self._queue(job)
+                self._queue(job)
         while self._left:
             job = self._left.popleft()
             self._with_worker[job.fileno()] = job
-            self._epoll.register(job.fileno(), select.EPOLLIN | select.EPOLLET)  # told once of each arrival
+            self._epoll.register(job.fileno(), select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
             self._queue(job)
 
     def _queue(self, job: Job) -> None:
@@ -198,24 +210,35 @@ class Work:
 
     def _serve(self, job: Job) -> None:
         """Give `job`, taken from the queue, a turn."""
-        begin = thread_time()
         try:
-            if job.is_idle():  # else it has lines enough, and more would fill the memory
+            if job.is_idle():  # otherwise it has lines enough, and more would fill the memory
                 job.read()
             with self.work_lock:
                 self._turn(job)
-            job.send()
         except Exception as error:  # noqa: BLE001 - it is one connection's, and all others need this thread
-            job.abandon()
-            if not isinstance(error, ConnectionError):  # that it hung up is no fault
-                self._report(error)
+            self._give_up(job, error)
         # Processor time: a thread that was interrupted has not used more.
-        job.account += thread_time() - begin
+        used, self._used = self._used, thread_time()
+        job.account += self._used - used
+        self._served.append(job)
+        self._finish_at = min(self._finish_at, job.account)
+
+    def _finish(self, job: Job) -> None:
+        """Send the responses of a turn. Then `job` waits for another turn, or for input, or is returned."""
+        try:
+            job.send()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._give_up(job, error)
         job.waiting_since = 0.0
         if job.needs_its_thread() or (self._stopping and job.is_idle()):
             self._return(job)
         elif job.readable or not job.is_idle():
             self._queue(job)
+
+    def _give_up(self, job: Job, error: Exception) -> None:
+        job.abandon()
+        if not isinstance(error, ConnectionError):  # the client hung up, which is no fault
+            self._report(error)
 
     def _sweep(self) -> None:
         """Return the connections that are not busy, and one that is alone."""

@@ -105,7 +105,7 @@ def test_white_space_that_begins_no_line_is_not_kept() -> None:
     for _ in range(100):
         buffer.feed(b"\n" * MAX_LINE + b" " * MAX_LINE)
         assert buffer.next_line() is None
-        assert not buffer.unfinished
+        assert buffer.empty
 
 
 def test_a_begun_line_is_known() -> None:
@@ -113,8 +113,8 @@ def test_a_begun_line_is_known() -> None:
     known = []
     for chunk in (b"", b"one\ntw", b"o\n"):
         buffer.feed(chunk)
-        known.append((taken(buffer), buffer.unfinished))
-    assert known == [([], False), ([b"one"], True), ([b"two"], False)]
+        known.append((taken(buffer), buffer.empty))
+    assert known == [([], True), ([b"one"], False), ([b"two"], True)]
 
 
 def test_white_space_begins_no_line() -> None:
@@ -122,4 +122,4 @@ def test_white_space_begins_no_line() -> None:
     for chunk, lines in ((b"one\n\r", [b"one"]), (b" ", []), (b"two\n", [b"two"])):
         buffer.feed(chunk)
         assert taken(buffer) == lines
-        assert not buffer.unfinished
+        assert buffer.empty
