@@ -122,8 +122,9 @@ def serve(
             service.journal.failed("The daemon can accept no connections", fault)
         service.journal.say("info", f"Stopped after {service.signed} signatures")
 
-    # How long a thread waits for the interpreter. With Python's default, ten turns, accepting is slow in a crowd.
-    sys.setswitchinterval(TURN)
+    # How long a thread waits before it asks for the interpreter. The wait starts again whenever the worker gives it up
+    # for a moment, so with a time longer than a turn the accepting thread could wait for seconds in a crowd.
+    sys.setswitchinterval(TURN / 5)
     service.journal.say("info", f"Listening on {listener.getsockname()}")
     threading.Thread(target=accept, name="accept", daemon=True).start()
     notifier.ready()

@@ -266,9 +266,13 @@ class Connection:
         """Whether all complete lines are answered."""
         return self._idle
 
+    def has_unsent(self) -> bool:
+        """Whether the client did not take all responses."""
+        return bool(self._unsent)
+
     def needs_its_thread(self) -> bool:
-        """Whether there is something to wait for, or the connection has come to its end."""
-        return bool(self._unsent) or self._over or (self._ended and self._idle)
+        """Whether the connection has come to its end."""
+        return self._over or (self._ended and self._idle)
 
     def abandon(self) -> None:
         """Give up: the client hung up, or its lines cannot be answered."""

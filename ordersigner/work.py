@@ -8,9 +8,9 @@ work has a lock, and no thread waits for it:
 - Otherwise the thread gives its connection to the worker (leave). The worker is one thread. It waits for input on all
   its connections by epoll, and answers them in turns. So in a crowd one thread runs and the others sleep.
 
-The worker never waits for a single client. It returns a connection to its thread when there is something to wait for:
-responses that the client does not take at once, or a line that does not come within a sweep. It also returns a
-connection that is its only one.
+The worker never waits for a single client. It returns a connection to its thread if no line of it is answered within a
+sweep, because none comes or because the client does not take the responses. It also returns a connection that is its
+only one.
 
 A turn ends after TURN seconds, or with the line that exceeds them. The rest waits for another turn. Time decides which
 connection is next, not the number of lines: each connection has an account of the processor time it has used, and the
@@ -34,10 +34,13 @@ from time import perf_counter, thread_time
 from typing import Callable, Protocol
 
 TURN = 0.5e-3  # seconds: about ten orders
-ADMISSION = 0.1e-3  # seconds on the account of a new connection: the cost of accepting it
+ADMISSION = 0.4e-3  # seconds on the account of a new connection: about what accepting it costs the others
 SWEEP = 0.25  # seconds between two checks for connections that are no longer busy
 STALLED = 10.0  # seconds; in a crowd of 512 connections a line waits for less than one
 
+# Events of epoll, told once for each change (EPOLLET).
+_INPUT = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+_OUTPUT = select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP  # the client ended its stream
 
 
@@ -60,11 +63,14 @@ class Job(Protocol):
     def send(self) -> None:
         """Send the responses, as far as the client takes them at once."""
 
+    def has_unsent(self) -> bool:
+        """Whether the client did not take all responses."""
+
     def is_idle(self) -> bool:
         """Whether all lines are answered."""
 
     def needs_its_thread(self) -> bool:
-        """Whether there is something to wait for, or the connection has come to its end."""
+        """Whether the connection has come to its end."""
 
     def abandon(self) -> None:
         """Give up: the client hung up, or its lines cannot be answered."""
@@ -86,6 +92,7 @@ class Work:
         self._with_worker: dict[int, Job] = {}  # by descriptor
         self._waiting: list[tuple[float, int, Job]] = []  # a heap of those that need a turn: least account first
         self._number = count()  # of equal accounts, first come, first served
+        self._blocked: set[int] = set()  # descriptors of those whose clients do not take all their responses at once
         self._served: list[Job] = []  # those that had a turn and whose responses are to be sent
         self._finish_at = math.inf  # the least account of these: whatever has more may not come before their next turn
         self._used = 0.0  # by thread_time(), the worker's processor time up to now
@@ -191,6 +198,9 @@ class Work:
             if job is None:
                 os.read(self._wake_reader, 1024)
                 continue
+            if event == select.EPOLLOUT:
+                self._finish(job)
+                continue
             job.readable = True
             if job.waiting_since:
                 continue
@@ -201,7 +211,7 @@ class Work:
         while self._left:
             job = self._left.popleft()
             self._with_worker[job.fileno()] = job
-            self._epoll.register(job.fileno(), select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
+            self._epoll.register(job.fileno(), _INPUT)
             self._queue(job)
 
     def _queue(self, job: Job) -> None:
@@ -224,15 +234,22 @@ class Work:
         self._finish_at = min(self._finish_at, job.account)
 
     def _finish(self, job: Job) -> None:
-        """Send the responses of a turn. Then `job` waits for another turn, or for input, or is returned."""
+        """Send the responses of a turn. Then `job` waits for another turn, for input or output, or is returned."""
         try:
             job.send()
         except Exception as error:  # noqa: BLE001 - as above
             self._give_up(job, error)
         job.waiting_since = 0.0
-        if job.needs_its_thread() or (self._stopping and job.is_idle()):
+        number = job.fileno()
+        if job.needs_its_thread() or (self._stopping and (job.is_idle() or job.has_unsent())):
             self._return(job)
-        elif job.readable or not job.is_idle():
+            return
+        if job.has_unsent() != (number in self._blocked):
+            self._blocked ^= {number}
+            self._epoll.modify(number, _OUTPUT if job.has_unsent() else _INPUT)
+        if number in self._blocked:
+            return
+        if job.readable or not job.is_idle():
             self._queue(job)
 
     def _give_up(self, job: Job, error: Exception) -> None:
@@ -251,6 +268,7 @@ class Work:
                 job.answered = False
 
     def _return(self, job: Job) -> None:
+        self._blocked.discard(job.fileno())
         del self._with_worker[job.fileno()]
         self._epoll.unregister(job.fileno())
         job.take_back()

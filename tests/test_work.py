@@ -50,6 +50,9 @@ class Client:
     def send(self) -> None:
         pass
 
+    def has_unsent(self) -> bool:
+        return False
+
     def is_idle(self) -> bool:
         return self.lines <= 0
 
