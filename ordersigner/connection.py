@@ -213,6 +213,7 @@ class Connection:
         try:
             chunk = self._socket.recv(size, socket.MSG_DONTWAIT)
         except BlockingIOError:
+            self._rest = min(self._rest, 0)  # urgent data (MSG_OOB) was counted, but cannot be read
             return False
         if chunk:
             self._buffer.feed(chunk)

@@ -293,6 +293,19 @@ def test_the_beginning_of_a_line_is_dropped_at_the_end_and_its_client_is_not_ref
         assert read_all(connection) == b""
 
 
+def test_urgent_data_that_is_counted_but_cannot_be_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """The kernel counts a byte sent with MSG_OOB among those that wait to be read, and never returns it."""
+    with in_this_process(str(tmp_path / "socket")) as server, connect(str(tmp_path / "socket")) as connection:
+        with server.work.work_lock:
+            connection.sendall(ORDER)
+            wait_until(lambda: server.work._current)
+            connection.send(b"!", socket.MSG_OOB)
+            server.stop.begin()
+            wait_until(lambda: time.monotonic() > server.stop.read_until)
+        assert read_all(connection) == EXAMPLE_RESPONSE
+        wait_until(lambda: not server._connections)
+
+
 def test_a_client_that_just_connected_may_still_send_its_request_at_the_end(tmp_path: Path) -> None:
     with in_this_process(str(tmp_path / "socket")) as server, connect(str(tmp_path / "socket")) as connection:
         wait_until(lambda: server._connections)
