@@ -127,7 +127,8 @@ def serve(
     service.journal.say("info", f"Listening on {listener.getsockname()}")
     threading.Thread(target=accept, name="accept", daemon=True).start()
     notifier.ready()
-    signal.sigwait(STOP_SIGNALS)
+    while signal.sigwait(STOP_SIGNALS) == signal.SIGHUP and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        pass  # started by nohup(1); sigwait() also returns signals that are ignored
     # In a thread, so that a journal that hangs, or a thread that it holds up, cannot keep the process from ending.
     stopper = threading.Thread(target=stop, name="stop", daemon=True)
     stopper.start()
