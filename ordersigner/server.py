@@ -52,7 +52,7 @@ import socketserver
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from typing import Callable, NamedTuple
 
 from ordersigner.connection import FAREWELL, GRACE, LINGER, Connection, Stop, shut
@@ -116,7 +116,6 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self.stop = Stop()
         self._heartbeat = heartbeat
         self._connections: dict[socket.socket, int] = {}  # to the uid that each counts for
-        self._connections_of: Counter[int] = Counter()  # by such uid
         self._changed = threading.Condition()
         self._turned_away: deque[tuple[float, socket.socket]] = deque()  # until when they stay open
         self._exhausted = False
@@ -146,16 +145,18 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         try:
             # Not threading.Thread: its start() waits for the new thread for ever, also where that finds no memory.
             _thread.start_new_thread(self.process_request_thread, (request, client_address))
+        except (RuntimeError, MemoryError):  # the system has no thread, or no memory for one
+            self._release(request)
+            self._turn_away(request, client_address, _too_many("The daemon can start no more threads."))
+            return
+        try:
             self._started.get(timeout=START)
         except queue.Empty:
             pass
-        except RuntimeError:  # can't start new thread
-            self._release(request)
-            self._turn_away(request, client_address, _too_many("The daemon can start no more threads."))
 
     def process_request_thread(self, request: socket.socket, client_address: Peer) -> None:  # type: ignore[override]
-        self._started.put(None)
         try:
+            self._started.put(None)
             super().process_request_thread(request, client_address)
         finally:
             self._release(request)
@@ -213,14 +214,13 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         with self._changed:
             if len(self._connections) >= self.limits.connections:
                 raise _too_many("The daemon has no connection left.")
-            if self._connections_of[user] >= self.limits.connections_per_user:
+            if list(self._connections.values()).count(user) >= self.limits.connections_per_user:
                 raise _too_many("This user has no connection left.")
             self._connections[request] = user
-            self._connections_of[user] += 1
 
     def _release(self, request: socket.socket) -> None:
         with self._changed:
-            self._connections_of -= Counter([self._connections.pop(request)])  # which forgets a user who has none left
+            del self._connections[request]
             self._changed.notify_all()
 
     def _turn_away(self, request: socket.socket, peer: Peer, refusal: Refusal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import gc
 import json
@@ -409,6 +410,23 @@ def test_running_out_of_threads_refuses_a_connection_and_nothing_else(tmp_path: 
         wait_until(lambda: is_idle(daemon))
         assert_serves(daemon)
         assert "Traceback" not in daemon.log
+
+
+def test_a_connection_for_whose_thread_there_is_no_memory_is_refused_and_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_new_thread(*_: object) -> None:
+        raise MemoryError
+
+    path = str(tmp_path / "socket")
+    with in_this_process(path) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(_thread, "start_new_thread", start_new_thread)
+            with connect(path) as connection:
+                assert code(read_all(connection)) == "too_many_connections"
+        assert not server._connections
+        with connect(path) as connection:
+            assert exchange(connection, ORDER) == EXAMPLE_RESPONSE
 
 
 def test_memory_does_not_grow_with_requests(daemon: Daemon) -> None:
