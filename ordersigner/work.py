@@ -23,6 +23,7 @@ Knows no sockets but their numbers, no lines, no orders.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 import select
@@ -208,7 +209,8 @@ class Work:
         except Exception as error:  # noqa: BLE001 - it is one connection's, and all others need this thread
             job.abandon()
             if not isinstance(error, ConnectionError):  # that it hung up is no fault
-                self._report(error)
+                with contextlib.suppress(Exception):  # where memory ran out, the report may find none either
+                    self._report(error)
         # Processor time: a thread that was interrupted has not used more.
         job.account += thread_time() - begin
         job.waiting_since = 0.0

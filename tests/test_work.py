@@ -150,6 +150,22 @@ def test_a_failure_costs_its_own_connection_and_is_reported(clients: list[Client
         assert [type(fault) for fault in faults] == [MemoryError]
 
 
+def test_a_failure_that_cannot_be_reported_costs_no_more(clients: list[Client]) -> None:
+    """A report takes memory, and what it is about may be that there is none."""
+
+    def report(error: Exception) -> None:
+        raise error
+
+    good, bad, _ = clients
+    bad.fails = True
+    worker = Work(report)
+    for client in (bad, good):
+        client.lines = 1
+        worker.leave(client)
+    wait_until(lambda: good.returned and bad.returned)
+    worker.close(20)
+
+
 def test_work_that_comes_to_a_halt_is_noticed(clients: list[Client], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "STALLED", 0.05)
     with working() as (worker, _):
