@@ -1,7 +1,7 @@
 """Who works when: one thread at a time goes the way from line to response.
 
 Python runs one thread at a time, and threads that compete for the interpreter take longer than threads that queue. So
-the work has a lock, and nobody waits for it:
+the work has a lock, and no connection's thread waits for it:
 
 - The thread of a connection that finds nobody at work and nobody waiting works itself (do_now). A client that is alone
   gets its response from the thread that read its request.
@@ -80,6 +80,7 @@ class Work:
         self.work_lock = threading.Lock()
         self._clock = 0.0  # the account with which the latest turn began
         self._latest = 0  # the connection that had the latest turn, by id()
+        self._turn_since = 0.0  # by perf_counter(): when the present turn began; 0 if nobody works
         self._left: deque[Job] = deque()  # on their way from their threads to the worker
         self._with_worker: dict[int, Job] = {}  # by descriptor
         self._waiting: list[tuple[float, int, Job]] = []  # a heap of those that want a turn: least account first
@@ -124,10 +125,11 @@ class Work:
     # For the server
 
     def stalled(self) -> bool:
-        """Whether lines have waited for so long that the work must have come to a halt."""
+        """Whether a turn, or the wait for one, has taken so long that the work must have come to a halt."""
         jobs = [*self._left, *(job for _, _, job in list(self._waiting)), self._current]
-        since = [job.waiting_since for job in jobs if job is not None and job.waiting_since]
-        return not self._worker.is_alive() or (bool(since) and perf_counter() - min(since) > STALLED)
+        times = [self._turn_since, *(job.waiting_since for job in jobs if job is not None)]
+        since = min(filter(None, times), default=perf_counter())
+        return not self._worker.is_alive() or perf_counter() - since > STALLED
 
     def return_all(self) -> None:
         """From now on the worker keeps no connection whose lines are answered."""
@@ -151,7 +153,11 @@ class Work:
         """One turn, for the thread that has the lock. The caller puts it on the account."""
         job.account = self._clock = max(self._clock, job.account)
         self._latest = id(job)
-        job.work(perf_counter() + TURN)
+        self._turn_since = perf_counter()
+        try:
+            job.work(self._turn_since + TURN)
+        finally:
+            self._turn_since = 0.0
 
     # The worker
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -175,4 +176,22 @@ def test_work_that_comes_to_a_halt_is_noticed(clients: list[Client], monkeypatch
             worker.leave(clients[0])
             wait_until(worker.stalled)
         wait_until(lambda: clients[0].returned)
+        assert not worker.stalled()
+
+
+def test_work_that_comes_to_a_halt_is_noticed_also_where_nobody_waits_for_it(
+    clients: list[Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a lone client, while the journal hangs."""
+    monkeypatch.setattr(work, "STALLED", 0.05)
+    journal_goes_on = threading.Event()
+    monkeypatch.setattr(clients[0], "work", lambda until: journal_goes_on.wait())
+    with working() as (worker, _):
+        thread = threading.Thread(target=worker.do_now, args=(clients[0],))
+        thread.start()
+        try:
+            wait_until(worker.stalled)
+        finally:
+            journal_goes_on.set()
+            thread.join()
         assert not worker.stalled()
