@@ -106,7 +106,7 @@ def serve(
     def accept() -> None:
         try:
             server.serve_forever(POLL)
-        except Exception as error:  # noqa: BLE001 - without this thread the process would serve nobody
+        except Exception as error:  # noqa: BLE001 - without this thread, or the worker, it would serve nobody
             faults.append(error)
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -119,7 +119,7 @@ def serve(
         server.drain()
         server.server_close()
         for fault in faults:
-            service.journal.failed("The daemon can accept no connections", fault)
+            service.journal.failed("The daemon cannot go on", fault)
         service.journal.say("info", f"Stopped after {service.signed} signatures")
 
     # A thread that wants the interpreter, above all the accepting one, waits for a turn at most; by default it is 5 ms.

@@ -163,6 +163,8 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
 
     def service_actions(self) -> None:
         """What the serve loop does beside accepting, in each turn."""
+        if not self.work.is_alive():
+            raise RuntimeError("the worker has ended")  # and the connections that it had would wait for ever
         self._heartbeat(not self.work.stalled())
         now = time.monotonic()
         while self._turned_away and (len(self._turned_away) > TURNED_AWAY or self._turned_away[0][0] < now):

@@ -129,7 +129,11 @@ class Work:
         jobs = [*self._left, *(job for _, _, job in list(self._waiting)), self._current]
         times = [self._turn_since, *(job.waiting_since for job in jobs if job is not None)]
         since = min(filter(None, times), default=perf_counter())
-        return not self._worker.is_alive() or perf_counter() - since > STALLED
+        return perf_counter() - since > STALLED
+
+    def is_alive(self) -> bool:
+        """Whether there is still a worker: a failure outside of any connection's turn ends it."""
+        return self._worker.is_alive()
 
     def return_all(self) -> None:
         """From now on the worker keeps no connection whose lines are answered."""

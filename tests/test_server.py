@@ -429,6 +429,19 @@ def test_a_connection_for_whose_thread_there_is_no_memory_is_refused_and_not_cou
             assert exchange(connection, ORDER) == EXAMPLE_RESPONSE
 
 
+def test_the_serving_ends_with_the_worker(tmp_path: Path) -> None:
+    """Else clients would wait for ever, where no watchdog acts."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        with OrderServer(listener, Service(Journal(LEVELS["err"], print)), Limits()) as server:
+            server.work._closing = True
+            server.work._wake()
+            server.work._worker.join()
+            with pytest.raises(RuntimeError, match="worker"):
+                server.service_actions()  # called in each turn of the serve loop, which ends
+
+
 def test_memory_does_not_grow_with_requests(daemon: Daemon) -> None:
     requests = b"".join(EXAMPLE_LINE[:-1] + b', "id": %d}\n' % number for number in range(3000))
     rubbish = b"".join(b'{"%d": %d}\n' % (number, number) for number in range(3000))
