@@ -106,7 +106,7 @@ def serve(
     def accept() -> None:
         try:
             server.serve_forever(POLL)
-        except Exception as error:  # noqa: BLE001 - without this thread the process would serve nobody
+        except Exception as error:  # noqa: BLE001 - without this thread, or the worker, it would serve nobody
             faults.append(error)
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -119,7 +119,7 @@ def serve(
         server.drain()
         server.server_close()
         for fault in faults:
-            service.journal.failed("The daemon can accept no connections", fault)
+            service.journal.failed("The daemon cannot go on", fault)
         service.journal.say("info", f"Stopped after {service.signed} signatures")
 
     # How long a thread waits before it asks for the interpreter. The wait starts again whenever the worker gives it up
@@ -128,7 +128,8 @@ def serve(
     service.journal.say("info", f"Listening on {listener.getsockname()}")
     threading.Thread(target=accept, name="accept", daemon=True).start()
     notifier.ready()
-    signal.sigwait(STOP_SIGNALS)
+    while signal.sigwait(STOP_SIGNALS) == signal.SIGHUP and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        pass  # started by nohup(1); sigwait() also returns signals that are ignored
     # In a thread, so that a journal that hangs, or a thread that it holds up, cannot keep the process from ending.
     stopper = threading.Thread(target=stop, name="stop", daemon=True)
     stopper.start()

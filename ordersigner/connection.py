@@ -85,13 +85,13 @@ class Connection:
         self._timeout = timeout
         self._buffer = LineBuffer()
         self._unsent = b""  # responses
-        self._idle = True  # whether all complete lines in the buffer are answered
-        self._ended = False  # whether the client has ended its stream
+        self._all_answered = True  # whether all complete lines in the buffer are answered
+        self._stream_ended = False  # whether the client has ended its stream
         self._over = False  # whether no further line will be answered
         self._greeted = False  # whether any line was answered
         self._line_ended = False  # whether a line was answered since _deadline was set
         self._deadline = math.inf  # by monotonic(), for the end of the line that the buffer holds the beginning of
-        self._rest = -1  # bytes still to be read, once the stop has ended the reading of more
+        self._left_to_read = -1  # bytes still to be read, once the stop has ended the reading of more
         self._spin = False  # whether to look for the next request for a moment before going to sleep
         self._number = connection.fileno()
         self._input = select.poll()
@@ -118,7 +118,7 @@ class Connection:
     # What the thread does: everything that waits
 
     def _converse(self) -> None:
-        while not (self._ended or self._over):
+        while not (self._stream_ended or self._over):
             if not self._receive():
                 if self._stop.begun:
                     return
@@ -141,9 +141,9 @@ class Connection:
     def _has_input(self) -> bool:
         """Whether input, or the end of the stream, comes in time."""
         if monotonic() >= self._stop.read_until:
-            if self._rest < 0:
-                self._rest = _bytes_received(self._socket)
-            return self._rest > 0
+            if self._left_to_read < 0:
+                self._left_to_read = _bytes_received(self._socket)
+            return self._left_to_read > 0
         while not self.readable:
             milliseconds: float | None = None
             if self._deadline < math.inf or self._stop.begun:
@@ -164,7 +164,7 @@ class Connection:
         """Have the complete lines answered, here or by the worker, and send all responses."""
         while True:
             self._send_all()
-            if self._idle or self._over:
+            if self._all_answered or self._over:
                 break
             was_latest = self._work.had_latest_turn(self)
             if self._work.do_now(self):
@@ -211,22 +211,23 @@ class Connection:
     def read(self) -> bool:
         """Take the bytes that have come; False if there are none, nor the end of the stream."""
         self.readable = False
-        size = CHUNK if self._rest < 0 else min(CHUNK, self._rest)
+        size = CHUNK if self._left_to_read < 0 else min(CHUNK, self._left_to_read)
         try:
             chunk = self._socket.recv(size, socket.MSG_DONTWAIT)
         except BlockingIOError:
+            self._left_to_read = min(self._left_to_read, 0)  # urgent data (MSG_OOB) was counted, but cannot be read
             return False
         if chunk:
             self._buffer.feed(chunk)
-            self._idle = False
+            self._all_answered = False
             self.readable = len(chunk) == CHUNK
-            if self._rest > 0:
-                self._rest -= len(chunk)
+            if self._left_to_read > 0:
+                self._left_to_read -= len(chunk)
         else:
-            self._ended = True
+            self._stream_ended = True
             if not self._buffer.empty:
                 self._buffer.end()
-                self._idle = False
+                self._all_answered = False
         return True
 
     def work(self, until: float) -> None:
@@ -234,15 +235,15 @@ class Connection:
         responses = []
         size = 0
         try:
-            while not self._idle and size < MAX_RESPONSES:
+            while not self._all_answered and size < MAX_RESPONSES:
                 line = self._buffer.next_line()
                 if line is None:
-                    self._idle = True
+                    self._all_answered = True
                     break
                 response = self._conversation.respond(line)
                 responses.append(response)
                 size += len(response)
-                self._idle = self._buffer.empty
+                self._all_answered = self._buffer.empty
                 if perf_counter() >= until:
                     break
         except LineTooLong:
@@ -262,9 +263,9 @@ class Connection:
             if self._over and not self._unsent:
                 shut(self._socket, socket.SHUT_WR)
 
-    def is_idle(self) -> bool:
+    def all_answered(self) -> bool:
         """Whether all complete lines are answered."""
-        return self._idle
+        return self._all_answered
 
     def has_unsent(self) -> bool:
         """Whether the client did not take all responses."""
@@ -272,7 +273,7 @@ class Connection:
 
     def needs_its_thread(self) -> bool:
         """Whether the connection has come to its end."""
-        return self._over or (self._ended and self._idle)
+        return self._over or (self._stream_ended and self._all_answered)
 
     def abandon(self) -> None:
         """Give up: the client hung up, or its lines cannot be answered."""

@@ -5,9 +5,9 @@ In: a listening socket and a Service. This module accepts connections, counts th
 Theory of operation
 -------------------
 
-There are four kinds of threads:
+There are these threads:
 
-- The main thread (__main__.py) waits for a signal, then has the server stopped.
+- The main thread (__main__.py) waits for a signal. Then it has another thread stop the server, with a time limit.
 - The accepting thread runs serve_forever(): it accepts connections, counts them, and refuses those over the limits. It
   also tells systemd that the daemon is alive, as long as the work goes on.
 - Each connection has a thread (connection.py), the only one that ever waits for that client.
@@ -54,7 +54,7 @@ import socketserver
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from typing import Callable, NamedTuple
 
 from ordersigner.connection import FAREWELL, GRACE, LINGER, Connection, Stop, shut
@@ -67,7 +67,7 @@ POLL = 0.5  # seconds between two looks at whether to stop, and two heartbeats f
 PAUSE = 0.1  # seconds before the next accept where the system has no descriptor or memory for another connection
 START = 1.0  # seconds that a thread may take to begin
 TURNED_AWAY = 16  # refused connections, at most, that are kept open so that their clients read why
-RESERVED_DESCRIPTORS = 32  # for everything but connections: standard streams, journal, listener, files of modules
+RESERVED_DESCRIPTORS = 32  # beyond those of connections: standard streams, journal, listener, files of modules
 
 
 class Limits(NamedTuple):
@@ -118,7 +118,6 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self.stop = Stop()
         self._heartbeat = heartbeat
         self._connections: dict[socket.socket, int] = {}  # to the uid that each counts for
-        self._connections_of: Counter[int] = Counter()  # by such uid
         self._changed = threading.Condition()
         self._turned_away: deque[tuple[float, socket.socket]] = deque()  # until when they stay open
         self._exhausted = False
@@ -148,22 +147,26 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         try:
             # Not threading.Thread: its start() would wait without limit for a thread that finds no memory to begin.
             _thread.start_new_thread(self.process_request_thread, (request, client_address))
+        except (RuntimeError, MemoryError):  # the system has no thread, or no memory for one
+            self._release(request)
+            self._turn_away(request, client_address, _too_many("The daemon can start no more threads."))
+            return
+        try:
             self._started.get(timeout=START)
         except queue.Empty:
             pass
-        except RuntimeError:  # can't start new thread
-            self._release(request)
-            self._turn_away(request, client_address, _too_many("The daemon can start no more threads."))
 
     def process_request_thread(self, request: socket.socket, client_address: Peer) -> None:  # type: ignore[override]
-        self._started.put(None)
         try:
+            self._started.put(None)
             super().process_request_thread(request, client_address)
         finally:
             self._release(request)
 
     def service_actions(self) -> None:
         """What the serve loop does beside accepting, in each turn."""
+        if not self.work.is_alive():
+            raise RuntimeError("the worker has ended")  # the connections it had would wait without end
         self._heartbeat(not self.work.stalled())
         now = time.monotonic()
         while self._turned_away and (len(self._turned_away) > TURNED_AWAY or self._turned_away[0][0] < now):
@@ -215,14 +218,13 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         with self._changed:
             if len(self._connections) >= self.limits.connections:
                 raise _too_many("The daemon has no connection left.")
-            if self._connections_of[user] >= self.limits.connections_per_user:
+            if list(self._connections.values()).count(user) >= self.limits.connections_per_user:
                 raise _too_many("This user has no connection left.")
             self._connections[request] = user
-            self._connections_of[user] += 1
 
     def _release(self, request: socket.socket) -> None:
         with self._changed:
-            self._connections_of -= Counter([self._connections.pop(request)])  # which forgets a user who has none left
+            del self._connections[request]
             self._changed.notify_all()
 
     def _turn_away(self, request: socket.socket, peer: Peer, refusal: Refusal) -> None:

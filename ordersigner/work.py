@@ -1,7 +1,7 @@
 """Who works when: one thread at a time takes lines from request to response.
 
 Only one thread of Python runs at a time, and threads that compete for the interpreter are slower than a queue. So the
-work has a lock, and no thread waits for it:
+work has a lock, and no connection's thread waits for it:
 
 - If nobody works and nothing is queued, the thread of a connection works itself (do_now). A client that is alone gets
   its response from the thread that read its request.
@@ -23,6 +23,7 @@ Knows no lines, no orders, and of sockets only their descriptors.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import os
@@ -66,7 +67,7 @@ class Job(Protocol):
     def has_unsent(self) -> bool:
         """Whether the client did not take all responses."""
 
-    def is_idle(self) -> bool:
+    def all_answered(self) -> bool:
         """Whether all lines are answered."""
 
     def needs_its_thread(self) -> bool:
@@ -88,6 +89,7 @@ class Work:
         self.work_lock = threading.Lock()
         self._clock = 0.0  # the account with which the latest turn began
         self._latest = 0  # the connection that had the latest turn, by id()
+        self._turn_since = 0.0  # by perf_counter(): when the present turn began; 0 if nobody works
         self._left: deque[Job] = deque()  # on their way from their threads to the worker
         self._with_worker: dict[int, Job] = {}  # by descriptor
         self._waiting: list[tuple[float, int, Job]] = []  # a heap of those that need a turn: least account first
@@ -96,7 +98,8 @@ class Work:
         self._served: list[Job] = []  # those that had a turn and whose responses are to be sent
         self._finish_at = math.inf  # the least account of these: whatever has more may not come before their next turn
         self._used = 0.0  # by thread_time(), the worker's processor time up to now
-        self._stopping = self._closing = False
+        self._stopping = False  # return_all() was called
+        self._closing = False  # close() was called
         self._asleep = False  # whether the worker must be woken
         self._wake_reader, self._wake_writer = os.pipe()
         self._epoll = select.epoll()
@@ -114,12 +117,12 @@ class Work:
         """Work on `job` for one turn in this thread; False, at once, if anybody works or waits."""
         if self._waiting or self._left or not self.work_lock.acquire(blocking=False):
             return False
-        begin = perf_counter()
         try:
+            begin = perf_counter()
             self._turn(job)
+            job.account += perf_counter() - begin
         finally:
             self.work_lock.release()
-            job.account += perf_counter() - begin
         return True
 
     def leave(self, job: Job) -> None:
@@ -135,10 +138,15 @@ class Work:
     # Called by the server
 
     def stalled(self) -> bool:
-        """Whether lines have waited for so long that the work must have come to a halt."""
+        """Whether a turn, or the wait for one, has taken so long that the work must have come to a halt."""
         jobs = [*self._left, *self._with_worker.values()]
-        since = [job.waiting_since for job in jobs if job.waiting_since]
-        return not self._worker.is_alive() or (bool(since) and perf_counter() - min(since) > STALLED)
+        times = [self._turn_since, *(job.waiting_since for job in jobs)]
+        since = min(filter(None, times), default=perf_counter())
+        return perf_counter() - since > STALLED
+
+    def is_alive(self) -> bool:
+        """Whether there is still a worker: a failure outside of any connection's turn ends it."""
+        return self._worker.is_alive()
 
     def return_all(self) -> None:
         """From now on the worker keeps no connection whose lines are answered."""
@@ -162,7 +170,11 @@ class Work:
         """One turn, for the thread that has the lock. The caller puts it on the account."""
         job.account = self._clock = max(self._clock, job.account)
         self._latest = id(job)
-        job.work(perf_counter() + TURN)
+        self._turn_since = perf_counter()
+        try:
+            job.work(self._turn_since + TURN)
+        finally:
+            self._turn_since = 0.0
 
     # The worker
 
@@ -221,7 +233,7 @@ class Work:
     def _serve(self, job: Job) -> None:
         """Give `job`, taken from the queue, a turn."""
         try:
-            if job.is_idle():  # otherwise it has lines enough, and more would fill the memory
+            if job.all_answered():  # otherwise it has lines enough, and more would fill the memory
                 job.read()
             with self.work_lock:
                 self._turn(job)
@@ -241,7 +253,7 @@ class Work:
             self._give_up(job, error)
         job.waiting_since = 0.0
         number = job.fileno()
-        if job.needs_its_thread() or (self._stopping and (job.is_idle() or job.has_unsent())):
+        if job.needs_its_thread() or (self._stopping and (job.all_answered() or job.has_unsent())):
             self._return(job)
             return
         if job.has_unsent() != (number in self._blocked):
@@ -249,19 +261,21 @@ class Work:
             self._epoll.modify(number, _OUTPUT if job.has_unsent() else _INPUT)
         if number in self._blocked:
             return
-        if job.readable or not job.is_idle():
+        if job.readable or not job.all_answered():
             self._queue(job)
 
     def _give_up(self, job: Job, error: Exception) -> None:
         job.abandon()
         if not isinstance(error, ConnectionError):  # the client hung up, which is no fault
-            self._report(error)
+            with contextlib.suppress(Exception):  # where memory ran out, the report may find none either
+                self._report(error)
 
     def _sweep(self) -> None:
         """Return the connections that are not busy, and one that is alone."""
-        idle = [job for job in self._with_worker.values() if not job.waiting_since]
         lone = len(self._with_worker) == 1
-        for job in idle:
+        for job in list(self._with_worker.values()):
+            if job.waiting_since:
+                continue
             if lone or self._stopping or not job.answered:
                 self._return(job)
             else:

@@ -116,6 +116,17 @@ def test_it_removes_its_socket_at_exit(tmp_path: Path, number: int) -> None:
         assert not os.path.exists(daemon.path)
 
 
+def test_started_by_nohup_it_outlives_its_terminal(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with running(["nohup", *command("--socket", path)], tmp_path, path) as daemon:
+        wait_until(lambda: "Listening on" in daemon.log)
+        status = Path(f"/proc/{daemon.pid}/status")
+        for _ in range(2):  # a daemon that is about to stop takes no second one
+            daemon.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: int(status.read_text().split("ShdPnd:")[1].split()[0], 16) == 0)
+        assert daemon.ask(ORDER) == EXAMPLE_RESPONSE
+
+
 def test_it_leaves_a_socket_that_took_the_place_of_its_own(tmp_path: Path) -> None:
     with standalone(tmp_path) as daemon, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
         os.unlink(daemon.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import gc
 import json
@@ -293,6 +294,19 @@ def test_the_beginning_of_a_line_is_dropped_at_the_end_and_its_client_is_not_ref
         assert read_all(connection) == b""
 
 
+def test_urgent_data_that_is_counted_but_cannot_be_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """The kernel counts a byte sent with MSG_OOB among those that wait to be read, and never returns it."""
+    with in_this_process(str(tmp_path / "socket")) as server, connect(str(tmp_path / "socket")) as connection:
+        with server.work.work_lock:
+            connection.sendall(ORDER)
+            wait_until(lambda: server.work._with_worker)
+            connection.send(b"!", socket.MSG_OOB)
+            server.stop.begin()
+            wait_until(lambda: time.monotonic() > server.stop.read_until)
+        assert read_all(connection) == EXAMPLE_RESPONSE
+        wait_until(lambda: not server._connections)
+
+
 def test_a_client_that_just_connected_may_still_send_its_request_at_the_end(tmp_path: Path) -> None:
     with in_this_process(str(tmp_path / "socket")) as server, connect(str(tmp_path / "socket")) as connection:
         wait_until(lambda: server._connections)
@@ -396,6 +410,36 @@ def test_running_out_of_threads_refuses_a_connection_and_nothing_else(tmp_path: 
         wait_until(lambda: is_idle(daemon))
         assert_serves(daemon)
         assert "Traceback" not in daemon.log
+
+
+def test_a_connection_for_whose_thread_there_is_no_memory_is_refused_and_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_new_thread(*_: object) -> None:
+        raise MemoryError
+
+    path = str(tmp_path / "socket")
+    with in_this_process(path) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(_thread, "start_new_thread", start_new_thread)
+            with connect(path) as connection:
+                assert code(read_all(connection)) == "too_many_connections"
+        assert not server._connections
+        with connect(path) as connection:
+            assert exchange(connection, ORDER) == EXAMPLE_RESPONSE
+
+
+def test_the_serving_ends_with_the_worker(tmp_path: Path) -> None:
+    """Else clients would wait for ever, where no watchdog acts."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        with OrderServer(listener, Service(Journal(LEVELS["err"], print)), Limits()) as server:
+            server.work._closing = True
+            server.work._wake()
+            server.work._worker.join()
+            with pytest.raises(RuntimeError, match="worker"):
+                server.service_actions()  # called in each turn of the serve loop, which ends
 
 
 def test_memory_does_not_grow_with_requests(daemon: Daemon) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -53,7 +54,7 @@ class Client:
     def has_unsent(self) -> bool:
         return False
 
-    def is_idle(self) -> bool:
+    def all_answered(self) -> bool:
         return self.lines <= 0
 
     def needs_its_thread(self) -> bool:
@@ -133,7 +134,7 @@ def test_the_worker_waits_for_input_of_the_connections_that_it_has(clients: list
             for client in clients:
                 client.lines = 1
                 worker.leave(client)
-        wait_until(lambda: all(client.is_idle() for client in clients))
+        wait_until(lambda: all(client.all_answered() for client in clients))
         assert not any(client.returned for client in clients)
         clients[0].other_end.sendall(b"x")
         wait_until(lambda: clients[0].turns.count(clients[0]) == 2)
@@ -153,6 +154,22 @@ def test_a_failure_costs_its_own_connection_and_is_reported(clients: list[Client
         assert [type(fault) for fault in faults] == [MemoryError]
 
 
+def test_a_failure_that_cannot_be_reported_costs_no_more(clients: list[Client]) -> None:
+    """A report takes memory, and what it is about may be that there is none."""
+
+    def report(error: Exception) -> None:
+        raise error
+
+    good, bad, _ = clients
+    bad.fails = True
+    worker = Work(report)
+    for client in (bad, good):
+        client.lines = 1
+        worker.leave(client)
+    wait_until(lambda: good.returned and bad.returned)
+    worker.close(20)
+
+
 def test_work_that_comes_to_a_halt_is_noticed(clients: list[Client], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "STALLED", 0.05)
     with working() as (worker, _):
@@ -162,4 +179,22 @@ def test_work_that_comes_to_a_halt_is_noticed(clients: list[Client], monkeypatch
             worker.leave(clients[0])
             wait_until(worker.stalled)
         wait_until(lambda: clients[0].returned)
+        assert not worker.stalled()
+
+
+def test_work_that_comes_to_a_halt_is_noticed_also_where_nobody_waits_for_it(
+    clients: list[Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a lone client, while the journal hangs."""
+    monkeypatch.setattr(work, "STALLED", 0.05)
+    journal_goes_on = threading.Event()
+    monkeypatch.setattr(clients[0], "work", lambda until: journal_goes_on.wait())
+    with working() as (worker, _):
+        thread = threading.Thread(target=worker.do_now, args=(clients[0],))
+        thread.start()
+        try:
+            wait_until(worker.stalled)
+        finally:
+            journal_goes_on.set()
+            thread.join()
         assert not worker.stalled()
