@@ -96,7 +96,7 @@ class Work:
         self._number = count()  # of equal accounts, first come, first served
         self._blocked: set[int] = set()  # descriptors of those whose clients do not take all their responses at once
         self._served: list[Job] = []  # those that had a turn and whose responses are to be sent
-        self._finish_at = math.inf  # the least account of these: whatever has more may not come before their next turn
+        self._finish_at = math.inf  # the least account of these: they come before any with a greater one
         self._used = 0.0  # by thread_time(), the worker's processor time up to now
         self._stopping = False  # return_all() was called
         self._closing = False  # close() was called
@@ -206,10 +206,10 @@ class Work:
         events = self._epoll.poll(timeout)
         self._asleep = False
         for number, event in events:
-            job = self._with_worker.get(number)
-            if job is None:
+            if number == self._wake_reader:
                 os.read(self._wake_reader, 1024)
                 continue
+            job = self._with_worker[number]
             if event == select.EPOLLOUT:
                 self._finish(job)
                 continue
