@@ -15,4 +15,4 @@ Around it, many clients at once on a Unix stream socket:
     work        who works when
 """
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"

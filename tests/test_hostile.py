@@ -30,7 +30,7 @@ def test_all_connections_together_stay_below_the_bound_of_memory(tmp_path: Path,
             before = 0.0
             while before < resident(daemon.pid):  # until it takes no more
                 before = resident(daemon.pid)
-                for _ in range(20):
+                for _ in range(5):
                     assert daemon.ask(ORDER) == EXAMPLE_RESPONSE
         assert resident(daemon.pid) < MOST_MEMORY
         assert daemon.ask(ORDER) == EXAMPLE_RESPONSE
