@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from typing import Sequence
+from typing import Iterator, Sequence
 
 from ordersigner import __version__, activation, binding, process
 from ordersigner.connection import FAREWELL, GRACE
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         description="Sign Leverj orders for clients on a Unix socket: the one that systemd hands over, or --socket.",
     )
     parser.add_argument("--socket", metavar="PATH", help="listen here, not on the socket that systemd hands over")
-    parser.add_argument("--mode", type=octal, default=0o600, help="permissions of --socket (default: 0600)")
+    parser.add_argument("--mode", type=permissions, default=0o600, help="permissions of --socket (default: 0600)")
     parser.add_argument(
         "--log-level",
         choices=LEVELS,
@@ -59,14 +59,14 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-connections",
         metavar="N",
-        type=positive,
+        type=connections,
         default=defaults.connections,
         help="connections at once (default: %(default)s)",
     )
     parser.add_argument(
         "--max-connections-per-user",
         metavar="N",
-        type=positive,
+        type=connections,
         default=defaults.connections_per_user,
         help="connections at once of any one user (default: %(default)s)",
     )
@@ -148,26 +148,37 @@ def within_descriptors(limits: Limits, journal: Journal) -> Limits:
     return limits._replace(connections=connections)
 
 
-def octal(text: str) -> int:
-    """Permissions, as chmod takes them."""
-    value = int(text, 8)
-    if not 0 <= value <= 0o777:
+def permissions(text: str) -> int:
+    with _says("permissions in octal, from 000 to 777"):
+        value = int(text, 8)
+        if 0 <= value <= 0o777:
+            return value
         raise ValueError
-    return value
 
 
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
+def connections(text: str) -> int:
+    with _says("a whole number, at least 1"):
+        value = int(text)
+        if value >= 1:
+            return value
         raise ValueError
-    return value
 
 
 def seconds(text: str) -> float:
-    value = float(text)
-    if not 0.001 <= value <= 86400:
+    with _says("seconds, from 0.001 to 86400"):
+        value = float(text)
+        if 0.001 <= value <= 86400:
+            return value
         raise ValueError
-    return value
+
+
+@contextlib.contextmanager
+def _says(expected: str) -> Iterator[None]:
+    """Have an option's value that is not as expected refused with those words."""
+    try:
+        yield
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected {expected}") from None
 
 
 if __name__ == "__main__":

@@ -73,23 +73,24 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        ["--mode", "9"],
-        ["--mode", "7777"],
-        ["--max-connections", "0"],
-        ["--max-connections", "x"],
-        ["--timeout", "0"],
-        ["--timeout", "nan"],
-        ["--log-level", "all"],
-        ["--signer", "x"],
-        ["PATH"],
+        (["--mode", "9"], "--mode: expected permissions in octal, from 000 to 777"),
+        (["--mode", "7777"], "--mode: expected permissions in octal, from 000 to 777"),
+        (["--max-connections", "0"], "--max-connections: expected a whole number, at least 1"),
+        (["--max-connections-per-user", "x"], "--max-connections-per-user: expected a whole number, at least 1"),
+        (["--timeout", "0"], "--timeout: expected seconds, from 0.001 to 86400"),
+        (["--timeout", "nan"], "--timeout: expected seconds, from 0.001 to 86400"),
+        (["--log-level", "all"], "--log-level: invalid choice: 'all'"),
+        (["--signer", "x"], "unrecognized arguments: --signer x"),
+        (["PATH"], "unrecognized arguments: PATH"),
     ],
 )
-def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
+def test_wrong_arguments_are_refused_with_what_is_expected(arguments: list[str], said: str) -> None:
     result = run(*arguments)
     assert result.returncode == 2
     assert "usage:" in result.stderr
+    assert said in result.stderr
 
 
 def serving(listener: socket.socket) -> subprocess.Popen[bytes]:
