@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import multiprocessing
 import selectors
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-HERE = Path(__file__).resolve().parent
-ORDER = json.dumps(json.loads((HERE / "vectors" / "example.json").read_text())["request"]).encode() + b"\n"
+from daemon import EXAMPLE_LINE, standalone
+
+ORDER = EXAMPLE_LINE + b"\n"
 MAX_LINE = 64 * 1024
+OPTIONS = ("--max-connections-per-user", "512", "--log-level", "warning")  # of the daemon
 CROWD = 150
 SECONDS = 3.0  # for each kind
 
@@ -163,24 +162,6 @@ def resident(pid: int, field: str = "VmHWM") -> float:
     return int(status.split(field + ":")[1].split()[0]) * 1024 / 1e6
 
 
-@contextlib.contextmanager
-def daemon() -> Iterator[tuple[str, int]]:
-    """A daemon of this checkout that takes 512 connections of one user: its socket's path and its process number."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = f"{directory}/socket"
-        command = [sys.executable, "-m", "ordersigner", "--socket", path, "--max-connections-per-user", "512"]
-        process = subprocess.Popen([*command, "--log-level", "warning"], cwd=HERE.parent)
-        while True:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(path)
-                break
-        try:
-            yield path, process.pid
-        finally:
-            process.terminate()
-            process.wait()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"one of: {'; '.join(KINDS)}")
@@ -192,11 +173,12 @@ def main() -> None:
     title = f"among {arguments.crowd} clients"
     print(f"{title:37}{'p50':>9}{'ratio':>8}{'p99':>10}{'first':>10}{'memory':>10}")
     for name in dict.fromkeys(["orders", *names]):
-        with daemon() as (path, pid), crowded(path, KINDS[name], arguments.crowd):
-            time.sleep(0.3)
-            first, *found = latencies(path, arguments.seconds)
-            found.sort()
-            memory = resident(pid)
+        with tempfile.TemporaryDirectory() as directory, standalone(Path(directory), *OPTIONS) as daemon:
+            with crowded(daemon.path, KINDS[name], arguments.crowd):
+                time.sleep(0.3)
+                first, *found = latencies(daemon.path, arguments.seconds)
+                found.sort()
+            memory = resident(daemon.pid)
         p50, p99 = statistics.median(found), found[int(len(found) * 0.99)]
         base = base or p50
         times = f"{p50 * 1e3:6.1f} ms{p50 / base:8.2f}{p99 * 1e3:7.1f} ms{first * 1e3:7.1f} ms"
