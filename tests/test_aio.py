@@ -24,6 +24,7 @@ from servers import (
     well_behaved,
 )
 
+from ordersigner import __version__
 from ordersigner.aio import Client
 from ordersigner.client import ATTEMPTS, ProtocolError, SignerError, Unavailable
 
@@ -77,7 +78,7 @@ def test_the_example_gets_its_signature(daemon: Daemon) -> None:
     async def work(client: Client) -> None:
         assert await client.sign(REQUEST) == SIGNATURE
         assert await client.sign_spot(REQUEST["order"], REQUEST["instrument"], REQUEST["signer"]) == SIGNATURE
-        assert await client.ping() == "1.0.0"
+        assert await client.ping() == __version__
 
     run(daemon.path, work)
 

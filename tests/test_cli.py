@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, TIME_LIMIT, Daemon, standalone, vectors, wait_until
 
-from ordersigner import cli
+from ordersigner import __version__, cli
 
 SIGNATURE: str = EXAMPLE["expect"]["signature"]
 BROKEN = json.dumps(dict(EXAMPLE["request"], order=dict(EXAMPLE["request"]["order"], price=-1))).encode()
@@ -191,7 +191,7 @@ def test_the_socket_option_overrides_the_environment(daemon: Daemon) -> None:
 def test_a_ping_is_one_line(daemon: Daemon) -> None:
     status, output, errors = run(daemon.path, "ping")
     assert (status, errors) == (0, "")
-    assert re.fullmatch(rf"ordersigner 1\.0\.0 answers at {daemon.path} in \d+\.\d ms\n", output)
+    assert re.fullmatch(rf"ordersigner {re.escape(__version__)} answers at {daemon.path} in \d+\.\d ms\n", output)
 
 
 def test_a_daemon_that_refuses_is_status_1(directory: Path) -> None:

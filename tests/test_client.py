@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, VECTORS, Daemon, standalone, vectors
 
+from ordersigner import __version__
 from ordersigner.client import Client, SignerError, Unavailable, read_signature
 
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -131,6 +132,6 @@ def test_a_line_that_may_come_late_is_waited_for_only_after_all_answers(daemon: 
 
 
 def test_it_runs_from_the_installed_package_too(python: str, daemon: Daemon) -> None:
-    program = "import ordersigner.client as c; assert c.Client().ping() == '1.0.0'"
+    program = f"import ordersigner.client as c; assert c.Client().ping() == '{__version__}'"
     environment = {"PATH": os.environ["PATH"], "ORDERSIGNER_SOCKET": daemon.path, "PYTHONPATH": str(SOURCE)}
     subprocess.run([python, "-B", "-W", "error::SyntaxWarning", "-c", program], env=environment, check=True)
