@@ -178,7 +178,7 @@ def through(figures: Figures, path: str, pid: int, count: int, label: str) -> No
             check(connection.recv(REPLY))
         if pid:
             figures.add(f"resident with {IDLE} idle connections more{label}", resident(pid), "MiB")
-        lock_step(figures, path, count, f"one client in lock-step beside {IDLE} idle{label}")
+        lock_step(figures, path, count, f"one client in lock-step next to {IDLE} idle{label}")
     for clients in CROWDS:
         crowd(figures, path, clients, count, f"{clients} clients{label}")
     if pid:
