@@ -36,10 +36,10 @@ def environment(path: str) -> dict[str, str]:
     return dict(os.environ, ORDERSIGNER_SOCKET=path, PYTHONPATH=str(SOURCE))
 
 
-def run(path: str, *arguments: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
-    """Exit status, stdout, stderr."""
+def in_shell(script: str, path: str, *arguments: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of the command, after `script` in the shell that becomes it."""
     ended = subprocess.run(
-        command(*arguments),
+        ["bash", "-c", f'{script}\nexec "$@"', "bash", *command(*arguments)],
         env=environment(path),
         input=stdin,
         capture_output=True,
@@ -47,6 +47,11 @@ def run(path: str, *arguments: str | Path, stdin: bytes = b"") -> tuple[int, str
         check=False,
     )
     return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
+
+
+def run(path: str, *arguments: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
+    """Exit status, stdout, stderr."""
+    return in_shell("", path, *arguments, stdin=stdin)
 
 
 @contextlib.contextmanager
@@ -154,19 +159,6 @@ def test_a_write_error_is_reported_with_status_2(daemon: Daemon) -> None:
         ) as process:
             _, errors = process.communicate(EXAMPLE_LINE, timeout=TIME_LIMIT)
         assert (process.returncode, errors) == (2, b"ordersigner: standard output: No space left on device\n")
-
-
-def in_shell(script: str, path: str, *arguments: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
-    """What run() returns, after `script` in the shell that becomes the command."""
-    ended = subprocess.run(
-        ["bash", "-c", f'{script}\nexec "$@"', "bash", *command(*arguments)],
-        env=environment(path),
-        input=stdin,
-        capture_output=True,
-        timeout=TIME_LIMIT * 3,
-        check=False,
-    )
-    return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
 
 
 def test_more_files_are_signed_than_may_be_open(daemon: Daemon, directory: Path) -> None:
