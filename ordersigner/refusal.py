@@ -12,26 +12,32 @@ from typing import NamedTuple
 CODES = {
     # The earlier daemon's codes, filed under the fields where it filed them.
     "not_json": "the line is not JSON, or holds NaN or Infinity, which are not JSON",
-    "wrong_encoding": "the line is not UTF-8",
+    "wrong_encoding": "the line is not UTF-8, or a text has half of a surrogate pair",
     "wrong_type": "the value has the wrong JSON type; a boolean is never a number",
     "missing": "a required key is absent",
     "empty": "null, an empty string or an empty object where a value is required",
     "not_valid_choice": "the value is not one of the allowed words",
-    "unexpected": "an unknown key at the top level of the request",
+    "unexpected": "an unknown key at the top level of the request, or in typed data where all keys are known",
     # What the earlier daemon never checked.
-    "duplicate": "an object has the same key twice",
+    "duplicate": "an object has the same key twice, or a type in typed data the same field",
     "too_deep": "objects and arrays are nested too deeply, or there are too many of them",
-    "too_many_values": "the line holds too many values",
+    "too_many_values": "the line holds too many values, or typed data has too many or too long types",
     "too_long": "the line is longer than 65,536 bytes; the connection is closed",
     "timed_out": "the line did not end in time; the connection is closed",
     "too_many_connections": "this user has too many connections, or all users together have; the connection is closed",
     "not_decimal": "the string is not a number in plain decimal digits",
     "not_integer": "the value has a fraction, or the string is not decimal digits",
-    "not_address": "the value is not an address: 40 hexadecimal digits, with or without 0x",
+    "not_address": "the value is not an address: 40 hexadecimal digits, in an order with or without 0x; elsewhere"
+    " with 0x and, in mixed case, with the checksum of EIP-55",
     "not_key": "the value is not a private key: 64 hexadecimal digits, with or without 0x, in 1..n-1",
     "negative": "the number is less than zero",
     "out_of_range": "the number does not fit its field, or an id has too many characters",
     "too_small": "a non-zero amount is less than one unit and would be signed as zero",
+    # Typed data, messages and Hyperliquid's actions.
+    "not_hex": "the value is not bytes: 0x and an even number of hexadecimal digits",
+    "wrong_length": "the bytes or the array do not have the length that their type says",
+    "not_type": "the type is neither one of EIP-712, such as uint256, nor declared; or it contains itself",
+    "not_name": "the name is not one that a type or a field can have",
 }
 
 
