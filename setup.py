@@ -19,6 +19,7 @@ setup(
     python_requires=">=3.8",
     install_requires=[
         "coincurve>=17",  # signatures: a binding of libsecp256k1, whose wheels contain the library
+        "msgpack>=1.0",  # the form in which Hyperliquid hashes its actions
         "pycryptodome>=3.10",  # Keccak-256, where OpenSSL lacks it
         "systemd-python>=234",  # systemd's listening socket, notifications, the journal
     ],

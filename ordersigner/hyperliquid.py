@@ -1,0 +1,144 @@
+"""Hyperliquid's L1 actions: turns an action into a 32-byte digest.
+
+In: the decoded JSON object of a request. Out: Action, with the digest and what a policy asks about it. Raises Refusal
+at a fault, with its path, such as action.orders[0].p.
+Pure: no sockets, no JSON, no keys. Source: hyperliquid-python-sdk, hyperliquid/utils/signing.py.
+
+    data = msgpack(action), nonce (8 bytes), 00 or 01 and the vault's address, nothing or 00 and expiresAfter (8 bytes)
+
+The keccak-256 of these bytes is the connectionId of typed data, an Agent.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, NamedTuple, Tuple
+
+import msgpack
+
+from ordersigner import typed_data
+from ordersigner.keccak import keccak_256
+from ordersigner.refusal import MISSING, Refusal, mistyped
+
+KEYS = ("action", "nonce", "vaultAddress", "expiresAfter", "network")
+SOURCES = {"mainnet": "a", "testnet": "b"}
+AGENT_TYPE = "Agent(string source,bytes32 connectionId)"
+MAX_DEPTH = 32  # of an action's objects and arrays; those in use have 5
+
+_DOMAIN_SEPARATOR = keccak_256(
+    keccak_256(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+    + keccak_256(b"Exchange")
+    + keccak_256(b"1")
+    + (1337).to_bytes(32, "big")
+    + bytes(32)
+)
+_AGENTS = {
+    network: keccak_256(AGENT_TYPE.encode()) + keccak_256(source.encode()) for network, source in SOURCES.items()
+}
+_Link = Tuple[Any, str, int]  # to a container: the link to the one around it, the step from there, the depth
+
+
+class Action(NamedTuple):
+    """An action, whose content is not checked beyond what its hash takes. vault: 20 bytes."""
+
+    digest: bytes
+    action: dict[str, object]
+    nonce: int
+    vault: bytes | None
+    expires_after: int | None
+    network: str
+
+    def __repr__(self) -> str:
+        return f"Action({self.network!r})"
+
+
+def read(request: Mapping[str, object]) -> Action:
+    """request: has `action`, `nonce` and `network`, and perhaps `vaultAddress` and `expiresAfter`, which may be null.
+
+    The action's keys keep their order, in which Hyperliquid hashes them too.
+    """
+    action = request.get("action", MISSING)
+    if type(action) is not dict or not action:
+        raise mistyped(action, "action", dict)
+    _check(action)
+    nonce = _integer(request.get("nonce", MISSING), "nonce")
+    data = msgpack.packb(action) + nonce.to_bytes(8, "big")
+    vault = expires_after = None
+    if request.get("vaultAddress") is not None:
+        vault = typed_data.address(request["vaultAddress"], "vaultAddress")
+    data += b"\x00" if vault is None else b"\x01" + vault
+    if request.get("expiresAfter") is not None:
+        expires_after = _integer(request["expiresAfter"], "expiresAfter")
+        data += b"\x00" + expires_after.to_bytes(8, "big")
+    network = request.get("network", MISSING)
+    if type(network) is not str or not network:
+        raise mistyped(network, "network", str)
+    if network not in SOURCES:
+        raise Refusal.of("network", "not_valid_choice", f"Valid options are: {list(SOURCES)}")
+    agent = keccak_256(_AGENTS[network] + keccak_256(data))
+    digest = keccak_256(b"\x19\x01" + _DOMAIN_SEPARATOR + agent)
+    return Action(digest, action, nonce, vault, expires_after, network)
+
+
+def _integer(value: object, field: str) -> int:
+    """An integer of 8 bytes."""
+    if type(value) is not int:
+        raise mistyped(value, field, int)
+    if value < 0:
+        raise Refusal.of(field, "negative", "This number is less than zero.")
+    if value >= 1 << 64:
+        raise _out_of_range(field)
+    return value
+
+
+def _check(action: dict[str, object]) -> None:
+    """Raises Refusal unless msgpack has exactly one form for all that is in the action."""
+    containers: list[tuple[_Link, Any]] = [((None, "action", 1), action)]
+    while containers:
+        link, container = containers.pop()
+        members: Iterable[tuple[Any, Any]]
+        step, members = (".{}", container.items()) if type(container) is dict else ("[{}]", enumerate(container))
+        for key, value in members:
+            if type(key) is str and not _is_unicode(key):
+                raise _not_unicode(_path(link))
+            kind = type(value)
+            if kind is dict or kind is list:
+                if link[2] == MAX_DEPTH:
+                    raise Refusal.of(_path(link), "too_deep", f"An action has at most {MAX_DEPTH} levels.")
+                containers.append(((link, step.format(key), link[2] + 1), value))
+            elif kind is str:
+                if not _is_unicode(value):
+                    raise _not_unicode(_path(link, step.format(key)))
+            elif kind is int:
+                if not -1 << 63 <= value < 1 << 64:
+                    raise _out_of_range(_path(link, step.format(key)))
+            elif kind is not bool and value is not None:
+                # Hyperliquid writes amounts as strings, because a double has no decimal form of its own.
+                raise mistyped(value, _path(link, step.format(key)), str, int, bool, dict, list)
+
+
+def _path(link: _Link | None, last: str = "") -> str:
+    """The path of a container, or that of a value in it, to which `last` is the step."""
+    steps = [last]
+    while link is not None:
+        link, step, _ = link
+        steps.append(step)
+    return "".join(reversed(steps))
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether `text` has no half of a surrogate pair."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _not_unicode(path: str) -> Refusal:
+    return Refusal.of(path, "wrong_encoding", "This text has half of a surrogate pair.")
+
+
+def _out_of_range(field: str) -> Refusal:
+    return Refusal.of(field, "out_of_range", "This number does not fit its field.")
