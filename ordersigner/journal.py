@@ -12,8 +12,9 @@ import os
 import threading
 import time
 import traceback
-from typing import Callable, Mapping
+from typing import Callable
 
+from ordersigner.orders import Order
 from ordersigner.peer import Peer
 from ordersigner.refusal import Refusal
 
@@ -40,26 +41,20 @@ class Journal:
         self._refusals = _Rate()
         self._faults = _Rate()
 
-    def signed(
-        self, peer: Peer, type: str, order: Mapping[str, object], signer: str, digest: bytes, microseconds: int
-    ) -> None:
+    def signed(self, peer: Peer, subject: Order, signer: str, microseconds: int) -> None:
         """A signature was made. signer: an address."""
         if self._level < LEVELS["info"]:
             return
-        account = _address(order["accountId"])
-        instrument = _cleaned(order.get("instrument"))
-        side = order["side"]
+        what, fields = subject.entry(_cleaned)
+        digest = "0x" + subject.digest.hex()
         self._write(
             "info",
-            f"Signed {type} {side} {instrument} of account {account} by {signer} for {peer} in {microseconds} µs: "
-            f"digest 0x{digest.hex()}",
+            f"Signed {what} by {signer} for {peer} in {microseconds} µs: digest {digest}",
             f"MESSAGE_ID={SIGNED}",
-            f"ORDERSIGNER_TYPE={type}",
-            f"ORDERSIGNER_ACCOUNT={account}",
-            f"ORDERSIGNER_INSTRUMENT={instrument}",
-            f"ORDERSIGNER_SIDE={side}",
+            f"ORDERSIGNER_TYPE={subject.type}",
+            *fields,
             f"ORDERSIGNER_SIGNER={signer}",
-            f"ORDERSIGNER_DIGEST=0x{digest.hex()}",
+            f"ORDERSIGNER_DIGEST={digest}",
             f"ORDERSIGNER_USEC={microseconds}",
             *peer.fields,
         )
@@ -173,12 +168,6 @@ def _send_to_stderr(message: str, *fields: str) -> None:
             text = text[os.write(_STDERR, text) :]
     except OSError:  # nobody reads it any more
         pass
-
-
-def _address(text: object) -> str:
-    """The address in lower case with 0x, so that a search finds all its entries."""
-    address = str(text).lower()
-    return address if address.startswith("0x") else "0x" + address
 
 
 def _cleaned(value: object) -> str:

@@ -14,6 +14,8 @@ from ordersigner.keys import Signer
 from ordersigner.peer import Peer
 from ordersigner.refusal import Refusal
 
+# What a request asks to have signed, by its type: from the request's members to a digest, and the facts about it.
+READ = {"futures": orders.read, "spot": orders.read}
 MAX_SIGNERS = 8  # keys that a connection keeps ready; one more, and all are dropped first. Most clients use one.
 
 
@@ -43,15 +45,15 @@ class Conversation:
         try:
             message = protocol.decode(line)
             request_id = protocol.read_id(message)
-            if protocol.is_ping(message):
-                return protocol.pong(__version__, request_id)
             request = protocol.read_request(message)
-            digest = orders.digest(request.type, request.order, request.instrument)
+            if request.type == "ping":
+                return protocol.pong(__version__, request_id)
+            subject = READ[request.type](request.members)
             signer = self._signer(request.signer)
-            signature = signer.sign(digest)
+            signature = signer.sign(subject.digest)
             response = protocol.signed(signature, request_id)
             microseconds = (perf_counter_ns() - start) // 1000
-            service.journal.signed(self._peer, request.type, request.order, signer.address, digest, microseconds)
+            service.journal.signed(self._peer, subject, signer.address, microseconds)
         except Refusal as refusal:
             return self.refuse(refusal, request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the connection
