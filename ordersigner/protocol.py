@@ -15,7 +15,7 @@ from ordersigner.refusal import MISSING, Problem, Refusal, mistyped
 
 # The keys that each type of request must have, with the JSON type of their values, which must not be empty.
 _ORDER: dict[str, type] = {"instrument": dict, "order": dict, "signer": str}
-REQUIRED: dict[str, dict[str, type]] = {"futures": _ORDER, "ping": {}, "spot": _ORDER}
+REQUIRED: dict[str, dict[str, type]] = {"futures": _ORDER, "ping": {}, "signers": {}, "spot": _ORDER}
 _ALLOWED = {kind: frozenset((*required, "type", "id")) for kind, required in REQUIRED.items()}
 # Limits. Together they bound the time that a line takes and the length of its response.
 MAX_CONTAINERS = 512  # objects and arrays in a line. The decoder recurses: nested, this many fit any Python's stack.
@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
     type: str  # a key of REQUIRED
     members: Message  # the request as a whole
-    signer: str  # the private key in hex, a secret; empty where the type has none
+    signer: str  # an address, or a private key in hex: a secret; empty where the type has none
 
     def __repr__(self) -> str:
         return f"Request(type={self.type!r})"
@@ -96,6 +96,11 @@ def signed(signature: str, request_id: str | int | None) -> bytes:
 def pong(version: str, request_id: str | int | None) -> bytes:
     """The response to a ping."""
     return _response({"ok": True, "version": version}, request_id)
+
+
+def signers(allowed: list[Message], request_id: str | int | None) -> bytes:
+    """The response that lists the held keys that a client may use."""
+    return _response({"ok": True, "signers": allowed}, request_id)
 
 
 def refused(refusal: Refusal, request_id: str | int | None) -> bytes:
