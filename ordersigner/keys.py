@@ -126,8 +126,8 @@ def _not_key() -> Refusal:
 def _decode_hex(page: mmap.mmap, size: int) -> None:
     """Turn the text in the first `size` bytes of `page` into 32 bytes at its start; raises ValueError.
 
-    Byte by byte, since each slice of the page would be a copy. Python has one object for each number below 256, so the
-    numbers of which the key consists leave nothing behind.
+    Byte by byte, since each slice of the page would be a copy. A single byte is a number below 256, and Python has one
+    object for each of these, so they leave nothing behind.
     """
     start = 2 if page[0] == ord("0") and page[1] == ord("x") else 0
     if size == start + 65 and page[size - 1] == ord("\n"):

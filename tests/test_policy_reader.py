@@ -5,9 +5,11 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 from pathlib import Path
 
 import pytest
+from daemon import SOURCE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,7 +52,24 @@ def policy_of(text: str) -> Policy:
     return reading.policy
 
 
-def test_the_example_of_the_documentation_is_read() -> None:
+MANUAL = (SOURCE / "docs/man/ordersigner-policy.rst").read_text()
+
+
+def test_the_example_of_the_manual_is_read() -> None:
+    example = MANUAL.split("at most::\n", 1)[1].split("\nFormat\n", 1)[0]
+    reading = read(example, "policy")
+    assert list(reading.errors) == []
+    assert [complaint.reason for complaint in reading.warnings] == ["there is no user bid-bot"]
+    assert [rule.name for rule in reading.policy.rules] == ["bids"]
+
+
+def test_the_manual_explains_every_setting() -> None:
+    listed = MANUAL.split("\nA market\n")[1]
+    explained = {word for line in re.findall("^([a-z].+) = ", listed, re.MULTILINE) for word in line.split(", ")}
+    assert explained == {word for words in policy_reader._SETTINGS.values() for word in words}
+
+
+def test_all_settings_are_read() -> None:
     policy = policy_of(
         f"""
         # Orders to buy.
