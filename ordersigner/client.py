@@ -7,7 +7,10 @@ You can copy this one file into your project: it needs nothing else from this pa
 
     from ordersigner.client import Client
     with Client() as client:
-        print(client.sign_spot(order, instrument, key))
+        print(client.sign_spot(order, instrument, signer))
+
+`signer` is the private key to sign with, 64 hexadecimal digits, or the address of a key that the daemon holds, 40 of
+them; both with or without 0x. An address is no secret.
 
 Numbers: a decimal.Decimal and a string of decimal digits are signed exactly. A float is signed as the shortest decimal
 that reads back as the same float, which is its repr. The exchange does the same.
@@ -32,10 +35,11 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, which Python 2.7 does not have
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, List, Literal, Mapping, Optional
-    from typing import Pattern, Type, TypeVar, Union, overload
+    from typing import Pattern, Type, TypedDict, TypeVar, Union, overload
 
     Context = Dict[str, List[Dict[str, str]]]
     Request = Mapping[str, Any]  # a JSON object; it may contain decimal.Decimal
+    Signer = TypedDict("Signer", {"address": str, "rules": List[str], "available": bool})
     T = TypeVar("T")
 
 SYSTEM_SOCKET = "/run/ordersigner/ordersigner.sock"  # where the package's ordersigner.socket listens
@@ -56,6 +60,8 @@ _NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0x4000 if sys.platform.startswith("l
 _TRY_AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 _SIGNATURE = re.compile(r"0x[0-9a-f]{130}\Z")
 _VERSION = re.compile(r"[0-9A-Za-z.+~-]{1,64}\Z")
+_ADDRESS = re.compile(r"0x[0-9A-Fa-f]{40}\Z")
+_RULE = re.compile(r"[0-9A-Za-z._/-]{1,64}\Z")
 # Keys that an error may quote: those that the protocol names, and more that the exchange's own orders have.
 _KNOWN_KEY = re.compile(
     r"(type|order|instrument|signer|id"
@@ -141,7 +147,7 @@ class Client(object):
 
         order: accountId, timestamp, orderType, side, quantity, price; other keys are ignored.
         instrument: base and quote, each with address and decimals; other keys are ignored.
-        signer: the private key, 64 hexadecimal digits with or without 0x.
+        signer: a private key, or the address of a key that the daemon holds: 64 or 40 hexadecimal digits.
 
         Raises what sign() raises.
         """
@@ -154,7 +160,7 @@ class Client(object):
         order: accountId, timestamp, orderType, side, instrument, price, marginPerFraction, quote, quantity; other keys
         are ignored.
         instrument: quote, with decimals; other keys are ignored.
-        signer: the private key, 64 hexadecimal digits with or without 0x.
+        signer: a private key, or the address of a key that the daemon holds: 64 or 40 hexadecimal digits.
 
         Raises what sign() raises.
         """
@@ -207,6 +213,17 @@ class Client(object):
         """The version of the daemon, to check that it answers. Raises what sign() raises."""
         return self._ask({"type": "ping"}, read_version)
 
+    def signers(self):
+        # type: () -> List[Signer]
+        """What this program may use of the keys that the daemon holds: an empty list if it may use none.
+
+        For each key a dict: "address", which is what a request has as its signer; "rules", the names of the rules in
+        the daemon's policy that allow the key; "available", False if the daemon could not load the key.
+
+        Raises what sign() raises: SignerError too if the daemon is older than 1.2 and holds no keys.
+        """
+        return self._ask({"type": "signers"}, read_signers)
+
     def close(self):
         # type: () -> None
         """Close the connections. The client can still be used: it connects again at the next request."""
@@ -226,7 +243,7 @@ class Client(object):
         return "Client(path=%r, timeout=%r)" % (self.path, self.timeout)
 
     def _ask(self, request, read):
-        # type: (Request, Callable[[bytes], Union[str, SignerError]]) -> str
+        # type: (Request, Callable[[bytes], Union[T, SignerError]]) -> T
         (outcome,) = self.exchange([encode(request)], read)
         return result(outcome)
 
@@ -478,9 +495,32 @@ def read_version(line):
     return _read_member(line, "version", _VERSION)
 
 
+def read_signers(line):
+    # type: (bytes) -> Union[List[Signer], SignerError]
+    """The keys in the response to a request of type "signers", or the error of a refusal; raises ProtocolError."""
+    response = read_response(line)
+    return listed_signers(response) if response["ok"] else refusal(response)
+
+
+def listed_signers(response):
+    # type: (Mapping[str, Any]) -> List[Signer]
+    """The keys in a response that read_response() returned, and whose "ok" is true; raises ProtocolError."""
+    listed = response.get("signers")
+    if not isinstance(listed, list) or not all(map(_is_signer, listed)):
+        raise ProtocolError("the response has no valid signers")
+    return [
+        {
+            "address": str(signer["address"]),
+            "rules": [str(rule) for rule in signer["rules"]],
+            "available": signer["available"],
+        }
+        for signer in listed
+    ]
+
+
 def result(outcome):
-    # type: (Union[str, SignerError]) -> str
-    """The signature or version; raises the error of a refusal."""
+    # type: (Union[T, SignerError]) -> T
+    """The outcome, if it is not the error of a refusal, which is raised."""
     if isinstance(outcome, SignerError):
         raise outcome
     return outcome
@@ -522,9 +562,25 @@ def _read_member(line, key, pattern):
     if not response["ok"]:
         return refusal(response)
     value = response.get(key)
-    if not isinstance(value, _TEXT) or not pattern.match(value):
+    if not _is_text(value, pattern):
         raise ProtocolError("the response has no valid %s" % key)
     return str(value)
+
+
+def _is_signer(value):
+    # type: (object) -> bool
+    return (
+        isinstance(value, dict)
+        and _is_text(value.get("address"), _ADDRESS)
+        and isinstance(value.get("rules"), list)
+        and all(_is_text(rule, _RULE) for rule in value["rules"])
+        and isinstance(value.get("available"), bool)
+    )
+
+
+def _is_text(value, pattern):
+    # type: (object, Pattern[str]) -> bool
+    return isinstance(value, _TEXT) and bool(pattern.match(value))
 
 
 def _is_refusal(response):

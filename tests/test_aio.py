@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -111,6 +112,29 @@ def test_errors_are_raised_or_come_in_their_places(daemon: Daemon) -> None:
         assert await client.sign(REQUEST) == SIGNATURE
 
     run(daemon.path, work)
+
+
+def test_the_signers_come_as_from_the_other_client() -> None:
+    key = {"address": "0x" + 40 * "a", "rules": ["bids"], "available": True}
+
+    def behave(peer: Peer) -> None:
+        assert json.loads(peer.line()) == {"type": "signers"}
+        peer.send(json.dumps({"ok": True, "signers": [key]}).encode() + b"\r\n")
+        peer.line()
+        peer.send(REFUSAL % b'{"code": "not_valid_choice", "message": "No."}')
+        peer.line()
+        peer.send(b'{"ok": true, "signers": [1]}\r\n')
+
+    with Server(behave) as server:
+
+        async def work(client: Client) -> None:
+            assert await client.signers() == [key]
+            with pytest.raises(SignerError, match="not_valid_choice"):
+                await client.signers()
+            with pytest.raises(ProtocolError, match="no valid signers"):
+                await client.signers()
+
+        run(server.path, work)
 
 
 def test_tasks_share_one_connection(daemon: Daemon) -> None:

@@ -32,6 +32,7 @@ from servers import (
     TIME_LIMIT,
     FullServer,
     Server,
+    answering,
     large_both_ways,
     numbered,
     response,
@@ -360,6 +361,76 @@ class ARequest(TestCase):
 
     def test_a_long_integer_is_sent_with_all_its_digits(self):
         self.assertEqual(ordersigner_client.encode({"": 2**200}), ('{"": %d}\n' % 2**200).encode())
+
+
+ADDRESS = "0x" + 19 * "0a" + "0B"
+
+
+class ADaemonThatHoldsKeys(TestCase):
+    def signers(self, line):
+        with Server(answering(line)) as server, Client(server.path, TIME_LIMIT) as client:
+            return client.signers()
+
+    def test_the_request_has_a_type_and_nothing_else(self):
+        asked = []
+        answer = lambda peer: (asked.append(peer.line()), peer.send(b'{"ok": true, "signers": []}\r\n'))  # noqa: E731
+        with Server(answer) as server, Client(server.path, TIME_LIMIT) as client:
+            self.assertEqual(client.signers(), [])
+        self.assertEqual(asked, [b'{"type": "signers"}'])
+
+    def test_its_keys_come_in_its_order_with_their_rules(self):
+        keys = [
+            {"address": ADDRESS, "rules": ["bids", "a/B.c_d-9"], "available": True},
+            {"address": "0x" + 40 * "1", "rules": [], "available": False},
+        ]
+        self.assertEqual(self.signers(json.dumps({"ok": True, "signers": keys}).encode()), keys)
+
+    def test_addresses_and_rules_are_str(self):
+        line = b'{"ok": true, "signers": [{"address": "%s", "rules": ["bids"], "available": true}]}' % ADDRESS.encode()
+        (key,) = self.signers(line)
+        self.assertEqual([type(text) for text in list(key) + [key["address"]] + key["rules"]], [str] * 5)
+
+    def test_what_a_later_daemon_adds_to_a_key_is_left_out(self):
+        line = b'{"ok": true, "signers": [{"address": "%s", "rules": ["bids"], "available": true, "more": 1}]}'
+        self.assertEqual(
+            self.signers(line % ADDRESS.encode()), [{"address": ADDRESS, "rules": ["bids"], "available": True}]
+        )
+
+    def test_an_answer_that_lists_no_keys_properly_is_an_error_that_quotes_nothing(self):
+        good = {"address": ADDRESS, "rules": ["bids"], "available": True}
+        for signers in (
+            None,
+            {},
+            KEY,
+            [KEY],
+            [good, None],
+            [{}],
+            [dict(good, address=KEY)],
+            [dict(good, address=ADDRESS[2:])],
+            [dict(good, address=ADDRESS + "\n")],
+            [dict(good, address=None)],
+            [dict(good, rules=None)],
+            [dict(good, rules="bids")],
+            [dict(good, rules=[1])],
+            [dict(good, rules=["\x1b[2J"])],
+            [dict(good, rules=["bids", ""])],
+            [dict(good, available=1)],
+            [dict(good, available="true")],
+            [{"address": ADDRESS, "rules": ["bids"]}],
+        ):
+            line = json.dumps({"ok": True, "signers": signers}).encode()
+            error = self.raises(ProtocolError, "the response has no valid signers", self.signers, line)
+            self.assertNotIn(KEY[2:], str(error) + repr(error))
+        self.raises(ProtocolError, "no valid signers", self.signers, b'{"ok": true, "signature": "0x00"}')
+        self.raises(ProtocolError, "not a response", self.signers, b"[]")
+
+    def test_an_address_is_sent_as_the_signer_as_it_is(self):
+        asked = []
+        answer = lambda peer: (asked.append(peer.line()), peer.send(response(b'{"id": 1}')))  # noqa: E731
+        with Server(answer) as server, Client(server.path, TIME_LIMIT) as client:
+            for sign in (client.sign_spot, client.sign_futures):
+                self.assertEqual(sign(REQUEST["order"], REQUEST["instrument"], ADDRESS), signature(1))
+        self.assertEqual([json.loads(line.decode())["signer"] for line in asked], [ADDRESS] * 2)
 
 
 class AMisbehavingServer(TestCase):
