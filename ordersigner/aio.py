@@ -50,6 +50,31 @@ class Client:
     async def sign_futures(self, order: Mapping[str, Any], instrument: Mapping[str, Any], signer: str) -> str:
         return await self.sign({"type": "futures", "order": order, "instrument": instrument, "signer": signer})
 
+    async def sign_typed_data(
+        self,
+        signer: str,
+        typed_data: Mapping[str, Any] | None = None,
+        types: Mapping[str, Any] | None = None,
+        primary_type: str | None = None,
+        domain: Mapping[str, Any] | None = None,
+        message: Mapping[str, Any] | None = None,
+    ) -> str:
+        return await self.sign(client.typed_data_request(signer, typed_data, types, primary_type, domain, message))
+
+    async def sign_message(self, signer: str, text: str | None = None, data: bytes | None = None) -> str:
+        return await self.sign(client.message_request(signer, text, data))
+
+    async def sign_hyperliquid(
+        self,
+        signer: str,
+        action: Mapping[str, Any],
+        nonce: int,
+        vault_address: str | None = None,
+        expires_after: int | None = None,
+        network: str = "mainnet",
+    ) -> str:
+        return await self.sign(client.hyperliquid_request(signer, action, nonce, vault_address, expires_after, network))
+
     async def sign(self, request: Mapping[str, Any]) -> str:
         return await self._ask(request, client.read_signature)
 

@@ -1,7 +1,7 @@
 """Get signatures from the daemon, on Python 2.7 and on 3.6 to 3.13, with nothing but the standard library.
 
-In: order requests, as dicts. Out: signatures, "0x" and 130 hexadecimal digits. Raises SignerError if the daemon refuses
-a request, Unavailable if no daemon answers, ProtocolError if something else answers.
+In: orders, typed data, messages and Hyperliquid actions. Out: signatures, "0x" and 130 hexadecimal digits. Raises
+SignerError if the daemon refuses a request, Unavailable if no daemon answers, ProtocolError if something else answers.
 
 You can copy this one file into your project: it needs nothing else from this package. A first order::
 
@@ -19,6 +19,7 @@ The same request always gets the same signature, so asking twice does no harm. I
 for example because the daemon is upgraded, the client connects again and sends the request again.
 """
 
+import binascii
 import collections
 import contextlib
 import decimal
@@ -66,7 +67,9 @@ _RULE = re.compile(r"[0-9A-Za-z._/-]{1,64}\Z")
 _KNOWN_KEY = re.compile(
     r"(type|order|instrument|signer|id"
     r"|accountId|timestamp|orderType|side|quantity|price|marginPerFraction|quote|base|address|decimals"
-    r"|clientOrderId|expiryTime|isPostOnly|originator|reduceOnly|symbol|triggerPrice)\Z"
+    r"|clientOrderId|expiryTime|isPostOnly|originator|reduceOnly|symbol|triggerPrice"
+    r"|typed_data|types|primaryType|domain|message|name|version|chainId|verifyingContract|salt"
+    r"|text|hex|action|nonce|vaultAddress|expiresAfter|network)\Z"
 )
 _TEXT = type(b"".decode())  # the type of JSON's strings: str, or unicode on Python 2
 _clock = getattr(time, "monotonic", time.time)
@@ -166,9 +169,46 @@ class Client(object):
         """
         return self.sign({"type": "futures", "order": order, "instrument": instrument, "signer": signer})
 
+    def sign_typed_data(self, signer, typed_data=None, types=None, primary_type=None, domain=None, message=None):
+        # type: (str, Optional[Request], Optional[Request], Optional[str], Optional[Request], Optional[Request]) -> str
+        """The signature of typed data, as EIP-712 defines it.
+
+        typed_data: an object with types, primaryType, domain and message, as eth_signTypedData_v4 takes it. Or its
+        parts, by name: types (with EIP712Domain), primary_type, domain, message.
+
+        Integers are exact, however large. Bytes are sent as 0x and hexadecimal digits: pass bytes or bytearray, on
+        Python 2 bytearray, because its bytes are str.
+
+        Raises what sign() raises, and TypeError for typed_data and parts at the same time, or a part that is missing.
+        """
+        return self.sign(typed_data_request(signer, typed_data, types, primary_type, domain, message))
+
+    def sign_message(self, signer, text=None, data=None):
+        # type: (str, Optional[str], Optional[bytes]) -> str
+        """The signature of a message, as EIP-191 defines it for personal messages (personal_sign).
+
+        Exactly one of text, which is signed as UTF-8, and data: bytes or bytearray.
+
+        Raises what sign() raises.
+        """
+        return self.sign(message_request(signer, text, data))
+
+    def sign_hyperliquid(self, signer, action, nonce, vault_address=None, expires_after=None, network="mainnet"):
+        # type: (str, Request, int, Optional[str], Optional[int], str) -> str
+        """The signature of one of Hyperliquid's L1 actions: orders, cancels and others that trade.
+
+        action: what the request to the exchange has as its action. The order of its keys is signed. A dict keeps it
+        from Python 3.7 on; before, and on Python 2, use collections.OrderedDict. Numbers with a fraction are strings.
+        nonce, vault_address, expires_after: as in the request to the exchange.
+        network: "mainnet" or "testnet".
+
+        Raises what sign() raises.
+        """
+        return self.sign(hyperliquid_request(signer, action, nonce, vault_address, expires_after, network))
+
     def sign(self, request):
         # type: (Request) -> str
-        """The signature for a whole request: type, order, instrument, signer.
+        """The signature for a whole request, as ordersigner-protocol(7) describes it.
 
         Raises SignerError if the request is refused, Unavailable or ProtocolError if it is not answered. Raises
         TypeError or ValueError, before anything is sent, if the request cannot be written as JSON.
@@ -448,6 +488,45 @@ def default_path():
     return os.environ.get("ORDERSIGNER_SOCKET") or SYSTEM_SOCKET
 
 
+def typed_data_request(signer, typed_data, types, primary_type, domain, message):
+    # type: (str, Optional[Request], Optional[Request], Optional[str], Optional[Request], Optional[Request]) -> Request
+    """The request that Client.sign_typed_data() sends; raises TypeError."""
+    parts = (("types", types), ("primary_type", primary_type), ("domain", domain), ("message", message))
+    if typed_data is None:
+        absent = [name for name, part in parts if part is None]
+        if absent:
+            raise TypeError("%s: missing; pass typed_data or all of its parts" % absent[0])
+        typed_data = {"types": types, "primaryType": primary_type, "domain": domain, "message": message}
+    elif any(part is not None for _, part in parts):
+        raise TypeError("typed_data: pass this or its parts, not both")
+    return {"type": "typed_data", "typed_data": typed_data, "signer": signer}
+
+
+def message_request(signer, text, data):
+    # type: (str, Optional[str], Optional[bytes]) -> Request
+    """The request that Client.sign_message() sends; raises TypeError."""
+    if (text is None) == (data is None):
+        raise TypeError("pass either text or data")
+    if data is None:
+        if not isinstance(text, (str, _TEXT)):
+            raise TypeError("text: must be text; pass bytes as data")
+        return {"type": "message", "text": text, "signer": signer}
+    if not isinstance(data, (bytes, bytearray)):
+        raise TypeError("data: must be bytes; pass text as text")
+    return {"type": "message", "hex": _hex(data), "signer": signer}
+
+
+def hyperliquid_request(signer, action, nonce, vault_address, expires_after, network):
+    # type: (str, Request, int, Optional[str], Optional[int], str) -> Request
+    """The request that Client.sign_hyperliquid() sends."""
+    request = {"type": "hyperliquid", "action": action, "nonce": nonce, "network": network, "signer": signer}
+    if vault_address is not None:
+        request["vaultAddress"] = vault_address
+    if expires_after is not None:
+        request["expiresAfter"] = expires_after
+    return request
+
+
 def encode(request):
     # type: (Request) -> bytes
     """A request as a line of JSON, LF included.
@@ -455,8 +534,10 @@ def encode(request):
     Raises TypeError or ValueError if JSON cannot hold it. The text names the field, but repeats no value, and no key
     that the protocol does not name: any of them may be a private key.
     """
+    is_typed_data = isinstance(request, dict) and request.get("type") == "typed_data"
+    as_text = _decimal_or_bytes_text if is_typed_data else _decimal_text
     try:
-        return json.dumps(request, default=_decimal_text).encode("ascii") + b"\n"
+        return json.dumps(request, default=as_text).encode("ascii") + b"\n"
     except _NotJson as error:
         kind, reason = TypeError, str(error)  # type: Type[Exception], str
     except TypeError:
@@ -468,7 +549,7 @@ def encode(request):
     except RuntimeError:  # RecursionError, where there is one
         kind, reason = ValueError, "nested too deeply"
     # Raised out here, it has no __context__: json's own error may quote keys.
-    raise kind("%s: %s" % (_faulty_field(request), reason))
+    raise kind("%s: %s" % (_faulty_field(request, as_text), reason))
 
 
 def read_response(line):
@@ -611,13 +692,26 @@ def _decimal_text(value):
     return format(value, "f") if abs(value.adjusted()) < 1000 else str(value)
 
 
-def _faulty_field(request):
+def _decimal_or_bytes_text(value):
     # type: (object) -> str
+    """The same for typed data, where bytes are 0x and hexadecimal digits. In other requests they may be a mistake."""
+    return _hex(value) if isinstance(value, (bytes, bytearray)) else _decimal_text(value)
+
+
+def _hex(data):
+    # type: (Union[bytes, bytearray]) -> str
+    return "0x" + str(binascii.hexlify(data).decode("ascii"))
+
+
+def _faulty_field(request, as_text):
+    # type: (object, Callable[[object], str]) -> str
     """Which field of `request` cannot be encoded, as far as it can be said with keys that are known."""
     field = ""
     value = request
     for _ in range(3):  # no field is deeper: instrument.base.decimals
-        faulty = [key for key, member in value.items() if not _is_json(member)] if isinstance(value, dict) else []
+        faulty = (
+            [key for key, member in value.items() if not _is_json(member, as_text)] if isinstance(value, dict) else []
+        )
         if not faulty:
             break
         if not isinstance(faulty[0], (str, _TEXT)) or not _KNOWN_KEY.match(faulty[0]):
@@ -627,10 +721,10 @@ def _faulty_field(request):
     return field or "request"
 
 
-def _is_json(value):
-    # type: (object) -> bool
+def _is_json(value, as_text):
+    # type: (object, Callable[[object], str]) -> bool
     try:
-        json.dumps(value, default=_decimal_text)
+        json.dumps(value, default=as_text)
     except (TypeError, ValueError, RuntimeError):
         return False
     return True

@@ -28,6 +28,7 @@ from servers import (
 from ordersigner import __version__
 from ordersigner.aio import Client
 from ordersigner.client import ATTEMPTS, ProtocolError, SignerError, Unavailable
+from ordersigner.client import Client as OtherClient
 
 REQUEST: dict[str, Any] = EXAMPLE["request"]
 SIGNATURE: str = EXAMPLE["expect"]["signature"]
@@ -112,6 +113,44 @@ def test_errors_are_raised_or_come_in_their_places(daemon: Daemon) -> None:
         assert await client.sign(REQUEST) == SIGNATURE
 
     run(daemon.path, work)
+
+
+def test_requests_for_todays_exchanges_are_those_of_the_other_client() -> None:
+    address = "0x" + 40 * "a"
+    typed_data = {"types": {}, "primaryType": "A", "domain": {}, "message": {"b": b"\x00\xff"}}
+    action = {"type": "noop", "a": 1}
+    calls: list[tuple[str, tuple[Any, ...]]] = [
+        ("sign_typed_data", (address, typed_data)),
+        ("sign_typed_data", (address, None, {}, "A", {}, {"b": b"\x00\xff"})),
+        ("sign_message", (address, "1")),
+        ("sign_message", (address, None, b"1")),
+        ("sign_hyperliquid", (address, action, 1)),
+        ("sign_hyperliquid", (address, action, 1, address, 2, "testnet")),
+    ]
+    lines: list[bytes] = []
+
+    def behave(peer: Peer) -> None:
+        while True:
+            line = peer.line()
+            if not line:
+                return
+            lines.append(line)
+            peer.send(response(b'{"id": 1}'))
+
+    with Server(behave) as server:
+        with OtherClient(server.path, TIME_LIMIT) as other:
+            for method, arguments in calls:
+                assert getattr(other, method)(*arguments) == signature(1)
+
+        async def work(client: Client) -> None:
+            for method, arguments in calls:
+                assert await getattr(client, method)(*arguments) == signature(1)
+            with pytest.raises(TypeError, match="pass either text or data"):
+                await client.sign_message(address)
+
+        run(server.path, work)
+    assert len(lines) == 2 * len(calls)
+    assert lines[: len(calls)] == lines[len(calls) :]
 
 
 def test_the_signers_come_as_from_the_other_client() -> None:
