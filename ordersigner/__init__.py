@@ -4,7 +4,7 @@ The road of a request, one module a step:
 
     framing     bytes from a socket      -> lines
     protocol    a line                   -> a request; a result or a refusal -> a line
-    orders      an order                 -> its packed fields -> a 32-byte digest
+    orders      a request                -> the order's packed fields -> a 32-byte digest
     keys        a digest                 -> a signature
     service     the road as a whole: a line -> a response
 

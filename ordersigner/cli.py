@@ -176,7 +176,7 @@ def signers(client: Client, arguments: argparse.Namespace) -> int:
     elif not response["ok"]:
         report(str(refusal(response)))
     elif not listed:
-        report("no key may be used by this user; the daemon's administrator finds the reason in its policy and journal")
+        report("no key may be used by this user; the daemon's administrator finds the reason in its journal")
     else:
         for signer in listed:
             print(signer["address"], ", ".join(signer["rules"]), *([] if signer["available"] else ["(not available)"]))

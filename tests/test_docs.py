@@ -19,7 +19,7 @@ import pytest
 from daemon import EXAMPLE, SOURCE, Daemon
 
 from ordersigner import __main__ as daemon_command
-from ordersigner import cli, client, journal, server
+from ordersigner import cli, client, journal, orders, server
 from ordersigner.framing import MAX_LINE
 from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import Peer
@@ -196,9 +196,8 @@ def test_a_man_page_lists_every_option(built: Path, parser: argparse.ArgumentPar
 
 def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Path) -> None:
     entries: list[str] = []
-    order = {**EXAMPLE["request"]["order"]}
     written = Journal(LEVELS["info"], lambda *fields: entries.extend(fields))
-    written.signed(Peer(1, 2, 3), "spot", order, "0x", b"", 1)
+    written.signed(Peer(1, 2, 3), orders.read(EXAMPLE["request"]), "0x", 1)
     written.refused(Peer(1, 2, 3), Refusal.of("order.price", "negative", ""))
     names = {entry.partition("=")[0] for entry in entries if entry.startswith("ORDERSIGNER_")}
     assert len(names) == 12
