@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from daemon import EXAMPLE, Daemon, standalone, vectors
+from held import MARKET, address, holding, rule
 from servers import (
     REFUSAL,
     TIME_LIMIT,
@@ -174,6 +175,21 @@ def test_the_signers_come_as_from_the_other_client() -> None:
                 await client.signers()
 
         run(server.path, work)
+
+
+def test_a_key_that_the_daemon_holds_is_named_by_its_address(directory: Path) -> None:
+    key: str = REQUEST["signer"]
+    held = address(key)
+
+    async def work(client: Client) -> None:
+        assert await client.signers() == [{"address": held, "rules": ["example"], "available": True}]
+        assert await client.sign(dict(REQUEST, signer=held)) == SIGNATURE
+        assert await client.sign_spot(REQUEST["order"], REQUEST["instrument"], held) == SIGNATURE
+        with pytest.raises(SignerError, match="unknown_signer"):
+            await client.sign(dict(REQUEST, signer="0x" + 40 * "1"))
+
+    with standalone(directory, *holding(directory, {"example": key[2:]}, MARKET + rule("example", held))) as daemon:
+        run(daemon.path, work)
 
 
 def test_tasks_share_one_connection(daemon: Daemon) -> None:

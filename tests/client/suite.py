@@ -1,7 +1,7 @@
 """Tests of the client that also run on Python 2.7 and 3.6, so they use the standard library only.
 
-test_client.py starts this file. In the environment, ORDERSIGNER_SOCKET is the socket of a running daemon, and VECTORS
-is the directory of the test vectors. The module ordersigner_client is a copy of the client's file.
+test_client.py starts this file. In the environment, ORDERSIGNER_SOCKET is the socket of a running daemon, which holds
+keys, and VECTORS is the directory of the test vectors. The module ordersigner_client is a copy of the client's file.
 """
 
 # mypy: ignore-errors
@@ -55,6 +55,8 @@ REQUEST = EXAMPLE["request"]
 SIGNATURE = EXAMPLE["expect"]["signature"]
 KEY = REQUEST["signer"]
 PUBLISHED = vectors("published-orders")
+HELD = "0x202a093beaa3b1e52c393ea2c4e2c935b48c0b8e"  # the address of KEY, which the daemon holds too
+ADDRESS = "0x" + 38 * "a" + "0B"  # of a key that the daemon should hold, and does not
 
 
 def changed(**fields):
@@ -100,6 +102,30 @@ class ARunningDaemon(TestCase):
             self.assertEqual(
                 sign(request["order"], request["instrument"], request["signer"]), row["expect"]["signature"]
             )
+
+    def test_a_key_that_the_daemon_holds_is_named_by_its_address(self):
+        for address in (HELD, HELD[2:], HELD.upper().replace("X", "x"), TEXT(HELD)):
+            self.assertEqual(self.client.sign(dict(REQUEST, signer=address)), SIGNATURE)
+        self.assertEqual(self.client.sign_spot(REQUEST["order"], REQUEST["instrument"], HELD), SIGNATURE)
+        signatures = self.client.sign_many([dict(REQUEST, signer=HELD), REQUEST])
+        self.assertEqual(list(signatures), [SIGNATURE] * 2)
+
+    def test_the_keys_that_may_be_used_are_listed_by_address(self):
+        keys = self.client.signers()
+        self.assertEqual(
+            sorted(keys, key=lambda key: key["address"]),
+            [
+                {"address": HELD, "rules": ["example"], "available": True},
+                {"address": ADDRESS.lower(), "rules": ["example"], "available": False},
+            ],
+        )
+        self.assertEqual({type(key["address"]) for key in keys}, {str})
+
+    def test_an_address_that_may_not_be_used_is_refused_by_the_policy(self):
+        for address, code in (("0x" + 40 * "1", "unknown_signer"), (ADDRESS, "key_unavailable")):
+            error = self.refused(self.client.sign, dict(REQUEST, signer=address))
+            self.assertEqual(error.type, "PermissionError")
+            self.assertEqual(error.context["signer"][0]["code"], code)
 
     def test_a_ping_gets_the_version(self):
         self.assertRegex(self.client.ping(), r"^\d+\.\d+\.\d+$")
@@ -362,9 +388,6 @@ class ARequest(TestCase):
 
     def test_a_long_integer_is_sent_with_all_its_digits(self):
         self.assertEqual(ordersigner_client.encode({"": 2**200}), ('{"": %d}\n' % 2**200).encode())
-
-
-ADDRESS = "0x" + 19 * "0a" + "0B"
 
 
 class ADaemonThatHoldsKeys(TestCase):
