@@ -231,7 +231,7 @@ def completed(
     types = dict(full_message["types"])
     declared = types.pop("EIP712Domain", None)
     if declared is not None and {field["name"] for field in declared} != domain.keys():
-        raise ValueError("types.EIP712Domain: has not the same fields as the domain")
+        raise ValueError("types.EIP712Domain: does not have the same fields as the domain")
     # Also if it is declared in another way: that is what eth-account signs, and so what the exchange expects.
     domain_type = [{"name": name, "type": kind} for name, kind in DOMAIN_TYPES.items() if name in domain]
     return {

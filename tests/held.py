@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eth_account import Account
 
-# The market of the example order, and a rule for whoever runs the tests.
+# The market of the example order.
 MARKET = """
 [market LEV/ETH]
 base = 0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282 9
@@ -17,7 +17,7 @@ quote = 0x0000000000000000000000000000000000000000 18
 
 
 def rule(name: str, *addresses: str, user: int | None = None) -> str:
-    """Any order in that market, with the keys of these addresses."""
+    """Any order in that market, with the keys of these addresses, for the user that runs the tests or another."""
     user = os.geteuid() if user is None else user
     return f"[rule {name}]\nkey = {' '.join(addresses)}\nusers = {user}\naccounts = any\nmarkets = LEV/ETH\n"
 

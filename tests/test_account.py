@@ -139,7 +139,7 @@ def test_the_daemon_gets_complete_typed_data_with_bytes_as_digits() -> None:
         ({}, "pass domain_data, message_types and message_data, or full_message"),
         ({"domain_data": {}, "message_types": {}}, "pass domain_data, message_types and message_data, or"),
         ({"full_message": MAIL, "domain_data": {}}, "not both"),
-        ({"full_message": {**MAIL, "domain": {"name": "a"}}}, "has not the same fields as the domain"),
+        ({"full_message": {**MAIL, "domain": {"name": "a"}}}, "does not have the same fields as the domain"),
         ({"domain_data": {"nom": "a"}, "message_types": {}, "message_data": {}}, "domain: only name, version"),
         ({"domain_data": {}, "message_types": {"A": [], "B": []}, "message_data": {}}, "primaryType: cannot be told"),
     ],
