@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import eth_account
 import pytest
+from daemon import SOURCE
 from eth_account.messages import SignableMessage, encode_defunct, encode_intended_validator, encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
@@ -263,6 +266,11 @@ def test_the_hash_is_keccak_256() -> None:
 @given(st.binary(max_size=600))
 def test_the_hash_of_any_bytes_is_keccak_256(data: bytes) -> None:
     assert keccak_256(data) == fast_keccak_256(data)
+
+
+def test_it_needs_nothing_but_the_standard_library() -> None:
+    program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); import ordersigner.account"
+    subprocess.run([sys.executable, "-I", "-S", "-B", "-c", program], check=True)  # -S: without installed packages
 
 
 def test_a_repr_shows_the_address_and_the_signature(account: Account) -> None:

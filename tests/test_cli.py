@@ -200,7 +200,7 @@ def test_the_keys_of_a_daemon_are_listed_and_sign_by_address(directory: Path) ->
         assert run(daemon.path, "sign", stdin=by_address) == (0, SIGNATURE + "\n", "")
 
 
-def test_whoever_may_use_no_key_of_a_daemon_is_told_so(daemon: Daemon) -> None:
+def test_a_user_who_may_use_no_key_of_a_daemon_is_told_so(daemon: Daemon) -> None:
     status, output, errors = run(daemon.path, "signers")
     assert (status, output) == (1, "")
     assert (
