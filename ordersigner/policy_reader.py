@@ -24,7 +24,7 @@ from ordersigner.policy import Judge, Named, Policy, Rate, Rule
 
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes
-MAX_GRANTS = 200  # keys that the rules name, counted for each rule: so many fit into the answer to a client that asks
+MAX_GRANTS = 190  # keys that the rules name, counted for each rule: so many fit into the answer to a client that asks
 MAX_RATE = 100_000  # signatures; a rule remembers the time of each
 MAX_CLOCK = 10**9  # seconds
 MAX_QUOTED = 32  # characters of a word that may be repeated: half of a private key's
@@ -228,8 +228,8 @@ class _Reader:
                 self.error(setting.line, f"{name} needs types without MKT and STM, whose price binds nobody")
         limits = {name.replace("-", "_"): amount for name, amount in zip(names, amounts)}
         known = None if chosen is None else [market for market in chosen if market is not None]
-        if known is not None and len(known) != 1:
-            limits = {}
+        if known is None or len(known) != 1:
+            limits = {}  # an error, or none
         return OrderLimits(
             accounts=accounts,
             markets=known,

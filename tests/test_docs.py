@@ -199,12 +199,12 @@ def test_a_man_page_lists_every_option(built: Path, parser: argparse.ArgumentPar
 def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Path) -> None:
     entries: list[str] = []
     written = Journal(LEVELS["info"], lambda *fields: entries.extend(fields))
-    written.signed(Peer(1, 2, 3), orders.read(EXAMPLE["request"]), "0x", 1)
+    written.signed(Peer(1, 2, 3), orders.read(EXAMPLE["request"]), "0x", "rule", 1)
     written.refused(Peer(1, 2, 3), Refusal.of("order.price", "negative", ""))
     names = {entry.partition("=")[0] for entry in entries if entry.startswith("ORDERSIGNER_")}
-    assert len(names) == 12
+    assert len(names) == 13
     for place in ("man/ordersignerd", "operate"):
-        for message_id in (journal.SIGNED, journal.REFUSED, journal.FAILED):
+        for message_id in (journal.SIGNED, journal.REFUSED, journal.FAILED, journal.IN_FORCE):
             assert message_id in page(built, place)
     assert names <= set(re.findall(r"ORDERSIGNER_\w+", page(built, "man/ordersignerd")))
     # The examples search only for fields that the daemon writes.
