@@ -48,7 +48,7 @@ man_pages = [  # source, name, description, authors, section
     (
         "man/ordersigner-policy",
         "ordersigner-policy",
-        "who may have what signed with the keys of ordersignerd(8)",
+        "who may sign what with held keys",
         "",
         5,
     ),
