@@ -9,16 +9,19 @@ import signal
 import socket
 import sys
 import threading
-from typing import Iterator, Sequence
+from typing import Callable, Iterator, Sequence
 
-from ordersigner import __version__, activation, binding, process
+from ordersigner import __version__, activation, binding, check, keyring, policy_reader, process, reload
 from ordersigner.connection import FAREWELL, GRACE
 from ordersigner.journal import LEVELS, Journal, open_journal
+from ordersigner.keyring import Keyring
+from ordersigner.policy import Policy
 from ordersigner.server import POLL, RESERVED_DESCRIPTORS, Limits, OrderServer
 from ordersigner.service import Service
 from ordersigner.work import TURN
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+RELOAD_SECONDS = 5.0  # for a new policy, before the next signal is looked at
 STOP_SECONDS = GRACE + FAREWELL + 2 * GRACE + 1.0  # for the end; after that, whatever hangs is left behind
 
 
@@ -26,6 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 after a stop signal, 1 if there is no socket to serve, 2 for wrong arguments."""
     arguments = parser().parse_args(argv)
     process.close_memory()
+    if arguments.reload:
+        return reload.request(arguments.policy or policy_reader.DEFAULT_PATH)
+    try:
+        keys = held_keys(arguments)
+    except OSError as error:
+        print(f"ordersignerd: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    if arguments.check:
+        reading = policy_reader.read_file(arguments.policy or policy_reader.DEFAULT_PATH)
+        return check.check(reading, keys if arguments.keys else None)
     journal = open_journal(arguments.log_level)
     limits = within_descriptors(
         Limits(arguments.max_connections, arguments.max_connections_per_user, arguments.timeout), journal
@@ -38,8 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         # From here on a stop signal waits for sigwait(). Before, it ends the process, which has nothing to lose yet.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        service = Service(journal, keys, wire_keys=not arguments.no_wire_keys)
+        for label, reason in keys.refused.items():
+            journal.say("warning", f"Key {label} is not used: {reason}")
+        path = policy_path(arguments)
+        take_policy(service, path)
         own_socket = arguments.socket is not None
-        return serve(listener, Service(journal), limits, own_socket=own_socket, cleanup=cleanup)
+        return serve(listener, service, limits, path, own_socket=own_socket, cleanup=cleanup)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,6 +68,16 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--socket", metavar="PATH", help="listen here, not on the socket that systemd hands over")
     parser.add_argument("--mode", type=permissions, default=0o600, help="permissions of --socket (default: 0600)")
+    parser.add_argument("--keys", metavar="DIR", help="hold the keys in the files there, one in each")
+    parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        help="who may have what signed with the held keys; SIGHUP reloads it (default: "
+        f"{policy_reader.DEFAULT_PATH}, without --socket)",
+    )
+    parser.add_argument("--no-wire-keys", action="store_true", help="sign only with held keys")
+    parser.add_argument("--check", action="store_true", help="say what the policy means and what is wrong, and exit")
+    parser.add_argument("--reload", action="store_true", help="have the daemon of this service reload its policy")
     parser.add_argument(
         "--log-level",
         choices=LEVELS,
@@ -90,16 +118,52 @@ def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) 
     return cleanup.enter_context(binding.bound(arguments.socket, arguments.mode))
 
 
+def held_keys(arguments: argparse.Namespace) -> Keyring:
+    """The keys in --keys, or those that systemd hands over; raises OSError."""
+    if arguments.keys is not None:
+        return keyring.from_directory(arguments.keys)
+    directory = activation.credentials()
+    return Keyring() if directory is None else keyring.from_credentials(directory)
+
+
+def policy_path(arguments: argparse.Namespace) -> str | None:
+    """--policy; without it a service of systemd's has a default, and any other daemon has no policy."""
+    path: str | None = arguments.policy
+    return policy_reader.DEFAULT_PATH if path is None and arguments.socket is None else path
+
+
+def take_policy(service: Service, path: str | None) -> bool:
+    """Put the policy at `path` in force. If it has an error, return False: the one before stays in force."""
+    policy: Policy | None = Policy()
+    if path is not None and (path != policy_reader.DEFAULT_PATH or os.path.exists(path)):
+        reading = policy_reader.read_file(path)
+        for line in reading.lines(reading.warnings):
+            service.journal.say("warning", line)
+        if reading.errors:
+            service.journal.say("err", "The policy is not used: " + "; ".join(reading.lines(reading.errors)))
+        policy = None if reading.errors else reading.policy
+    if policy is not None:
+        service.replace_policy(policy)
+    in_force, held = service.policy, service.keyring.keys.keys()
+    if path is not None or held:
+        service.journal.in_force(sorted(held), sorted(in_force.keys - held), len(in_force.rules), path)
+    return policy is not None
+
+
 def serve(
-    listener: socket.socket, service: Service, limits: Limits, *, own_socket: bool, cleanup: contextlib.ExitStack
+    listener: socket.socket,
+    service: Service,
+    limits: Limits,
+    path: str | None,
+    *,
+    own_socket: bool,
+    cleanup: contextlib.ExitStack,
 ) -> int:
     """Serve until a stop signal; answer what was received; return the exit status.
 
-    own_socket: the listener is not systemd's; cleanup removes its path.
+    path: of the policy, for reloads. own_socket: the listener is not systemd's; cleanup removes its path.
     """
-    notifier = activation.Notifier(
-        lambda: f"{service.signed} signed, {service.refused} refused, {service.failed} failed"
-    )
+    notifier = activation.Notifier(service.status)
     server = OrderServer(listener, service, limits, heartbeat=lambda alive: notifier.heartbeat(alive=alive))
     faults: list[Exception] = []
 
@@ -110,6 +174,12 @@ def serve(
             faults.append(error)
             os.kill(os.getpid(), signal.SIGTERM)
 
+    def change_policy(sender: int) -> None:
+        with notifier.reloading():
+            taken = take_policy(service, path)
+        if taken:
+            reload.answer(sender)
+
     def stop() -> None:
         notifier.stopping()
         server.shutdown()
@@ -118,6 +188,7 @@ def serve(
             server.accept_pending()
         server.drain()
         server.server_close()
+        service.keyring.wipe()
         for fault in faults:
             service.journal.failed("The daemon cannot go on", fault)
         service.journal.say("info", f"Stopped after {service.signed} signatures")
@@ -128,13 +199,26 @@ def serve(
     service.journal.say("info", f"Listening on {listener.getsockname()}")
     threading.Thread(target=accept, name="accept", daemon=True).start()
     notifier.ready()
-    while signal.sigwait(STOP_SIGNALS) == signal.SIGHUP and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-        pass  # started by nohup(1); sigwait() also returns signals that are ignored
-    # In a thread, so that a journal that hangs, or a thread that it holds up, cannot keep the process from ending.
-    stopper = threading.Thread(target=stop, name="stop", daemon=True)
-    stopper.start()
-    stopper.join(STOP_SECONDS)
+    while True:
+        received = signal.sigwaitinfo(STOP_SIGNALS)
+        if received.si_signo != signal.SIGHUP:
+            break
+        if path is not None:
+            within(RELOAD_SECONDS, change_policy, received.si_pid)
+        elif signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup(1) has it; the wait also returns those
+            break
+    within(STOP_SECONDS, stop)
     return 1 if faults else 0
+
+
+def within(seconds: float, function: Callable[..., None], *arguments: object) -> None:
+    """Run `function`, and leave it behind after `seconds`.
+
+    In a thread, so that a journal that hangs, or a thread that it holds up, cannot keep the process from ending.
+    """
+    thread = threading.Thread(target=function, args=arguments, name=function.__name__, daemon=True)
+    thread.start()
+    thread.join(seconds)
 
 
 def within_descriptors(limits: Limits, journal: Journal) -> Limits:

@@ -1,17 +1,18 @@
 """What systemd hands over to the daemon, and what the daemon tells systemd.
 
 In: the environment that systemd set. Out: the listening socket, which systemd owns: it is never bound and its path
-never removed here; and messages to the service manager about state and health. Raises ActivationError where the
-handover does not hold exactly one listening Unix stream socket. The only reader of LISTEN_*, NOTIFY_SOCKET and
-WATCHDOG_*. Source: sd_listen_fds(3), sd_notify(3).
+never removed here; the directory of the service's credentials; and messages to the service manager about state and
+health. Raises ActivationError where the handover does not hold exactly one listening Unix stream socket. The only
+reader of LISTEN_*, CREDENTIALS_DIRECTORY, NOTIFY_SOCKET and WATCHDOG_*. Source: sd_listen_fds(3), sd_notify(3).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
-from typing import Callable
+from typing import Callable, Iterator
 
 
 class ActivationError(Exception):
@@ -21,6 +22,11 @@ class ActivationError(Exception):
 def is_handed_over() -> bool:
     """Whether descriptors were handed to this process; they may be an ancestor's, or there may be none."""
     return os.environ.get("LISTEN_PID") == str(os.getpid())
+
+
+def credentials() -> str | None:
+    """The directory of the credentials that systemd opened for this service, if it has any."""
+    return os.environ.get("CREDENTIALS_DIRECTORY")
 
 
 def listener() -> socket.socket:
@@ -74,6 +80,15 @@ class Notifier:
         """The daemon can serve clients."""
         self._shown_status = self._status()
         self._notify(f"READY=1\nSTATUS={self._shown_status}")
+
+    @contextlib.contextmanager
+    def reloading(self) -> Iterator[None]:
+        """While the daemon changes its policy. Afterwards it is ready again, whether or not there is a new one."""
+        self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            yield
+        finally:
+            self.ready()
 
     def stopping(self) -> None:
         """The daemon is about to end."""

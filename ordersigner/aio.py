@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from typing import Any, Callable, Iterable, Mapping
+from typing import Any, Callable, Generic, Iterable, Mapping, TypeVar
 
 from ordersigner import client
+
+T = TypeVar("T")
 
 
 class Client:
@@ -39,14 +41,39 @@ class Client:
         self._silent_since = 0.0  # when the connection was made or last gave a response, by the loop's clock
         self._next_attempt: asyncio.TimerHandle | None = None  # to connect, while too many clients wait
         self._retry_pauses = client.retry_pauses()
-        self._queued: collections.deque[_Call] = collections.deque()
-        self._sent: collections.deque[_Call] = collections.deque()  # on the connection, without a response so far
+        self._queued: collections.deque[_Call[Any]] = collections.deque()
+        self._sent: collections.deque[_Call[Any]] = collections.deque()  # on the connection, without a response so far
 
     async def sign_spot(self, order: Mapping[str, Any], instrument: Mapping[str, Any], signer: str) -> str:
         return await self.sign({"type": "spot", "order": order, "instrument": instrument, "signer": signer})
 
     async def sign_futures(self, order: Mapping[str, Any], instrument: Mapping[str, Any], signer: str) -> str:
         return await self.sign({"type": "futures", "order": order, "instrument": instrument, "signer": signer})
+
+    async def sign_typed_data(
+        self,
+        signer: str,
+        typed_data: Mapping[str, Any] | None = None,
+        types: Mapping[str, Any] | None = None,
+        primary_type: str | None = None,
+        domain: Mapping[str, Any] | None = None,
+        message: Mapping[str, Any] | None = None,
+    ) -> str:
+        return await self.sign(client.typed_data_request(signer, typed_data, types, primary_type, domain, message))
+
+    async def sign_message(self, signer: str, text: str | None = None, data: bytes | None = None) -> str:
+        return await self.sign(client.message_request(signer, text, data))
+
+    async def sign_hyperliquid(
+        self,
+        signer: str,
+        action: Mapping[str, Any],
+        nonce: int,
+        vault_address: str | None = None,
+        expires_after: int | None = None,
+        network: str = "mainnet",
+    ) -> str:
+        return await self.sign(client.hyperliquid_request(signer, action, nonce, vault_address, expires_after, network))
 
     async def sign(self, request: Mapping[str, Any]) -> str:
         return await self._ask(request, client.read_signature)
@@ -86,6 +113,9 @@ class Client:
     async def ping(self) -> str:
         return await self._ask({"type": "ping"}, client.read_version)
 
+    async def signers(self) -> list[client.Signer]:
+        return await self._ask({"type": "signers"}, client.read_signers)
+
     def close(self) -> None:
         """Close the connection. Calls that wait raise Unavailable. A later call connects again."""
         calls = [*self._sent, *self._queued]
@@ -101,7 +131,7 @@ class Client:
     async def __aexit__(self, *error: object) -> None:
         self.close()
 
-    async def _ask(self, request: Mapping[str, Any], read: _Read) -> str:
+    async def _ask(self, request: Mapping[str, Any], read: Callable[[bytes], T | client.SignerError]) -> T:
         call = _Call(client.encode(request), read, self._loop)
         timer = (
             None if self.timeout is None else self._loop.call_later(self.timeout, self._time_out, call, self.timeout)
@@ -209,7 +239,7 @@ class Client:
             self._connection.close()
             self._connection = None
 
-    def _time_out(self, call: _Call, timeout: float) -> None:
+    def _time_out(self, call: _Call[Any], timeout: float) -> None:
         if self._connection is None:
             call.fail(client.BacklogFull(f"cannot connect to {self.path}: too many clients are waiting"))
             return
@@ -218,15 +248,14 @@ class Client:
             self._send_again()
 
 
-_Read = Callable[[bytes], "str | client.SignerError"]
-
-
-class _Call:
+class _Call(Generic[T]):
     """A request on its way to its outcome."""
 
-    def __init__(self, line: bytes, read: _Read, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, line: bytes, read: Callable[[bytes], T | client.SignerError], loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.line = line
-        self.outcome: asyncio.Future[str | client.SignerError] = loop.create_future()
+        self.outcome: asyncio.Future[T | client.SignerError] = loop.create_future()
         self.fruitless = 0  # connections in a row that ended without any response, with this call sent on them
         self._read = read
 

@@ -1,4 +1,4 @@
-"""The command `ordersigner`: signs lines of orders, and checks that the daemon answers.
+"""The command `ordersigner`: signs lines of orders, lists usable keys, and checks that the daemon answers.
 
 In: lines from files or standard input. They are sent as they are: the daemon checks them. Out: one line for each, on
 stdout. Refusals are reported on stderr and in the exit status.
@@ -28,6 +28,8 @@ from ordersigner.client import (
     SignerError,
     check_timeout,
     default_path,
+    encode,
+    listed_signers,
     read_response,
     refusal,
 )
@@ -46,7 +48,9 @@ SIGNED, REFUSED, FAILED = 0, 1, 2  # exit statuses
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0; 1 if a request was refused; 2 if no daemon answered, or reading or writing failed."""
+    """Returns the exit status: 0; 1 if a request was refused, or a key cannot be used; 2 if no daemon answered, or
+    reading or writing failed.
+    """
     # Like any other filter, end silently at Ctrl-C, and when the program that reads the output ends.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -108,6 +112,17 @@ def parser() -> argparse.ArgumentParser:
     )
     sign_parser.add_argument("--json", action="store_true", help="write the whole responses, also for refused requests")
     sign_parser.set_defaults(run=sign)
+    signers_parser = commands.add_parser(
+        "signers",
+        parents=[common],
+        help="list the keys that may be used",
+        description="List the keys that the daemon holds and that you may use, one per line: the address, which a "
+        "request has as its signer, and the rules of the daemon's policy that allow the key.",
+        epilog="Exit status: 0 if there are keys and all are available, 1 if there are none, if some are not "
+        "available, or if the daemon refuses, 2 if no daemon answers.",
+    )
+    signers_parser.add_argument("--json", action="store_true", help="write the whole response")
+    signers_parser.set_defaults(run=signers)
     ping_parser = commands.add_parser(
         "ping",
         parents=[common],
@@ -151,6 +166,21 @@ def sign(client: Client, arguments: argparse.Namespace) -> int:
                 progress.clear()
                 report(f"{origin.file}, line {origin.number}: {refusal(response)}")
     return status
+
+
+def signers(client: Client, arguments: argparse.Namespace) -> int:
+    (response,) = client.exchange([encode({"type": "signers"})], read_response)
+    listed = listed_signers(response) if response["ok"] else []
+    if arguments.json:
+        print(json.dumps(response))
+    elif not response["ok"]:
+        report(str(refusal(response)))
+    elif not listed:
+        report("no key may be used by this user; the daemon's administrator finds the reason in its journal")
+    else:
+        for signer in listed:
+            print(signer["address"], ", ".join(signer["rules"]), *([] if signer["available"] else ["(not available)"]))
+    return SIGNED if listed and all(signer["available"] for signer in listed) else REFUSED
 
 
 def report(message: str) -> None:

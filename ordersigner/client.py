@@ -1,13 +1,16 @@
 """Get signatures from the daemon, on Python 2.7 and on 3.6 to 3.13, with nothing but the standard library.
 
-In: order requests, as dicts. Out: signatures, "0x" and 130 hexadecimal digits. Raises SignerError if the daemon refuses
-a request, Unavailable if no daemon answers, ProtocolError if something else answers.
+In: orders, typed data, messages and Hyperliquid actions. Out: signatures, "0x" and 130 hexadecimal digits. Raises
+SignerError if the daemon refuses a request, Unavailable if no daemon answers, ProtocolError if something else answers.
 
 You can copy this one file into your project: it needs nothing else from this package. A first order::
 
     from ordersigner.client import Client
     with Client() as client:
-        print(client.sign_spot(order, instrument, key))
+        print(client.sign_spot(order, instrument, signer))
+
+`signer` is the private key to sign with, 64 hexadecimal digits, or the address of a key that the daemon holds, 40 of
+them; both with or without 0x. An address is no secret.
 
 Numbers: a decimal.Decimal and a string of decimal digits are signed exactly. A float is signed as the shortest decimal
 that reads back as the same float, which is its repr. The exchange does the same.
@@ -16,6 +19,7 @@ The same request always gets the same signature, so asking twice does no harm. I
 for example because the daemon is upgraded, the client connects again and sends the request again.
 """
 
+import binascii
 import collections
 import contextlib
 import decimal
@@ -32,10 +36,11 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, which Python 2.7 does not have
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, List, Literal, Mapping, Optional
-    from typing import Pattern, Type, TypeVar, Union, overload
+    from typing import Pattern, Type, TypedDict, TypeVar, Union, overload
 
     Context = Dict[str, List[Dict[str, str]]]
     Request = Mapping[str, Any]  # a JSON object; it may contain decimal.Decimal
+    Signer = TypedDict("Signer", {"address": str, "rules": List[str], "available": bool})
     T = TypeVar("T")
 
 SYSTEM_SOCKET = "/run/ordersigner/ordersigner.sock"  # where the package's ordersigner.socket listens
@@ -56,11 +61,15 @@ _NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0x4000 if sys.platform.startswith("l
 _TRY_AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 _SIGNATURE = re.compile(r"0x[0-9a-f]{130}\Z")
 _VERSION = re.compile(r"[0-9A-Za-z.+~-]{1,64}\Z")
+_ADDRESS = re.compile(r"0x[0-9A-Fa-f]{40}\Z")
+_RULE = re.compile(r"[0-9A-Za-z._/-]{1,64}\Z")
 # Keys that an error may quote: those that the protocol names, and more that the exchange's own orders have.
 _KNOWN_KEY = re.compile(
     r"(type|order|instrument|signer|id"
     r"|accountId|timestamp|orderType|side|quantity|price|marginPerFraction|quote|base|address|decimals"
-    r"|clientOrderId|expiryTime|isPostOnly|originator|reduceOnly|symbol|triggerPrice)\Z"
+    r"|clientOrderId|expiryTime|isPostOnly|originator|reduceOnly|symbol|triggerPrice"
+    r"|typed_data|types|primaryType|domain|message|name|version|chainId|verifyingContract|salt"
+    r"|text|hex|action|nonce|vaultAddress|expiresAfter|network)\Z"
 )
 _TEXT = type(b"".decode())  # the type of JSON's strings: str, or unicode on Python 2
 _clock = getattr(time, "monotonic", time.time)
@@ -141,7 +150,7 @@ class Client(object):
 
         order: accountId, timestamp, orderType, side, quantity, price; other keys are ignored.
         instrument: base and quote, each with address and decimals; other keys are ignored.
-        signer: the private key, 64 hexadecimal digits with or without 0x.
+        signer: a private key, or the address of a key that the daemon holds: 64 or 40 hexadecimal digits.
 
         Raises what sign() raises.
         """
@@ -154,15 +163,52 @@ class Client(object):
         order: accountId, timestamp, orderType, side, instrument, price, marginPerFraction, quote, quantity; other keys
         are ignored.
         instrument: quote, with decimals; other keys are ignored.
-        signer: the private key, 64 hexadecimal digits with or without 0x.
+        signer: a private key, or the address of a key that the daemon holds: 64 or 40 hexadecimal digits.
 
         Raises what sign() raises.
         """
         return self.sign({"type": "futures", "order": order, "instrument": instrument, "signer": signer})
 
+    def sign_typed_data(self, signer, typed_data=None, types=None, primary_type=None, domain=None, message=None):
+        # type: (str, Optional[Request], Optional[Request], Optional[str], Optional[Request], Optional[Request]) -> str
+        """The signature of typed data, as EIP-712 defines it.
+
+        typed_data: an object with types, primaryType, domain and message, as eth_signTypedData_v4 takes it. Or its
+        parts, by name: types (with EIP712Domain), primary_type, domain, message.
+
+        Integers are exact, however large. Bytes are sent as 0x and hexadecimal digits: pass bytes or bytearray, on
+        Python 2 bytearray, because its bytes are str.
+
+        Raises what sign() raises, and TypeError for typed_data and parts at the same time, or a part that is missing.
+        """
+        return self.sign(typed_data_request(signer, typed_data, types, primary_type, domain, message))
+
+    def sign_message(self, signer, text=None, data=None):
+        # type: (str, Optional[str], Optional[bytes]) -> str
+        """The signature of a message, as EIP-191 defines it for personal messages (personal_sign).
+
+        Exactly one of text, which is signed as UTF-8, and data: bytes or bytearray.
+
+        Raises what sign() raises.
+        """
+        return self.sign(message_request(signer, text, data))
+
+    def sign_hyperliquid(self, signer, action, nonce, vault_address=None, expires_after=None, network="mainnet"):
+        # type: (str, Request, int, Optional[str], Optional[int], str) -> str
+        """The signature of one of Hyperliquid's L1 actions: orders, cancels and others that trade.
+
+        action: what the request to the exchange has as its action. The order of its keys is signed. A dict keeps it
+        from Python 3.7 on; before, and on Python 2, use collections.OrderedDict. Numbers with a fraction are strings.
+        nonce, vault_address, expires_after: as in the request to the exchange.
+        network: "mainnet" or "testnet".
+
+        Raises what sign() raises.
+        """
+        return self.sign(hyperliquid_request(signer, action, nonce, vault_address, expires_after, network))
+
     def sign(self, request):
         # type: (Request) -> str
-        """The signature for a whole request: type, order, instrument, signer.
+        """The signature for a whole request, as ordersigner-protocol(7) describes it.
 
         Raises SignerError if the request is refused, Unavailable or ProtocolError if it is not answered. Raises
         TypeError or ValueError, before anything is sent, if the request cannot be written as JSON.
@@ -207,6 +253,17 @@ class Client(object):
         """The version of the daemon, to check that it answers. Raises what sign() raises."""
         return self._ask({"type": "ping"}, read_version)
 
+    def signers(self):
+        # type: () -> List[Signer]
+        """What this program may use of the keys that the daemon holds: an empty list if it may use none.
+
+        For each key a dict: "address", which is what a request has as its signer; "rules", the names of the rules in
+        the daemon's policy that allow the key; "available", False if the daemon could not load the key.
+
+        Raises what sign() raises: SignerError too if the daemon is older than 1.2 and holds no keys.
+        """
+        return self._ask({"type": "signers"}, read_signers)
+
     def close(self):
         # type: () -> None
         """Close the connections. The client can still be used: it connects again at the next request."""
@@ -226,7 +283,7 @@ class Client(object):
         return "Client(path=%r, timeout=%r)" % (self.path, self.timeout)
 
     def _ask(self, request, read):
-        # type: (Request, Callable[[bytes], Union[str, SignerError]]) -> str
+        # type: (Request, Callable[[bytes], Union[T, SignerError]]) -> T
         (outcome,) = self.exchange([encode(request)], read)
         return result(outcome)
 
@@ -431,6 +488,45 @@ def default_path():
     return os.environ.get("ORDERSIGNER_SOCKET") or SYSTEM_SOCKET
 
 
+def typed_data_request(signer, typed_data, types, primary_type, domain, message):
+    # type: (str, Optional[Request], Optional[Request], Optional[str], Optional[Request], Optional[Request]) -> Request
+    """The request that Client.sign_typed_data() sends; raises TypeError."""
+    parts = (("types", types), ("primary_type", primary_type), ("domain", domain), ("message", message))
+    if typed_data is None:
+        absent = [name for name, part in parts if part is None]
+        if absent:
+            raise TypeError("%s: missing; pass typed_data or all of its parts" % absent[0])
+        typed_data = {"types": types, "primaryType": primary_type, "domain": domain, "message": message}
+    elif any(part is not None for _, part in parts):
+        raise TypeError("typed_data: pass this or its parts, not both")
+    return {"type": "typed_data", "typed_data": typed_data, "signer": signer}
+
+
+def message_request(signer, text, data):
+    # type: (str, Optional[str], Optional[bytes]) -> Request
+    """The request that Client.sign_message() sends; raises TypeError."""
+    if (text is None) == (data is None):
+        raise TypeError("pass either text or data")
+    if data is None:
+        if not isinstance(text, (str, _TEXT)):
+            raise TypeError("text: must be text; pass bytes as data")
+        return {"type": "message", "text": text, "signer": signer}
+    if not isinstance(data, (bytes, bytearray)):
+        raise TypeError("data: must be bytes; pass text as text")
+    return {"type": "message", "hex": _hex(data), "signer": signer}
+
+
+def hyperliquid_request(signer, action, nonce, vault_address, expires_after, network):
+    # type: (str, Request, int, Optional[str], Optional[int], str) -> Request
+    """The request that Client.sign_hyperliquid() sends."""
+    request = {"type": "hyperliquid", "action": action, "nonce": nonce, "network": network, "signer": signer}
+    if vault_address is not None:
+        request["vaultAddress"] = vault_address
+    if expires_after is not None:
+        request["expiresAfter"] = expires_after
+    return request
+
+
 def encode(request):
     # type: (Request) -> bytes
     """A request as a line of JSON, LF included.
@@ -438,8 +534,10 @@ def encode(request):
     Raises TypeError or ValueError if JSON cannot hold it. The text names the field, but repeats no value, and no key
     that the protocol does not name: any of them may be a private key.
     """
+    is_typed_data = isinstance(request, dict) and request.get("type") == "typed_data"
+    as_text = _decimal_or_bytes_text if is_typed_data else _decimal_text
     try:
-        return json.dumps(request, default=_decimal_text).encode("ascii") + b"\n"
+        return json.dumps(request, default=as_text).encode("ascii") + b"\n"
     except _NotJson as error:
         kind, reason = TypeError, str(error)  # type: Type[Exception], str
     except TypeError:
@@ -451,7 +549,7 @@ def encode(request):
     except RuntimeError:  # RecursionError, where there is one
         kind, reason = ValueError, "nested too deeply"
     # Raised out here, it has no __context__: json's own error may quote keys.
-    raise kind("%s: %s" % (_faulty_field(request), reason))
+    raise kind("%s: %s" % (_faulty_field(request, as_text), reason))
 
 
 def read_response(line):
@@ -478,9 +576,32 @@ def read_version(line):
     return _read_member(line, "version", _VERSION)
 
 
+def read_signers(line):
+    # type: (bytes) -> Union[List[Signer], SignerError]
+    """The keys in the response to a request of type "signers", or the error of a refusal; raises ProtocolError."""
+    response = read_response(line)
+    return listed_signers(response) if response["ok"] else refusal(response)
+
+
+def listed_signers(response):
+    # type: (Mapping[str, Any]) -> List[Signer]
+    """The keys in a response that read_response() returned, and whose "ok" is true; raises ProtocolError."""
+    listed = response.get("signers")
+    if not isinstance(listed, list) or not all(map(_is_signer, listed)):
+        raise ProtocolError("the response has no valid signers")
+    return [
+        {
+            "address": str(signer["address"]),
+            "rules": [str(rule) for rule in signer["rules"]],
+            "available": signer["available"],
+        }
+        for signer in listed
+    ]
+
+
 def result(outcome):
-    # type: (Union[str, SignerError]) -> str
-    """The signature or version; raises the error of a refusal."""
+    # type: (Union[T, SignerError]) -> T
+    """The outcome, if it is not the error of a refusal, which is raised."""
     if isinstance(outcome, SignerError):
         raise outcome
     return outcome
@@ -522,9 +643,25 @@ def _read_member(line, key, pattern):
     if not response["ok"]:
         return refusal(response)
     value = response.get(key)
-    if not isinstance(value, _TEXT) or not pattern.match(value):
+    if not _is_text(value, pattern):
         raise ProtocolError("the response has no valid %s" % key)
     return str(value)
+
+
+def _is_signer(value):
+    # type: (object) -> bool
+    return (
+        isinstance(value, dict)
+        and _is_text(value.get("address"), _ADDRESS)
+        and isinstance(value.get("rules"), list)
+        and all(_is_text(rule, _RULE) for rule in value["rules"])
+        and isinstance(value.get("available"), bool)
+    )
+
+
+def _is_text(value, pattern):
+    # type: (object, Pattern[str]) -> bool
+    return isinstance(value, _TEXT) and bool(pattern.match(value))
 
 
 def _is_refusal(response):
@@ -555,13 +692,26 @@ def _decimal_text(value):
     return format(value, "f") if abs(value.adjusted()) < 1000 else str(value)
 
 
-def _faulty_field(request):
+def _decimal_or_bytes_text(value):
     # type: (object) -> str
+    """The same for typed data, where bytes are 0x and hexadecimal digits. In other requests they may be a mistake."""
+    return _hex(value) if isinstance(value, (bytes, bytearray)) else _decimal_text(value)
+
+
+def _hex(data):
+    # type: (Union[bytes, bytearray]) -> str
+    return "0x" + str(binascii.hexlify(data).decode("ascii"))
+
+
+def _faulty_field(request, as_text):
+    # type: (object, Callable[[object], str]) -> str
     """Which field of `request` cannot be encoded, as far as it can be said with keys that are known."""
     field = ""
     value = request
     for _ in range(3):  # no field is deeper: instrument.base.decimals
-        faulty = [key for key, member in value.items() if not _is_json(member)] if isinstance(value, dict) else []
+        faulty = (
+            [key for key, member in value.items() if not _is_json(member, as_text)] if isinstance(value, dict) else []
+        )
         if not faulty:
             break
         if not isinstance(faulty[0], (str, _TEXT)) or not _KNOWN_KEY.match(faulty[0]):
@@ -571,10 +721,10 @@ def _faulty_field(request):
     return field or "request"
 
 
-def _is_json(value):
-    # type: (object) -> bool
+def _is_json(value, as_text):
+    # type: (object, Callable[[object], str]) -> bool
     try:
-        json.dumps(value, default=_decimal_text)
+        json.dumps(value, default=as_text)
     except (TypeError, ValueError, RuntimeError):
         return False
     return True

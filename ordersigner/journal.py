@@ -1,4 +1,4 @@
-"""What the daemon writes down: one entry for each signature, refusal and fault.
+"""What the daemon writes down: one entry for each signature, refusal and fault, and for what is in force.
 
 Under systemd an entry goes to the journal with structured fields, elsewhere its text goes to stderr. An entry holds
 identifiers, never a request, never a key; text from a client is cut short and stripped of control characters.
@@ -12,9 +12,10 @@ import os
 import threading
 import time
 import traceback
-from typing import Callable, Mapping
+from typing import Callable, Sequence
 
 from ordersigner.peer import Peer
+from ordersigner.policy import Denied, Subject
 from ordersigner.refusal import Refusal
 
 LEVELS = {"err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}  # syslog's names and numbers
@@ -23,6 +24,7 @@ LEVELS = {"err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}  # syslog'
 SIGNED = "f8a2b1d7a1f04c6f9d0a3f0f6c1f6a51"
 REFUSED = "0c1e2c9f5a4b4c59b1c53f6be3cbb8e7"
 FAILED = "6b7a6f0f7e3f4d5b8d1a7cf5a3f9c2d4"
+IN_FORCE = "2f4d8c1be2a94a0c9f6b7d5e3a1c8f60"
 
 ENTRIES_PER_SECOND = 10  # of refusals, and of faults: a client must not be able to flood the journal with either
 MAX_CLIENT_TEXT = 32  # characters of a client's text in an entry: half of a key's, so that no key fits
@@ -40,32 +42,31 @@ class Journal:
         self._refusals = _Rate()
         self._faults = _Rate()
 
-    def signed(
-        self, peer: Peer, type: str, order: Mapping[str, object], signer: str, digest: bytes, microseconds: int
-    ) -> None:
-        """A signature was made. signer: an address."""
+    def signed(self, peer: Peer, subject: Subject, signer: str, rule: str, microseconds: int) -> None:
+        """A signature was made. signer: an address; rule: the one that allowed it, empty for a key of the client's."""
         if self._level < LEVELS["info"]:
             return
-        account = _address(order["accountId"])
-        instrument = _cleaned(order.get("instrument"))
-        side = order["side"]
+        what, fields = subject.entry(_cleaned)
+        digest = "0x" + subject.digest.hex()
+        by = f"{signer}, rule {rule}," if rule else signer
         self._write(
             "info",
-            f"Signed {type} {side} {instrument} of account {account} by {signer} for {peer} in {microseconds} µs: "
-            f"digest 0x{digest.hex()}",
+            f"Signed {what} by {by} for {peer} in {microseconds} µs: digest {digest}",
             f"MESSAGE_ID={SIGNED}",
-            f"ORDERSIGNER_TYPE={type}",
-            f"ORDERSIGNER_ACCOUNT={account}",
-            f"ORDERSIGNER_INSTRUMENT={instrument}",
-            f"ORDERSIGNER_SIDE={side}",
+            f"ORDERSIGNER_TYPE={subject.type}",
+            *fields,
             f"ORDERSIGNER_SIGNER={signer}",
-            f"ORDERSIGNER_DIGEST=0x{digest.hex()}",
+            f"ORDERSIGNER_DIGEST={digest}",
+            *_rule_field(rule),
             f"ORDERSIGNER_USEC={microseconds}",
             *peer.fields,
         )
 
-    def refused(self, peer: Peer, refusal: Refusal) -> None:
-        """A request was refused. Refusals past the rate leave no entry; the next entry has their number."""
+    def refused(self, peer: Peer, refusal: Refusal, subject: Subject | None = None, signer: str | None = None) -> None:
+        """A request was refused. Refusals past the rate leave no entry; the next entry has their number.
+
+        subject, signer: what was to be signed with a held key, and its address.
+        """
         if self._level < LEVELS["notice"]:
             return
         withheld = self._refusals.next()
@@ -73,13 +74,50 @@ class Journal:
             return
         field, problems = next(iter(refusal.context.items()))
         what = f"{_cleaned(field)}: {problems[0].code}" if field else problems[0].code
+        fields = [f"ORDERSIGNER_FIELD={_cleaned(field)}", f"ORDERSIGNER_CODE={problems[0].code}"]
+        if isinstance(refusal, Denied) and subject is not None and signer is not None:
+            closest = f", closest rule {refusal.rule}" if refusal.rule else ""
+            reason = f" ({refusal.reason})" if refusal.reason else ""
+            digest = "0x" + subject.digest.hex()
+            what += f"{reason}: {subject.entry(_cleaned)[0]} by {signer}{closest}: digest {digest}"
+            fields += [
+                f"ORDERSIGNER_TYPE={subject.type}",
+                f"ORDERSIGNER_SIGNER={signer}",
+                f"ORDERSIGNER_DIGEST={digest}",
+                *_rule_field(refusal.rule),
+            ]
         self._write(
             "notice",
-            f"Refused a request of {peer}: {what}" + (f" ({withheld} more refusals not shown)" if withheld else ""),
+            f"Refused a request of {peer}: {what}" + _more(withheld, "refusals"),
             f"MESSAGE_ID={REFUSED}",
-            f"ORDERSIGNER_FIELD={_cleaned(field)}",
-            f"ORDERSIGNER_CODE={problems[0].code}",
+            *fields,
             *peer.fields,
+        )
+
+    def nothing_allowed(self, peer: Peer) -> None:
+        """A client asked which keys it may use, and there is none. Limited in rate like refusals."""
+        if self._level < LEVELS["notice"]:
+            return
+        withheld = self._refusals.next()
+        if withheld is not None:
+            message = f"No rule for uid {peer.uid}: a client asked which keys it may use ({peer})"
+            self._write("notice", message + _more(withheld, "refusals"), *peer.fields)
+
+    def in_force(self, held: Sequence[str], missing: Sequence[str], rules: int, path: str | None) -> None:
+        """A policy is in force from now on.
+
+        held: addresses of the keys that the daemon has; missing: of those that rules name and it does not have;
+        path: of the policy.
+        """
+        if self._level < LEVELS["info"]:
+            return
+        keys = f"{len(held)} of {len(held) + len(missing)} keys" + (f" ({', '.join(held)})" if held else "")
+        gone = f"; not available: {', '.join(missing)}" if missing else ""
+        self._write(
+            "info",
+            f"In force: {keys}, {rules} {'rule' if rules == 1 else 'rules'}" + (f" of {path}" if path else "") + gone,
+            f"MESSAGE_ID={IN_FORCE}",
+            *(f"ORDERSIGNER_SIGNER={address}" for address in (*held, *missing)),
         )
 
     def failed(self, what: str, error: BaseException) -> None:
@@ -92,8 +130,7 @@ class Journal:
             return
         name = str(error) if isinstance(error, OSError) else type(error).__name__
         lines = "".join(traceback.format_tb(error.__traceback__))
-        more = f" ({withheld} more faults not shown)" if withheld else ""
-        self._write("err", f"{what}: {name}{more}\n{lines}".rstrip(), f"MESSAGE_ID={FAILED}")
+        self._write("err", f"{what}: {name}{_more(withheld, 'faults')}\n{lines}".rstrip(), f"MESSAGE_ID={FAILED}")
 
     def say(self, level: str, message: str) -> None:
         """Write an entry about the daemon itself: its start, its end, its limits."""
@@ -175,10 +212,12 @@ def _send_to_stderr(message: str, *fields: str) -> None:
         pass
 
 
-def _address(text: object) -> str:
-    """The address in lower case with 0x, so that a search finds all its entries."""
-    address = str(text).lower()
-    return address if address.startswith("0x") else "0x" + address
+def _rule_field(rule: str) -> tuple[str, ...]:
+    return (f"ORDERSIGNER_RULE={rule}",) if rule else ()
+
+
+def _more(withheld: int, what: str) -> str:
+    return f" ({withheld} more {what} not shown)" if withheld else ""
 
 
 def _cleaned(value: object) -> str:

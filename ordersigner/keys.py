@@ -1,17 +1,25 @@
 """The only module that touches secrets: turns a digest into a signature.
 
-In: a private key in hex, once; then digests. Out: signatures, and the signer's address. Raises Refusal for text that is
-not a private key. The key never shows in a repr, an error or a log, and is freed with its Signer.
+In: a private key, once, as hex that a client sent (Signer) or in a file (HeldKey); then digests. Out: signatures, and
+the key's address. For what is not a private key a Signer raises Refusal, a HeldKey ValueError. The key never shows in a
+repr, an error or a log. A Signer frees it, a HeldKey overwrites it.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
+
 import coincurve
+from coincurve._libsecp256k1 import ffi, lib  # no public function of coincurve takes a key that is not bytes
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import Refusal
 
 _RECOVERY = ("1b", "1c")  # v: 27 or 28 for the parity of the point R's y; source: the published signatures
+_CONTEXT = coincurve.GLOBAL_CONTEXT.ctx
+_MADV_WIPEONFORK = 18  # source: asm-generic/mman-common.h; Python has no name for it
+_NIBBLES = {ord(digit): int(digit, 16) for digit in "0123456789abcdefABCDEF"}
 
 
 class Signer:
@@ -32,7 +40,7 @@ class Signer:
                 raise ValueError
             self._key = coincurve.PrivateKey(secret)
         except ValueError:
-            raise Refusal.of("signer", "not_key", "This value is not a private key in hex.") from None
+            raise _not_key() from None
         self._address = ""
 
     def __repr__(self) -> str:
@@ -42,8 +50,7 @@ class Signer:
     def address(self) -> str:
         """0x and 40 lower-case hexadecimal digits: the last 20 bytes of the public key's keccak-256."""
         if not self._address:
-            public_key = self._key.public_key.format(compressed=False)[1:]
-            self._address = "0x" + keccak_256(public_key)[12:].hex()
+            self._address = _address(self._key.public_key)
         return self._address
 
     def sign(self, digest: bytes) -> str:
@@ -53,3 +60,97 @@ class Signer:
         """
         signature = self._key.sign_recoverable(digest, hasher=None)
         return "0x" + signature[:64].hex() + _RECOVERY[signature[64]]
+
+
+class HeldKey:
+    """A private key that the daemon holds, to sign with.
+
+    The only copy is in a page of its own, which the kernel leaves out of core dumps and out of child processes. It is
+    read there, decoded there, and used there by libsecp256k1.
+    """
+
+    __slots__ = ("_page", "_secret", "address")
+
+    def __init__(self, descriptor: int) -> None:
+        """descriptor: of a file with 64 hexadecimal digits, with or without 0x, and at most one newline after them."""
+        self._page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        try:
+            self._page.madvise(mmap.MADV_DONTDUMP)
+            self._page.madvise(_MADV_WIPEONFORK)
+            _decode_hex(self._page, os.readv(descriptor, [self._page]))
+            self._secret = ffi.from_buffer("unsigned char[]", self._page)
+            self.address = _address_of(self._secret)  # 0x and 40 lower-case hexadecimal digits
+        except BaseException:
+            self.wipe()
+            raise
+
+    def __repr__(self) -> str:
+        return f"HeldKey({self.address})"
+
+    def sign(self, digest: bytes) -> str:
+        """As Signer.sign()."""
+        if len(digest) != 32:
+            raise ValueError("a digest has 32 bytes")
+        signature = ffi.new("secp256k1_ecdsa_recoverable_signature *")
+        if not lib.secp256k1_ecdsa_sign_recoverable(_CONTEXT, signature, digest, self._secret, ffi.NULL, ffi.NULL):
+            raise ValueError("the key was wiped")
+        packed, recovery = ffi.new("unsigned char[64]"), ffi.new("int *")
+        lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(_CONTEXT, packed, recovery, signature)
+        return "0x" + bytes(ffi.buffer(packed)).hex() + _RECOVERY[recovery[0]]
+
+    def wipe(self) -> None:
+        """Overwrite the key. It signs nothing any more."""
+        self._page[:] = bytes(len(self._page))
+
+
+def address_in(signer: str) -> str | None:
+    """The address that a request names in place of a key, in lower case and with 0x; None where it may be a key.
+
+    Raises Refusal for text of the length of an address that is none.
+    """
+    if len(signer) not in (40, 42):
+        return None
+    digits = signer[2:] if signer[:2] == "0x" else signer
+    try:
+        if len(digits) == 40 and len(bytes.fromhex(digits)) == 20:  # fromhex skips white space
+            return "0x" + digits.lower()
+    except ValueError:
+        pass
+    raise _not_key()
+
+
+def _not_key() -> Refusal:
+    return Refusal.of("signer", "not_key", "This value is neither an address nor a private key in hex.")
+
+
+def _decode_hex(page: mmap.mmap, size: int) -> None:
+    """Turn the text in the first `size` bytes of `page` into 32 bytes at its start; raises ValueError.
+
+    Byte by byte, since each slice of the page would be a copy. A single byte is a number below 256, and Python has one
+    object for each of these, so they leave nothing behind.
+    """
+    start = 2 if page[0] == ord("0") and page[1] == ord("x") else 0
+    if size == start + 65 and page[size - 1] == ord("\n"):
+        size -= 1
+    try:
+        if size != start + 64:
+            raise KeyError
+        for index in range(32):
+            high, low = start + 2 * index, start + 2 * index + 1
+            page[index] = _NIBBLES[page[high]] << 4 | _NIBBLES[page[low]]
+    except KeyError:
+        raise ValueError("it does not hold a private key of 64 hexadecimal digits") from None
+    for index in range(32, size + 1):
+        page[index] = 0
+
+
+def _address_of(secret: object) -> str:
+    """secret: a pointer to 32 bytes. Raises ValueError if they are not a private key."""
+    point = ffi.new("secp256k1_pubkey *")
+    if not lib.secp256k1_ec_pubkey_create(_CONTEXT, point, secret):
+        raise ValueError("the number in it is not a private key: it must be in 1..n-1")
+    return _address(coincurve.PublicKey(point))
+
+
+def _address(public_key: coincurve.PublicKey) -> str:
+    return "0x" + keccak_256(public_key.format(compressed=False)[1:])[12:].hex()

@@ -1,21 +1,23 @@
-"""The order layouts and number rules: turns an order into a 32-byte digest.
+"""The order layouts and number rules: turns an order into its packed bytes and a 32-byte digest.
 
-In: the decoded JSON objects `order` and `instrument`. Out: the packed fields, and their keccak-256. Raises Refusal at
-the first field, in the order of the layout, from which the exchange might not derive the same bytes.
+In: a decoded request, whose members `order` and `instrument` are objects. Out: an Order. Raises Refusal at the first
+field, in the order of the layout, from which the exchange might not derive the same bytes.
 Pure: no sockets, no JSON, no keys. Source: the published order layouts.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Mapping, TypeVar
+from typing import Any, Callable, Mapping, NamedTuple, Tuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
 
 Object = Mapping[str, object]
+Entry = Tuple[str, Tuple[str, ...]]
 
 SIDES = {"buy": b"\x01", "sell": b"\x02"}
+SIDE_NAMES = {code[0]: name for name, code in SIDES.items()}
 SPOT_ORDER_TYPES = {"LMT": b"\x01", "MKT": b"\x02"}
 FUTURES_ORDER_TYPES = {"LMT": b"\x01", "MKT": b"\x02", "SLM": b"\x03", "STM": b"\x04"}
 
@@ -27,9 +29,31 @@ _INFINITY = float("inf")
 _Number = TypeVar("_Number", int, float)
 
 
-def digest(type: str, order: Object, instrument: Object) -> bytes:
-    """type: "spot" or "futures". Returns 32 bytes, the keccak-256 of the packed order."""
-    return keccak_256(PACK[type](order, instrument))
+class Order(NamedTuple):
+    """An order to be signed: what a rule judges, and what the journal says."""
+
+    type: str  # "spot" or "futures": the packed bytes do not say which
+    packed: bytes  # 134 bytes, see pack_spot() and pack_futures()
+    digest: bytes  # 32 bytes, the keccak-256 of the packed bytes
+    instrument: object  # what the order calls it. It is not signed for spot, and not checked.
+
+    def entry(self, clean: Callable[[object], str]) -> Entry:
+        """What the journal says about this order, in words and in fields. clean: makes a client's text safe."""
+        account = "0x" + self.packed[:20].hex()
+        instrument = clean(self.instrument)
+        side = SIDE_NAMES[self.packed[29]]
+        return f"{self.type} {side} {instrument} of account {account}", (
+            f"ORDERSIGNER_ACCOUNT={account}",
+            f"ORDERSIGNER_INSTRUMENT={instrument}",
+            f"ORDERSIGNER_SIDE={side}",
+        )
+
+
+def read(request: Mapping[str, Any]) -> Order:
+    """request: a decoded request of type "spot" or "futures"."""
+    type, order = request["type"], request["order"]
+    packed = PACK[type](order, request["instrument"])
+    return Order(type, packed, keccak_256(packed), order.get("instrument"))
 
 
 def pack_spot(order: Object, instrument: Object) -> bytes:

@@ -1,6 +1,6 @@
 """Who is at the other end of a connection.
 
-In: a connected Unix stream socket. Out: the process, user and group that connected, as the kernel knew them then; and
+In: a connected Unix stream socket. Out: the process, user and groups that connected, as the kernel knew them then; and
 the user that the connection counts for.
 """
 
@@ -13,6 +13,8 @@ import socket
 import struct
 from typing import NamedTuple
 
+_SO_PEERGROUPS = 59  # source: asm-generic/socket.h, since Linux 4.13; Python has no name for it
+_MAX_OPTION = 1024  # bytes, the most that Python reads of a socket option: 256 groups
 SUBORDINATE_UIDS = "/etc/subuid"  # see subuid(5)
 LOWEST_SUBORDINATE_UID = 65536  # below, Debian's policy has users, system users and those of services
 
@@ -23,6 +25,7 @@ class Peer(NamedTuple):
     pid: int
     uid: int
     gid: int
+    groups: tuple[int, ...] = ()  # supplementary groups
 
     def __str__(self) -> str:
         return f"uid {self.uid}, gid {self.gid}, pid {self.pid}"
@@ -39,7 +42,12 @@ class Peer(NamedTuple):
 
 def peer_of(connection: socket.socket) -> Peer:
     """The client of `connection`, from the socket itself: /proc may be hidden, and process numbers are used again."""
-    return Peer(*struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
+    pid, uid, gid = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    try:
+        groups = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MAX_OPTION)
+    except OSError:  # more than 256 groups
+        groups = b""
+    return Peer(pid, uid, gid, struct.unpack(f"{len(groups) // 4}I", groups))
 
 
 def user_behind(uid: int, subordinate_uids: str = SUBORDINATE_UIDS) -> int:

@@ -1,6 +1,6 @@
 """The wire protocol: turns a line into a request, and a result or a refusal into a line.
 
-In: the bytes of one line, any of which may be hostile. Out: a SignRequest, or the bytes of a response line, of at most
+In: the bytes of one line, any of which may be hostile. Out: a Request, or the bytes of a response line, of at most
 MAX_RESPONSE bytes. Raises Refusal with all problems of the request's top level. Knows nothing of sockets, and not what
 orders and keys mean. Source: the published wire protocol; codes and fields are those of the earlier daemon.
 """
@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import json
 from itertools import islice, repeat
-from typing import AbstractSet, Dict, Iterator, NamedTuple, NoReturn, Optional, Tuple
+from typing import Dict, Iterator, NamedTuple, NoReturn, Optional, Tuple
 
 from ordersigner.refusal import MISSING, Problem, Refusal, mistyped
 
-ORDER_TYPES = ("futures", "spot")
-TYPES = (*ORDER_TYPES, "ping")
-REQUIRED: dict[str, type] = {"instrument": dict, "order": dict, "signer": str, "type": str}
-SIGN_KEYS = frozenset(("instrument", "order", "signer", "type", "id"))
-PING_KEYS = frozenset(("type", "id"))
+# The keys that each type of request must have, with the JSON type of their values, which must not be empty.
+_ORDER: dict[str, type] = {"instrument": dict, "order": dict, "signer": str}
+REQUIRED: dict[str, dict[str, type]] = {"futures": _ORDER, "ping": {}, "signers": {}, "spot": _ORDER}
+_ALLOWED = {kind: frozenset((*required, "type", "id")) for kind, required in REQUIRED.items()}
 # Limits. Together they bound the time that a line takes and the length of its response.
 MAX_CONTAINERS = 512  # objects and arrays in a line. The decoder recurses: nested, this many fit any Python's stack.
 MAX_VALUES = 2048  # values in a line, counted as its commas, "{" and "[", in strings too
@@ -30,16 +29,15 @@ MAX_RESPONSE = 32 * 1024  # bytes, terminator included; a character takes up to 
 Message = Dict[str, object]  # a JSON object
 
 
-class SignRequest(NamedTuple):
-    """A request whose top level is valid. The contents of order, instrument and signer are not checked yet."""
+class Request(NamedTuple):
+    """A request whose top level is valid. The contents of its members are not checked yet."""
 
-    type: str  # one of ORDER_TYPES
-    order: Message
-    instrument: Message
-    signer: str  # the private key in hex: a secret
+    type: str  # a key of REQUIRED
+    members: Message  # the request as a whole
+    signer: str  # an address, or a private key in hex: a secret; empty where the type has none
 
     def __repr__(self) -> str:
-        return f"SignRequest(type={self.type!r})"
+        return f"Request(type={self.type!r})"
 
 
 def decode(line: bytes) -> Message:
@@ -75,28 +73,17 @@ def read_id(message: Message) -> str | int | None:
     return None
 
 
-def read_request(message: Message) -> SignRequest:
+def read_request(message: Message) -> Request:
     """The request in `message`; raises Refusal with all problems of the top level."""
-    kind, order, instrument, signer = map(message.get, ("type", "order", "instrument", "signer"))
-    if (
-        (type(kind) is str and kind in ORDER_TYPES)
-        and (type(order) is dict and order)
-        and (type(instrument) is dict and instrument)
-        and (type(signer) is str and signer)
-        and message.keys() <= SIGN_KEYS
-        and _id_is_valid(message)
-    ):
-        return SignRequest(kind, order, instrument, signer)
-    raise _problems(message, SIGN_KEYS)
-
-
-def is_ping(message: Message) -> bool:
-    """Whether `message` is a ping; raises Refusal for a ping with anything but an id."""
-    if message.get("type") != "ping":
-        return False
-    if message.keys() <= PING_KEYS and _id_is_valid(message):
-        return True
-    raise _problems(message, PING_KEYS)
+    kind = message.get("type")
+    if type(kind) is str and kind in REQUIRED and message.keys() <= _ALLOWED[kind] and _id_is_valid(message):
+        for key, wanted in REQUIRED[kind].items():
+            value = message.get(key)
+            if type(value) is not wanted or not value:
+                break
+        else:
+            return Request(kind, message, message.get("signer", ""))  # type: ignore[arg-type]
+    raise _problems(message)
 
 
 def signed(signature: str, request_id: str | int | None) -> bytes:
@@ -109,6 +96,11 @@ def signed(signature: str, request_id: str | int | None) -> bytes:
 def pong(version: str, request_id: str | int | None) -> bytes:
     """The response to a ping."""
     return _response({"ok": True, "version": version}, request_id)
+
+
+def signers(allowed: list[Message], request_id: str | int | None) -> bytes:
+    """The response that lists the held keys that a client may use."""
+    return _response({"ok": True, "signers": allowed}, request_id)
 
 
 def refused(refusal: Refusal, request_id: str | int | None) -> bytes:
@@ -148,18 +140,20 @@ def _id_is_valid(message: Message) -> bool:
     return "id" not in message or read_id(message) is not None
 
 
-def _problems(message: Message, allowed: AbstractSet[str]) -> Refusal:
-    """All problems of a request's top level. allowed: the keys that it may have."""
+def _problems(message: Message) -> Refusal:
+    """All problems of a request's top level. A request of an unknown type is compared with an order."""
     context: dict[str, list[Problem]] = {}
-    for key, kind in REQUIRED.items():
+    kind = message.get("type", MISSING)
+    known = kind if type(kind) is str and kind in REQUIRED else "spot"
+    for key, wanted in {**REQUIRED[known], "type": str}.items():
         value = message.get(key, MISSING)
-        if key in allowed and (type(value) is not kind or not value):
-            context.update(mistyped(value, key, kind).context)
-    if "type" not in context and message["type"] not in TYPES:
-        context["type"] = [Problem("not_valid_choice", f"Valid options are: {sorted(TYPES)}")]
+        if type(value) is not wanted or not value:
+            context.update(mistyped(value, key, wanted).context)
+    if "type" not in context and kind not in REQUIRED:
+        context["type"] = [Problem("not_valid_choice", f"Valid options are: {sorted(REQUIRED)}")]
     if not _id_is_valid(message):
         context.update(_id_refusal(message["id"]).context)
-    for key in islice((key for key in message if key not in allowed), MAX_UNEXPECTED):
+    for key in islice((key for key in message if key not in _ALLOWED[known]), MAX_UNEXPECTED):
         context[key] = [Problem("unexpected", "Unexpected key.")]
     return Refusal(context)
 

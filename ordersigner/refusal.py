@@ -29,7 +29,7 @@ CODES = {
     "not_integer": "the value has a fraction, or the string is not decimal digits",
     "not_address": "the value is not an address: 40 hexadecimal digits, in an order with or without 0x; elsewhere"
     " with 0x and, in mixed case, with the checksum of EIP-55",
-    "not_key": "the value is not a private key: 64 hexadecimal digits, with or without 0x, in 1..n-1",
+    "not_key": "the value is neither an address of 40 hexadecimal digits nor a private key: 64 of them, in 1..n-1",
     "negative": "the number is less than zero",
     "out_of_range": "the number does not fit its field, or an id has too many characters",
     "too_small": "a non-zero amount is less than one unit and would be signed as zero",
@@ -38,6 +38,14 @@ CODES = {
     "wrong_length": "the bytes or the array do not have the length that their type says",
     "not_type": "the type is neither one of EIP-712, such as uint256, nor declared; or it contains itself",
     "not_name": "the name is not one that a type or a field can have",
+    # What a policy decides. The type of these errors is PermissionError.
+    "unknown_signer": "the client has no rule for this address, whether or not the daemon holds its key",
+    "key_unavailable": "a rule lets the client use this key, but the daemon could not load it",
+    "key_on_wire": "the daemon takes no keys from clients, only addresses of keys that it holds",
+    "not_allowed": "no rule allows this value",
+    "over_limit": "the value is past the limit of the rule that came closest",
+    "rate_limited": "the rule allows no more signatures for now",
+    "ambiguous": "the signature could be one of something else; see security",
 }
 
 

@@ -6,25 +6,51 @@ what is our own as an InternalError, with the detail in the journal.
 
 from __future__ import annotations
 
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns, time
 
-from ordersigner import __version__, orders, protocol
+from ordersigner import __version__, orders, policy, protocol
 from ordersigner.journal import Journal
-from ordersigner.keys import Signer
+from ordersigner.keyring import Keyring
+from ordersigner.keys import HeldKey, Signer, address_in
 from ordersigner.peer import Peer
+from ordersigner.policy import Grant, Policy
 from ordersigner.refusal import Refusal
 
+# What a request asks to have signed, by its type: from the request's members to a digest, and the facts about it.
+READ = {"futures": orders.read, "spot": orders.read}
 MAX_SIGNERS = 8  # keys that a connection keeps ready; one more, and all are dropped first. Most clients use one.
 
 
 class Service:
-    """What all conversations share: the journal, and the totals since the start."""
+    """What all conversations share: the journal, the held keys, the policy, and the totals since the start."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        keyring: Keyring | None = None,
+        policy: Policy | None = None,
+        *,
+        wire_keys: bool = True,
+    ) -> None:
+        """wire_keys: whether clients may send keys of their own."""
         self.journal = journal
+        self.keyring = keyring or Keyring()
+        self.policy = policy or Policy()
+        self.wire_keys = wire_keys
         self.signed = 0
         self.refused = 0
         self.failed = 0
+
+    def replace_policy(self, policy: Policy) -> None:
+        """From the next request on, `policy` is in force."""
+        policy.go_on_from(self.policy)
+        self.policy = policy
+
+    def status(self) -> str:
+        """For people, in one line."""
+        totals = f"{self.signed} signed, {self.refused} refused, {self.failed} failed"
+        held, wanted = self.keyring.count(self.policy.keys)
+        return f"{totals}; {held} of {wanted} keys" if wanted else totals
 
 
 class Conversation:
@@ -34,24 +60,33 @@ class Conversation:
         self._service = service
         self._peer = peer
         self._signers: dict[str, Signer] = {}
+        self._grants: dict[str, Grant] = {}
+        self._policy: Policy | None = None  # whose grants these are
 
     def respond(self, line: bytes) -> bytes:
         """line: a request without its terminator. Returns the response with its own."""
         service = self._service
         start = perf_counter_ns()
         request_id: str | int | None = None
+        subject: policy.Subject | None = None
+        address: str | None = None
         try:
             message = protocol.decode(line)
             request_id = protocol.read_id(message)
-            if protocol.is_ping(message):
-                return protocol.pong(__version__, request_id)
             request = protocol.read_request(message)
-            digest = orders.digest(request.type, request.order, request.instrument)
-            signer = self._signer(request.signer)
-            signature = signer.sign(digest)
+            if request.type == "ping":
+                return protocol.pong(__version__, request_id)
+            if request.type == "signers":
+                return protocol.signers(self._allowed(), request_id)
+            subject = READ[request.type](request.members)
+            address = address_in(request.signer)
+            signer, rule = self._held(address, subject) if address else (self._sent(request.signer), "")
+            signature = signer.sign(subject.digest)
             response = protocol.signed(signature, request_id)
             microseconds = (perf_counter_ns() - start) // 1000
-            service.journal.signed(self._peer, request.type, request.order, signer.address, digest, microseconds)
+            service.journal.signed(self._peer, subject, signer.address, rule, microseconds)
+        except policy.Denied as denied:
+            return self.refuse(denied, request_id, subject, address)
         except Refusal as refusal:
             return self.refuse(refusal, request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the connection
@@ -61,16 +96,61 @@ class Conversation:
         service.signed += 1
         return response
 
-    def refuse(self, refusal: Refusal, request_id: str | int | None = None) -> bytes:
-        """The response to a request that is refused, for its content or for how it came."""
+    def refuse(
+        self,
+        refusal: Refusal,
+        request_id: str | int | None = None,
+        subject: policy.Subject | None = None,
+        address: str | None = None,
+    ) -> bytes:
+        """The response to a request that is refused, for its content, for how it came, or by the policy.
+
+        subject, address: what was to be signed with a held key, if anything.
+        """
         self._service.refused += 1
-        self._service.journal.refused(self._peer, refusal)
+        self._service.journal.refused(self._peer, refusal, subject, address)
         return protocol.refused(refusal, request_id)
 
-    def _signer(self, text: str) -> Signer:
+    def _sent(self, text: str) -> Signer:
+        """The key that the client sent."""
         signer = self._signers.get(text)
         if signer is None:
+            signer = Signer(text)
+            if not self._service.wire_keys:
+                raise policy.key_on_wire()
             if len(self._signers) == MAX_SIGNERS:
                 self._signers.clear()
-            signer = self._signers[text] = Signer(text)
+            self._signers[text] = signer
         return signer
+
+    def _held(self, address: str, subject: policy.Subject) -> tuple[HeldKey, str]:
+        """The held key of an address, and the name of the rule that lets this client sign `subject` with it."""
+        grant = self._granted().get(address)
+        if grant is None:
+            raise policy.unknown_signer(self._peer)
+        key = self._service.keyring.get(address)
+        if key is None:
+            raise policy.key_unavailable(grant.rules[0])
+        return key, grant.allow(subject, now=time(), ticks=monotonic()).name
+
+    def _granted(self) -> dict[str, Grant]:
+        """What the policy that is in force lets this client do."""
+        if self._policy is not self._service.policy:
+            self._policy = self._service.policy
+            self._grants = self._policy.grants(self._peer)
+        return self._grants
+
+    def _allowed(self) -> list[protocol.Message]:
+        """The held keys that this client may use."""
+        grants = self._granted().values()
+        if not grants:
+            self._service.journal.nothing_allowed(self._peer)
+        keyring = self._service.keyring
+        return [
+            {
+                "address": grant.address,
+                "rules": [rule.name for rule in grant.rules],
+                "available": keyring.get(grant.address) is not None,
+            }
+            for grant in grants
+        ]

@@ -32,6 +32,28 @@ LINES = [
     json.dumps({**EXAMPLE, "order": {**EXAMPLE["order"], "timestamp": 1_575_332_212_506_984 + number}}).encode() + b"\n"
     for number in range(1000)
 ]
+# The same, with the address of a held key, and a policy with one rule that has every limit.
+ADDRESS = "0x202a093beaa3b1e52c393ea2c4e2c935b48c0b8e"
+HELD_LINES = [line.replace(EXAMPLE["signer"].encode(), ADDRESS.encode()) for line in LINES]
+POLICY = f"""
+[market LEV/ETH]
+base = {EXAMPLE["instrument"]["base"]["address"]} 9
+quote = {EXAMPLE["instrument"]["quote"]["address"]} 18
+
+[rule bids]
+key = {ADDRESS}
+users = {os.getuid()}
+accounts = {EXAMPLE["order"]["accountId"]}
+markets = LEV/ETH
+sides = buy
+types = LMT
+max-quantity = 50000
+min-price = 0.00025
+max-price = 25
+max-notional = 500
+clock = 1000000000
+rate = 100000/second
+"""
 REPLY = 4096  # bytes, more than a response takes
 CROWDS = (8, 32, 128)
 IDLE = 128  # connections
@@ -120,6 +142,8 @@ def measure(arguments: argparse.Namespace) -> Figures:
                 a_million(figures, path, label)
             else:
                 through(figures, path, pid, count, label)
+    if not (arguments.connect or arguments.million):
+        held_keys(figures, count)
     if arguments.cold:
         cold_starts(figures, arguments.connect, shlex.split(arguments.cold))
     elif not arguments.connect:
@@ -193,9 +217,29 @@ def a_million(figures: Figures, path: str, label: str) -> None:
             figures.add_rate(f"one client pipelining, tenth {tenth + 1} of a million{label}", MILLION // 10, seconds)
 
 
+def held_keys(figures: Figures, count: int) -> None:
+    """A key that the daemon holds, under a rule with every limit, compared with one that the client sends."""
+    with tempfile.TemporaryDirectory() as directory:
+        key, policy = Path(directory, "keys", "example"), Path(directory, "policy")
+        key.parent.mkdir(0o700)
+        key.touch(0o600)
+        key.write_text(EXAMPLE["signer"])
+        policy.write_text(POLICY)
+        with daemon("notice", "--keys", str(key.parent), "--policy", str(policy)) as (path, _):
+            for label, lines in (("key sent", LINES), ("held key", HELD_LINES)):
+                lock_step(figures, path, count, f"{label}: lock-step", lines)
+                with connected(path) as connection:
+                    figures.add_rate(f"{label}: pipelining", count, pipelined(connection, count, lines))
+                connecting(figures, path, count // 4 or 1, f"{label}: a connection for each request", lines)
+
+
 def connected(path: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(path)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 
@@ -204,22 +248,34 @@ def check(reply: bytes) -> None:
         raise SystemExit(f"not a signature: {reply!r}")
 
 
-def lock_step(figures: Figures, path: str, count: int, name: str) -> None:
+def lock_step(figures: Figures, path: str, count: int, name: str, lines: list[bytes] = LINES) -> None:
     """One client that sends its next request when it has read the last reply."""
     latencies = []
     with connected(path) as connection:
         for number in range(count):
             begin = time.perf_counter()
-            connection.sendall(LINES[number % len(LINES)])
+            connection.sendall(lines[number % len(lines)])
             check(connection.recv(REPLY))
             latencies.append(time.perf_counter() - begin)
     figures.add_latency(f"{name}, p50", statistics.median(latencies))
 
 
-def pipelined(connection: socket.socket, count: int) -> float:
+def connecting(figures: Figures, path: str, count: int, name: str, lines: list[bytes]) -> None:
+    """One client that makes a connection for each request."""
+    latencies = []
+    for number in range(count):
+        begin = time.perf_counter()
+        with connected(path) as connection:
+            connection.sendall(lines[number % len(lines)])
+            check(connection.recv(REPLY))
+        latencies.append(time.perf_counter() - begin)
+    figures.add_latency(f"{name}, p50", statistics.median(latencies))
+
+
+def pipelined(connection: socket.socket, count: int, lines: list[bytes] = LINES) -> float:
     """One client with up to a few hundred requests in flight. Returns the seconds for `count` of them."""
     window = 100
-    batch = b"".join(LINES[:window])
+    batch = b"".join(lines[:window])
     start = time.perf_counter()
     connection.sendall(batch)
     sent, answered = window, 0
@@ -262,13 +318,12 @@ def crowd(figures: Figures, path: str, clients: int, count: int, name: str) -> N
 
 
 @contextlib.contextmanager
-def daemon(level: str) -> Iterator[tuple[str, int]]:
+def daemon(level: str, *options: str) -> Iterator[tuple[str, int]]:
     """Run a daemon from this checkout. Yields the path of its socket and its process number."""
     with tempfile.TemporaryDirectory() as directory, open(os.path.join(directory, "log"), "wb") as log:
         path = os.path.join(directory, "socket")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ordersigner", "--socket", path, "--log-level", level], stderr=log, cwd=HERE.parent
-        )
+        command = [sys.executable, "-m", "ordersigner", "--socket", path, "--log-level", level, *options]
+        process = subprocess.Popen(command, stderr=log, cwd=HERE.parent)
         while True:
             with contextlib.suppress(OSError):
                 connected(path).close()

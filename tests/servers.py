@@ -90,6 +90,18 @@ def well_behaved(peer):
     peer.serve()
 
 
+def answering(line):
+    # type: (bytes) -> Behaviour
+    """The behaviour of a server that answers this line to every request."""
+
+    def behave(peer):
+        # type: (Peer) -> None
+        while peer.line():
+            peer.send(line + b"\r\n")
+
+    return behave
+
+
 def large_both_ways(peer):
     # type: (Peer) -> None
     """Answers the first 20 requests with more bytes than the kernel's buffers hold, and only then reads the next."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from daemon import EXAMPLE, Daemon, standalone, vectors
+from held import MARKET, address, holding, rule
 from servers import (
     REFUSAL,
     TIME_LIMIT,
@@ -27,6 +29,7 @@ from servers import (
 from ordersigner import __version__
 from ordersigner.aio import Client
 from ordersigner.client import ATTEMPTS, ProtocolError, SignerError, Unavailable
+from ordersigner.client import Client as OtherClient
 
 REQUEST: dict[str, Any] = EXAMPLE["request"]
 SIGNATURE: str = EXAMPLE["expect"]["signature"]
@@ -111,6 +114,82 @@ def test_errors_are_raised_or_come_in_their_places(daemon: Daemon) -> None:
         assert await client.sign(REQUEST) == SIGNATURE
 
     run(daemon.path, work)
+
+
+def test_requests_for_todays_exchanges_are_those_of_the_other_client() -> None:
+    address = "0x" + 40 * "a"
+    typed_data = {"types": {}, "primaryType": "A", "domain": {}, "message": {"b": b"\x00\xff"}}
+    action = {"type": "noop", "a": 1}
+    calls: list[tuple[str, tuple[Any, ...]]] = [
+        ("sign_typed_data", (address, typed_data)),
+        ("sign_typed_data", (address, None, {}, "A", {}, {"b": b"\x00\xff"})),
+        ("sign_message", (address, "1")),
+        ("sign_message", (address, None, b"1")),
+        ("sign_hyperliquid", (address, action, 1)),
+        ("sign_hyperliquid", (address, action, 1, address, 2, "testnet")),
+    ]
+    lines: list[bytes] = []
+
+    def behave(peer: Peer) -> None:
+        while True:
+            line = peer.line()
+            if not line:
+                return
+            lines.append(line)
+            peer.send(response(b'{"id": 1}'))
+
+    with Server(behave) as server:
+        with OtherClient(server.path, TIME_LIMIT) as other:
+            for method, arguments in calls:
+                assert getattr(other, method)(*arguments) == signature(1)
+
+        async def work(client: Client) -> None:
+            for method, arguments in calls:
+                assert await getattr(client, method)(*arguments) == signature(1)
+            with pytest.raises(TypeError, match="pass either text or data"):
+                await client.sign_message(address)
+
+        run(server.path, work)
+    assert len(lines) == 2 * len(calls)
+    assert lines[: len(calls)] == lines[len(calls) :]
+
+
+def test_the_signers_come_as_from_the_other_client() -> None:
+    key = {"address": "0x" + 40 * "a", "rules": ["bids"], "available": True}
+
+    def behave(peer: Peer) -> None:
+        assert json.loads(peer.line()) == {"type": "signers"}
+        peer.send(json.dumps({"ok": True, "signers": [key]}).encode() + b"\r\n")
+        peer.line()
+        peer.send(REFUSAL % b'{"code": "not_valid_choice", "message": "No."}')
+        peer.line()
+        peer.send(b'{"ok": true, "signers": [1]}\r\n')
+
+    with Server(behave) as server:
+
+        async def work(client: Client) -> None:
+            assert await client.signers() == [key]
+            with pytest.raises(SignerError, match="not_valid_choice"):
+                await client.signers()
+            with pytest.raises(ProtocolError, match="no valid signers"):
+                await client.signers()
+
+        run(server.path, work)
+
+
+def test_a_key_that_the_daemon_holds_is_named_by_its_address(directory: Path) -> None:
+    key: str = REQUEST["signer"]
+    held = address(key)
+
+    async def work(client: Client) -> None:
+        assert await client.signers() == [{"address": held, "rules": ["example"], "available": True}]
+        assert await client.sign(dict(REQUEST, signer=held)) == SIGNATURE
+        assert await client.sign_spot(REQUEST["order"], REQUEST["instrument"], held) == SIGNATURE
+        with pytest.raises(SignerError, match="unknown_signer"):
+            await client.sign(dict(REQUEST, signer="0x" + 40 * "1"))
+
+    with standalone(directory, *holding(directory, {"example": key[2:]}, MARKET + rule("example", held))) as daemon:
+        run(daemon.path, work)
 
 
 def test_tasks_share_one_connection(daemon: Daemon) -> None:

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, TIME_LIMIT, Daemon, standalone, vectors, wait_until
+from held import MARKET, address, holding, rule
+from servers import REFUSAL, Server, answering
 
 from ordersigner import __version__, cli
 
@@ -111,7 +113,7 @@ def test_a_line_that_is_too_long_is_refused_and_the_next_is_signed(daemon: Daemo
 
 
 def test_no_daemon_is_status_2(directory: Path) -> None:
-    for arguments in (["ping"], ["sign"]):
+    for arguments in (["ping"], ["sign"], ["signers"]):
         status, output, errors = run(str(directory / "none"), *arguments, stdin=EXAMPLE_LINE)
         assert (status, output) == (2, "")
         assert errors == f"ordersigner: cannot connect to {directory}/none: No such file or directory\n"
@@ -184,6 +186,76 @@ def test_a_ping_is_one_line(daemon: Daemon) -> None:
     status, output, errors = run(daemon.path, "ping")
     assert (status, errors) == (0, "")
     assert re.fullmatch(rf"ordersigner {re.escape(__version__)} answers at {daemon.path} in \d+\.\d ms\n", output)
+
+
+def test_the_keys_of_a_daemon_are_listed_and_sign_by_address(directory: Path) -> None:
+    key: str = EXAMPLE["request"]["signer"]
+    held, missing = address(key), "0x" + 40 * "f"
+    policy = MARKET + rule("bids", held) + rule("asks", held, missing)
+    by_address = json.dumps(dict(EXAMPLE["request"], signer=held)).encode()
+    with standalone(directory, *holding(directory, {"example": key[2:]}, policy)) as daemon:
+        lines = f"{held} bids, asks\n{missing} asks (not available)\n"
+        assert run(daemon.path, "signers") == (1, lines, "")
+        assert json.loads(run(daemon.path, "signers", "--json")[1])["signers"][0]["rules"] == ["bids", "asks"]
+        assert run(daemon.path, "sign", stdin=by_address) == (0, SIGNATURE + "\n", "")
+
+
+def test_a_user_who_may_use_no_key_of_a_daemon_is_told_so(daemon: Daemon) -> None:
+    status, output, errors = run(daemon.path, "signers")
+    assert (status, output) == (1, "")
+    assert (
+        errors
+        == "ordersigner: no key may be used by this user; the daemon's administrator finds the reason in its journal\n"
+    )
+
+
+ADDRESSES = ["0x" + 20 * "1a", "0x" + 20 * "2B"]
+
+
+def listing(*signers: dict[str, Any]) -> Server:
+    """A server that answers every request with this list of keys."""
+    return Server(answering(json.dumps({"ok": True, "signers": signers}).encode()))
+
+
+def test_the_keys_that_may_be_used_are_lines_of_address_and_rules() -> None:
+    with listing(
+        {"address": ADDRESSES[0], "rules": ["bids", "asks"], "available": True},
+        {"address": ADDRESSES[1], "rules": ["asks"], "available": True},
+    ) as server:
+        assert run(server.path, "signers") == (0, f"{ADDRESSES[0]} bids, asks\n{ADDRESSES[1]} asks\n", "")
+
+
+def test_a_key_that_is_not_available_is_marked_with_status_1() -> None:
+    with listing(
+        {"address": ADDRESSES[0], "rules": ["bids"], "available": False},
+        {"address": ADDRESSES[1], "rules": ["asks"], "available": True},
+    ) as server:
+        lines = f"{ADDRESSES[0]} bids (not available)\n{ADDRESSES[1]} asks\n"
+        assert run(server.path, "signers") == (1, lines, "")
+
+
+def test_json_writes_the_list_of_keys_as_it_came() -> None:
+    key = {"address": ADDRESSES[0], "rules": ["bids"], "available": True}
+    for keys, status in (([key], 0), ([{**key, "available": False}], 1), ([], 1)):
+        with listing(*keys) as server:
+            assert run(server.path, "signers", "--json") == (
+                status,
+                json.dumps({"ok": True, "signers": keys}) + "\n",
+                "",
+            )
+
+
+def test_a_daemon_that_knows_no_signers_is_status_1() -> None:
+    refusal = REFUSAL.rstrip() % b'{"code": "not_valid_choice", "message": "No such type."}'
+    with Server(answering(refusal)) as server:
+        assert run(server.path, "signers") == (1, "", "ordersigner: request: No such type. (not_valid_choice)\n")
+        assert run(server.path, "signers", "--json") == (1, refusal.decode() + "\n", "")
+
+
+def test_an_answer_that_is_not_a_list_of_keys_is_status_2() -> None:
+    with Server(answering(b'{"ok": true, "signers": ["x"]}')) as server:
+        for arguments in (["signers"], ["signers", "--json"]):
+            assert run(server.path, *arguments) == (2, "", "ordersigner: the response has no valid signers\n")
 
 
 def test_a_daemon_that_refuses_is_status_1(directory: Path) -> None:
@@ -272,10 +344,11 @@ def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["ordersigner", ""], ["ping", "sign"]),
-        (["ordersigner", "s"], ["sign"]),
+        (["ordersigner", ""], ["ping", "sign", "signers"]),
+        (["ordersigner", "s"], ["sign", "signers"]),
         (["ordersigner", "--"], ["--help", "--version"]),
         (["ordersigner", "sign", "--"], ["--help", "--json", "--socket", "--timeout"]),
+        (["ordersigner", "signers", ""], ["--help", "--json", "--socket", "--timeout"]),
         (["ordersigner", "ping", ""], ["--help", "--socket", "--timeout"]),
         (["ordersigner", "sign", "or"], ["orders one", "orders two"]),
         (["ordersigner", "sign", "--socket", "or"], ["orders one", "orders two"]),
@@ -296,7 +369,7 @@ def test_bash_completes(directory: Path, words: list[str], expected: list[str]) 
     assert ended.stderr == b""
 
 
-@pytest.mark.parametrize("command", ["sign", "ping"])
+@pytest.mark.parametrize("command", ["sign", "signers", "ping"])
 def test_completion_and_parser_know_the_same_options(directory: Path, command: str) -> None:
     helped = subprocess.run(
         [sys.executable, "-m", "ordersigner.cli", command, "--help"], cwd=SOURCE, capture_output=True, check=True
@@ -318,7 +391,7 @@ def test_a_timeout_that_is_not_possible_is_refused_with_the_range(timeout: str, 
     assert errors.endswith("argument --timeout: seconds, more than 0 and at most 86400\n")
 
 
-@pytest.mark.parametrize("arguments", [[], ["sign"], ["ping"]])
+@pytest.mark.parametrize("arguments", [[], ["sign"], ["signers"], ["ping"]])
 def test_help_goes_to_standard_output_with_status_0(arguments: list[str], tmp_path: Path) -> None:
     status, output, errors = run(str(tmp_path / "socket"), *arguments, "--help")
     assert (status, errors) == (0, "")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, VECTORS, Daemon, standalone, vectors
+from held import MARKET, address, holding, rule
 
 from ordersigner import __version__
 from ordersigner.client import Client, SignerError, Unavailable, read_signature
@@ -46,6 +47,18 @@ def python(request: pytest.FixtureRequest) -> str:
     if found is None:
         pytest.skip(f"Python {request.param} is neither on PATH nor one of pyenv's")
     return found
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that holds the key of the example, and should hold another."""
+    directory = tmp_path_factory.mktemp("daemon")
+    key = EXAMPLE["request"]["signer"]
+    policy = MARKET + rule("example", address(key), "0x" + 38 * "a" + "0B")
+    with standalone(directory, *holding(directory, {"example": key[2:]}, policy)) as running:
+        yield running
+        assert running.stop() == 0
+        assert "Traceback" not in running.log
 
 
 def run(python: str, script: Path, daemon: Daemon, copies: Path, *arguments: str) -> str:

@@ -440,7 +440,7 @@ def test_it_listens_before_it_signs(tmp_path: Path) -> None:
         connection.sendall(ORDER)  # waits at the socket before the daemon is there
         assert connection.recv(1000) == EXAMPLE_RESPONSE
         said = [line for line in daemon.log.splitlines() if line.startswith("ordersigner: ")]
-        assert [line.split()[1] for line in said] == ["Listening", "Signed"]
+        assert [line.split()[1] for line in said] == ["In", "Listening", "Signed"]
 
 
 def test_systemd_is_told_the_status_with_ready_and_each_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,15 +11,17 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import EXAMPLE, SOURCE, Daemon
+from daemon import EXAMPLE, SOURCE, Daemon, standalone
+from held import MARKET, address, holding, rule
 
 from ordersigner import __main__ as daemon_command
-from ordersigner import cli, client, journal, server
+from ordersigner import cli, client, journal, orders, server
 from ordersigner.framing import MAX_LINE
 from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import Peer
@@ -196,14 +198,13 @@ def test_a_man_page_lists_every_option(built: Path, parser: argparse.ArgumentPar
 
 def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Path) -> None:
     entries: list[str] = []
-    order = {**EXAMPLE["request"]["order"]}
     written = Journal(LEVELS["info"], lambda *fields: entries.extend(fields))
-    written.signed(Peer(1, 2, 3), "spot", order, "0x", b"", 1)
+    written.signed(Peer(1, 2, 3), orders.read(EXAMPLE["request"]), "0x", "rule", 1)
     written.refused(Peer(1, 2, 3), Refusal.of("order.price", "negative", ""))
     names = {entry.partition("=")[0] for entry in entries if entry.startswith("ORDERSIGNER_")}
-    assert len(names) == 12
+    assert len(names) == 13
     for place in ("man/ordersignerd", "operate"):
-        for message_id in (journal.SIGNED, journal.REFUSED, journal.FAILED):
+        for message_id in (journal.SIGNED, journal.REFUSED, journal.FAILED, journal.IN_FORCE):
             assert message_id in page(built, place)
     assert names <= set(re.findall(r"ORDERSIGNER_\w+", page(built, "man/ordersignerd")))
     # The examples search only for fields that the daemon writes.
@@ -219,15 +220,27 @@ def test_limits_and_defaults_are_documented_as_they_are(built: Path) -> None:
     assert re.findall(r"The default is ([\w.]+)\.", " ".join(manual.split())) == ["0600", "512", "256", "30"]
 
 
-def test_the_python_examples_work(daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def holder(directory: Path) -> Iterator[Daemon]:
+    """A daemon that holds the key of the example."""
+    key: str = EXAMPLE["request"]["signer"]
+    policy = MARKET + rule("example", address(key))
+    with standalone(directory, *holding(directory, {"example": key[2:]}, policy)) as running:
+        yield running
+
+
+def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of their page, in one program."""
     source = (DOCS / "python.rst").read_text()
     examples = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", source, re.MULTILINE)
-    assert len(examples) == 5
+    signed_elsewhere = [example for example in examples if "signer, " in example]  # by tests/sdks
+    assert len(signed_elsewhere) == 3
+    examples = [example for example in examples if example not in signed_elsewhere]
+    assert len(examples) == 6
     request, signature = EXAMPLE["request"], EXAMPLE["expect"]["signature"]
     (tmp_path / "order.json").write_text(json.dumps(request))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ORDERSIGNER_SOCKET", daemon.path)
+    monkeypatch.setenv("ORDERSIGNER_SOCKET", holder.path)
     monkeypatch.setitem(sys.modules, "ordersigner_client", client)
     printed: list[object] = []
     program: dict[str, object] = {
@@ -240,7 +253,7 @@ def test_the_python_examples_work(daemon: Daemon, tmp_path: Path, monkeypatch: p
     }
     try:
         for number, example in enumerate(examples):
-            if number == 3:  # the one that shows a refusal
+            if number == 4:  # the one that shows a refusal
                 program["order"] = {**request["order"], "price": -1}
             exec(textwrap.dedent(example), program)
             program["order"] = request["order"]
@@ -250,7 +263,9 @@ def test_the_python_examples_work(daemon: Daemon, tmp_path: Path, monkeypatch: p
         assert isinstance(used, client.Client)
         used.close()
     assert printed == [
-        *[signature] * 4,
+        *[signature] * 2,
+        (address(request["signer"]), ["example"], True),
+        *[signature] * 2,
         ("order.price", ["negative"]),
         signature,
         [signature, signature],

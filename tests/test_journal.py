@@ -17,7 +17,7 @@ import oracle
 import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, TIME_LIMIT, standalone, vectors, wait_until
 
-from ordersigner import journal, orders
+from ordersigner import journal, service
 from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import Peer
 from ordersigner.service import Conversation, Service
@@ -153,7 +153,7 @@ def test_a_fault_of_the_daemon_leaves_its_traceback_and_no_text_of_the_client(
     def broken(*arguments: object) -> bytes:
         raise KeyError(arguments)
 
-    monkeypatch.setattr(orders, "digest", broken)
+    monkeypatch.setitem(service.READ, "spot", broken)
     talk = conversation(entries, "err")
     response = json.loads(talk.respond(line()[:-1] + b', "id": 5}'))
     assert response["error"]["type"] == "InternalError"

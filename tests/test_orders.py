@@ -87,7 +87,7 @@ def packed(request: dict[str, Any]) -> bytes:
 
 
 def digest(request: dict[str, Any]) -> bytes:
-    return orders.digest(request["type"], request["order"], request["instrument"])
+    return orders.read(request).digest
 
 
 def refusal(request: dict[str, Any]) -> tuple[str, str]:

@@ -47,5 +47,5 @@ def test_the_journal_catalog_explains_every_message_id() -> None:
 def test_the_journal_catalog_shows_only_fields_that_the_entries_have() -> None:
     shown = set(re.findall("@(.+?)@", (UNITS / "ordersigner.catalog").read_text()))
     assert shown
-    source = (SOURCE / "ordersigner/journal.py").read_text() + (SOURCE / "ordersigner/peer.py").read_text()
+    source = "".join((SOURCE / f"ordersigner/{name}.py").read_text() for name in ("journal", "orders", "peer"))
     assert shown <= set(re.findall(r"ORDERSIGNER_\w+", source))

@@ -14,7 +14,22 @@ from ordersigner.peer import Peer, peer_of, user_behind
 def test_a_peer_is_known_from_the_socket() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert peer_of(ours) == Peer(os.getpid(), os.getuid(), os.getgid())
+        assert peer_of(ours) == Peer(os.getpid(), os.getuid(), os.getgid(), tuple(os.getgroups()))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can choose its groups")
+@pytest.mark.parametrize("count", [0, 1, 256, 257])
+def test_a_peers_groups_are_those_it_had_when_it_connected(count: int) -> None:
+    """Of a client in more groups than Python can read, only the primary group is known."""
+    groups = tuple(range(70_000, 70_000 + count))
+    before = os.getgroups()
+    try:
+        os.setgroups(groups)
+        ours, theirs = socket.socketpair()
+    finally:
+        os.setgroups(before)
+    with ours, theirs:
+        assert peer_of(ours).groups == (groups if count <= 256 else ())
 
 
 @pytest.fixture

@@ -24,10 +24,9 @@ REQUEST = EXAMPLE["request"]
 KEY = REQUEST["signer"]
 
 
-def read(line: bytes) -> protocol.SignRequest | None:
-    """What the protocol makes of `line`: a request to sign, or None for a ping."""
-    message = protocol.decode(line)
-    return None if protocol.is_ping(message) else protocol.read_request(message)
+def read(line: bytes) -> protocol.Request:
+    """What the protocol makes of `line`."""
+    return protocol.read_request(protocol.decode(line))
 
 
 def problems(line: bytes | str) -> dict[str, list[str]]:
@@ -53,7 +52,7 @@ def without(key: str) -> dict[str, Any]:
 
 def test_the_example_is_read() -> None:
     request = protocol.read_request(protocol.decode(json.dumps(REQUEST).encode()))
-    assert request == (REQUEST["type"], REQUEST["order"], REQUEST["instrument"], REQUEST["signer"])
+    assert (request.type, request.members, request.signer) == (REQUEST["type"], REQUEST, REQUEST["signer"])
     assert KEY[2:] not in repr(request)
 
 
@@ -308,11 +307,11 @@ def test_a_value_that_is_not_json_is_refused_under_its_field(line: str, field: s
 
 
 def test_a_byte_order_mark_is_skipped() -> None:
-    assert protocol.is_ping(protocol.decode('\ufeff{"type": "ping"}'.encode()))
+    assert read('\ufeff{"type": "ping"}'.encode()).type == "ping"
 
 
 def test_white_space_is_skipped() -> None:
-    assert protocol.is_ping(protocol.decode(b' \t{ "type"\t:  "ping" } \r'))
+    assert read(b' \t{ "type"\t:  "ping" } \r').type == "ping"
 
 
 @pytest.mark.parametrize("key", ["type", "order", "instrument", "signer"])
@@ -358,7 +357,7 @@ def test_a_line_of_nothing_but_unknown_keys_gets_a_response_that_lists_sixteen()
 )
 def test_an_id_is_echoed(value: Any) -> None:
     message = protocol.decode(json.dumps({"type": "ping", "id": value}).encode())
-    assert protocol.is_ping(message)
+    assert protocol.read_request(message).type == "ping"
     request_id = protocol.read_id(message)
     for response in (protocol.pong("1", request_id), protocol.signed("0x00", request_id), protocol.failed(request_id)):
         assert response.endswith(b"\r\n")

@@ -1,13 +1,14 @@
 """Tests of the client that also run on Python 2.7 and 3.6, so they use the standard library only.
 
-test_client.py starts this file. In the environment, ORDERSIGNER_SOCKET is the socket of a running daemon, and VECTORS
-is the directory of the test vectors. The module ordersigner_client is a copy of the client's file.
+test_client.py starts this file. In the environment, ORDERSIGNER_SOCKET is the socket of a running daemon, which holds
+keys, and VECTORS is the directory of the test vectors. The module ordersigner_client is a copy of the client's file.
 """
 
 # mypy: ignore-errors
 
 from __future__ import print_function
 
+import collections
 import contextlib
 import decimal
 import errno
@@ -32,6 +33,7 @@ from servers import (
     TIME_LIMIT,
     FullServer,
     Server,
+    answering,
     large_both_ways,
     numbered,
     response,
@@ -53,6 +55,8 @@ REQUEST = EXAMPLE["request"]
 SIGNATURE = EXAMPLE["expect"]["signature"]
 KEY = REQUEST["signer"]
 PUBLISHED = vectors("published-orders")
+HELD = "0x202a093beaa3b1e52c393ea2c4e2c935b48c0b8e"  # the address of KEY, which the daemon holds too
+ADDRESS = "0x" + 38 * "a" + "0B"  # of a key that the daemon should hold, and does not
 
 
 def changed(**fields):
@@ -98,6 +102,30 @@ class ARunningDaemon(TestCase):
             self.assertEqual(
                 sign(request["order"], request["instrument"], request["signer"]), row["expect"]["signature"]
             )
+
+    def test_a_key_that_the_daemon_holds_is_named_by_its_address(self):
+        for address in (HELD, HELD[2:], HELD.upper().replace("X", "x"), TEXT(HELD)):
+            self.assertEqual(self.client.sign(dict(REQUEST, signer=address)), SIGNATURE)
+        self.assertEqual(self.client.sign_spot(REQUEST["order"], REQUEST["instrument"], HELD), SIGNATURE)
+        signatures = self.client.sign_many([dict(REQUEST, signer=HELD), REQUEST])
+        self.assertEqual(list(signatures), [SIGNATURE] * 2)
+
+    def test_the_keys_that_may_be_used_are_listed_by_address(self):
+        keys = self.client.signers()
+        self.assertEqual(
+            sorted(keys, key=lambda key: key["address"]),
+            [
+                {"address": HELD, "rules": ["example"], "available": True},
+                {"address": ADDRESS.lower(), "rules": ["example"], "available": False},
+            ],
+        )
+        self.assertEqual({type(key["address"]) for key in keys}, {str})
+
+    def test_an_address_that_may_not_be_used_is_refused_by_the_policy(self):
+        for address, code in (("0x" + 40 * "1", "unknown_signer"), (ADDRESS, "key_unavailable")):
+            error = self.refused(self.client.sign, dict(REQUEST, signer=address))
+            self.assertEqual(error.type, "PermissionError")
+            self.assertEqual(error.context["signer"][0]["code"], code)
 
     def test_a_ping_gets_the_version(self):
         self.assertRegex(self.client.ping(), r"^\d+\.\d+\.\d+$")
@@ -360,6 +388,192 @@ class ARequest(TestCase):
 
     def test_a_long_integer_is_sent_with_all_its_digits(self):
         self.assertEqual(ordersigner_client.encode({"": 2**200}), ('{"": %d}\n' % 2**200).encode())
+
+
+class ADaemonThatHoldsKeys(TestCase):
+    def signers(self, line):
+        with Server(answering(line)) as server, Client(server.path, TIME_LIMIT) as client:
+            return client.signers()
+
+    def test_the_request_has_a_type_and_nothing_else(self):
+        asked = []
+        answer = lambda peer: (asked.append(peer.line()), peer.send(b'{"ok": true, "signers": []}\r\n'))  # noqa: E731
+        with Server(answer) as server, Client(server.path, TIME_LIMIT) as client:
+            self.assertEqual(client.signers(), [])
+        self.assertEqual(asked, [b'{"type": "signers"}'])
+
+    def test_its_keys_come_in_its_order_with_their_rules(self):
+        keys = [
+            {"address": ADDRESS, "rules": ["bids", "a/B.c_d-9"], "available": True},
+            {"address": "0x" + 40 * "1", "rules": [], "available": False},
+        ]
+        self.assertEqual(self.signers(json.dumps({"ok": True, "signers": keys}).encode()), keys)
+
+    def test_addresses_and_rules_are_str(self):
+        line = b'{"ok": true, "signers": [{"address": "%s", "rules": ["bids"], "available": true}]}' % ADDRESS.encode()
+        (key,) = self.signers(line)
+        self.assertEqual([type(text) for text in list(key) + [key["address"]] + key["rules"]], [str] * 5)
+
+    def test_what_a_later_daemon_adds_to_a_key_is_left_out(self):
+        line = b'{"ok": true, "signers": [{"address": "%s", "rules": ["bids"], "available": true, "more": 1}]}'
+        self.assertEqual(
+            self.signers(line % ADDRESS.encode()), [{"address": ADDRESS, "rules": ["bids"], "available": True}]
+        )
+
+    def test_an_answer_that_lists_no_keys_properly_is_an_error_that_quotes_nothing(self):
+        good = {"address": ADDRESS, "rules": ["bids"], "available": True}
+        for signers in (
+            None,
+            {},
+            KEY,
+            [KEY],
+            [good, None],
+            [{}],
+            [dict(good, address=KEY)],
+            [dict(good, address=ADDRESS[2:])],
+            [dict(good, address=ADDRESS + "\n")],
+            [dict(good, address=None)],
+            [dict(good, rules=None)],
+            [dict(good, rules="bids")],
+            [dict(good, rules=[1])],
+            [dict(good, rules=["\x1b[2J"])],
+            [dict(good, rules=["bids", ""])],
+            [dict(good, available=1)],
+            [dict(good, available="true")],
+            [{"address": ADDRESS, "rules": ["bids"]}],
+        ):
+            line = json.dumps({"ok": True, "signers": signers}).encode()
+            error = self.raises(ProtocolError, "the response has no valid signers", self.signers, line)
+            self.assertNotIn(KEY[2:], str(error) + repr(error))
+        self.raises(ProtocolError, "no valid signers", self.signers, b'{"ok": true, "signature": "0x00"}')
+        self.raises(ProtocolError, "not a response", self.signers, b"[]")
+
+    def test_an_address_is_sent_as_the_signer_as_it_is(self):
+        asked = []
+        answer = lambda peer: (asked.append(peer.line()), peer.send(response(b'{"id": 1}')))  # noqa: E731
+        with Server(answer) as server, Client(server.path, TIME_LIMIT) as client:
+            for sign in (client.sign_spot, client.sign_futures):
+                self.assertEqual(sign(REQUEST["order"], REQUEST["instrument"], ADDRESS), signature(1))
+        self.assertEqual([json.loads(line.decode())["signer"] for line in asked], [ADDRESS] * 2)
+
+
+TYPED_DATA = {
+    "types": {"EIP712Domain": [{"name": "chainId", "type": "uint256"}], "A": [{"name": "b", "type": "bytes"}]},
+    "primaryType": "A",
+    "domain": {"chainId": 1},
+    "message": {"b": "0x00ff"},
+}
+
+
+class ARequestForTodaysExchanges(TestCase):
+    def sent(self, method, *arguments, **named):
+        """The line that a client sends, as an object whose members keep their order."""
+        lines = []
+        answer = lambda peer: (lines.append(peer.line()), peer.send(response(b'{"id": 7}')))  # noqa: E731
+        with Server(answer) as server, Client(server.path, TIME_LIMIT) as client:
+            self.assertEqual(getattr(client, method)(*arguments, **named), signature(7))
+        (line,) = lines
+        return json.loads(line.decode(), object_pairs_hook=collections.OrderedDict)
+
+    def test_typed_data_is_sent_whole_or_put_together_from_its_parts(self):
+        expected = {"type": "typed_data", "typed_data": TYPED_DATA, "signer": ADDRESS}
+        self.assertEqual(self.sent("sign_typed_data", ADDRESS, TYPED_DATA), expected)
+        parts = {
+            "types": TYPED_DATA["types"],
+            "primary_type": TYPED_DATA["primaryType"],
+            "domain": TYPED_DATA["domain"],
+            "message": TYPED_DATA["message"],
+        }
+        self.assertEqual(self.sent("sign_typed_data", ADDRESS, **parts), expected)
+
+    def test_typed_data_with_a_part_too_few_or_too_many_is_refused_before_it_is_sent(self):
+        client = Client("/nonexistent")
+        parts = {"types": {}, "primary_type": "A", "domain": {}, "message": {}}
+        for name in parts:
+            few = {other: part for other, part in parts.items() if other != name}
+            self.raises(TypeError, "%s: missing" % name, lambda few=few: client.sign_typed_data(ADDRESS, **few))
+            one = {name: parts[name]}
+            both = lambda one=one: client.sign_typed_data(ADDRESS, TYPED_DATA, **one)  # noqa: E731
+            self.raises(TypeError, "typed_data: pass this or its parts", both)
+
+    def test_numbers_in_typed_data_are_sent_exactly(self):
+        message = {"a": 2**256 - 1, "b": -(2**255), "c": str(2**64), "d": decimal.Decimal("1E+30"), "e": 2**53 + 1}
+        sent = self.sent("sign_typed_data", ADDRESS, dict(TYPED_DATA, message=message))
+        self.assertEqual(sent["typed_data"]["message"], dict(message, d="1" + 30 * "0"))
+
+    def test_bytes_in_typed_data_are_sent_as_hexadecimal_digits(self):
+        data = b"\x00\xffab"
+        message = {"a": bytearray(data), "b": [bytearray(data), bytearray()], "c": {"d": bytearray(data)}}
+        if bytes is not str:
+            message["b"].append(data)
+        sent = self.sent("sign_typed_data", ADDRESS, dict(TYPED_DATA, message=message))["typed_data"]["message"]
+        digits = "0x00ff6162"
+        self.assertEqual(sent, {"a": digits, "b": [digits, "0x", digits][: len(message["b"])], "c": {"d": digits}})
+
+    def test_bytes_in_a_request_of_another_type_are_refused_by_name_before_it_is_sent(self):
+        client = Client("/nonexistent")
+        self.raises(TypeError, "signer: ", client.sign_message, bytearray(b"key"), "text")
+        self.raises(TypeError, "action: bytearray", client.sign_hyperliquid, ADDRESS, bytearray(b"a"), 1)
+        self.raises(TypeError, "order.price: ", client.sign, changed(price=bytearray(b"1")))
+
+    def test_a_message_is_text_or_bytes(self):
+        text = b"1 \xe2\x82\xac\n".decode("utf-8")
+        request = {"type": "message", "signer": ADDRESS}
+        self.assertEqual(self.sent("sign_message", ADDRESS, text), dict(request, text=text))
+        self.assertEqual(self.sent("sign_message", ADDRESS, text="0x00"), dict(request, text="0x00"))
+        self.assertEqual(self.sent("sign_message", ADDRESS, ""), dict(request, text=""))
+        for data in (b"\x00\xff", bytearray(b"\x00\xff")):
+            self.assertEqual(self.sent("sign_message", ADDRESS, data=data), dict(request, hex="0x00ff"))
+        self.assertEqual(self.sent("sign_message", ADDRESS, data=b""), dict(request, hex="0x"))
+
+    def test_a_message_that_is_not_clearly_text_or_bytes_is_refused_before_it_is_sent(self):
+        sign = Client("/nonexistent").sign_message
+        self.raises(TypeError, "pass either text or data", sign, ADDRESS)
+        self.raises(TypeError, "pass either text or data", sign, ADDRESS, "a", b"a")
+        self.raises(TypeError, "data: must be bytes", sign, ADDRESS, None, b"a".decode())
+        self.raises(TypeError, "data: must be bytes", sign, ADDRESS, None, [97])
+        self.raises(TypeError, "text: must be text", sign, ADDRESS, bytearray(b"a"))
+        self.raises(TypeError, "text: must be text", sign, ADDRESS, 7)
+        if bytes is not str:
+            self.raises(TypeError, "text: must be text", sign, ADDRESS, b"a")
+
+    def test_an_action_keeps_the_order_of_its_keys(self):
+        orders = [collections.OrderedDict([("b", True), ("a", 1), ("p", "2.5")])]
+        action = collections.OrderedDict([("type", "order"), ("orders", orders), ("grouping", "na"), ("builder", None)])
+        sent = self.sent("sign_hyperliquid", ADDRESS, action, 2**63)
+        self.assertEqual(list(sent["action"].items()), list(action.items()))
+        self.assertEqual(list(sent["action"]["orders"][0].items()), list(orders[0].items()))
+        del sent["action"]
+        self.assertEqual(sent, {"type": "hyperliquid", "nonce": 2**63, "network": "mainnet", "signer": ADDRESS})
+
+    def test_what_is_optional_for_an_action_is_sent_if_it_is_given(self):
+        sent = self.sent("sign_hyperliquid", ADDRESS, {"type": "noop"}, 1, ADDRESS, 0, "testnet")
+        self.assertEqual(
+            sent,
+            {
+                "type": "hyperliquid",
+                "action": {"type": "noop"},
+                "nonce": 1,
+                "vaultAddress": ADDRESS,
+                "expiresAfter": 0,
+                "network": "testnet",
+                "signer": ADDRESS,
+            },
+        )
+
+    def test_what_json_cannot_represent_is_refused_without_quoting_keys_that_the_protocol_does_not_name(self):
+        client = Client("/nonexistent")
+        message = dict(TYPED_DATA, message={KEY: object()})
+        domain = dict(TYPED_DATA, domain={"chainId": object()})
+        for field, call in (
+            ("a value in typed_data.message: object ", lambda: client.sign_typed_data(KEY, message)),
+            ("typed_data.domain.chainId: object ", lambda: client.sign_typed_data(KEY, domain)),
+            ("a value in typed_data: object ", lambda: client.sign_typed_data(KEY, {KEY: object()})),
+            ("a value in action: object ", lambda: client.sign_hyperliquid(KEY, {KEY: object()}, 1)),
+            ("nonce: object ", lambda: client.sign_hyperliquid(KEY, {}, object())),
+        ):
+            error = self.raises(TypeError, field, call)
+            self.assertNotIn(KEY[2:], str(error) + repr(error))
 
 
 class AMisbehavingServer(TestCase):

@@ -1,0 +1,54 @@
+"""`ordersignerd --check`: the policy in words, with what it does not limit.
+
+In: a Reading, and the held keys if they are known. Out: lines for people, and everything that is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ordersigner.keyring import Keyring
+from ordersigner.policy import Rule
+from ordersigner.policy_reader import Reading
+
+
+def check(reading: Reading, keyring: Keyring | None) -> int:
+    """Print both. keyring: None if the keys are not known. Returns the exit status: 0, or 1 if anything is wrong.
+
+    A user or group that does not exist, and a key that a rule names and that is not there, are wrong here. The daemon
+    itself goes on without them.
+    """
+    problems = reading.lines([*reading.errors, *reading.warnings])
+    if keyring is not None:
+        problems += [f"key {label}: {reason}" for label, reason in keyring.refused.items()]
+        problems += [
+            f"key {address}: no file holds it" for address in sorted(reading.policy.keys - keyring.keys.keys())
+        ]
+        for address in keyring.keys:
+            print(f"Key {address} is available.")
+    if not reading.errors and not reading.policy.rules:
+        print(f"{reading.path} has no rules: nobody may use a key that the daemon holds.")
+    for rule in reading.policy.rules:
+        print("\n".join(_words(rule)))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _words(rule: Rule) -> list[str]:
+    users = [f"user {user}" for user in rule.users] + [f"members of group {group}" for group in rule.groups]
+    lines = [
+        f"Rule {rule.name}, line {rule.line}:",
+        f"                  {', '.join(users) or 'nobody, since no user or group of it exists,'}",
+        f"  with the key    {', '.join(rule.keys)}",
+    ]
+    open_ends: list[str] = []
+    for judge in dict.fromkeys(rule.judges.values()):
+        what, *limits = judge.permits()
+        lines += [f"  may sign        {what}", *(f"                  {words}" for words in limits)]
+        open_ends += judge.leaves_open()
+    if rule.rate is None:
+        open_ends.append("how many signatures")
+    else:
+        lines.append(f"  in each process at most {rule.rate.number} times in {rule.rate.seconds} seconds")
+    return [*lines, *(f"  does not limit  {words}" for words in open_ends)]

@@ -1,0 +1,225 @@
+"""What a rule says about orders. It judges the bytes that are signed.
+
+In: an Order and the time. Out: an Objection, or None. Pure. What a client says about its order counts for nothing:
+decimals, for example, are its own word, so amounts are compared in units of the market's decimals, as exact integers.
+
+An order's 134 bytes have no prefix that says "order", so something else can be made to look like one. With a key that
+is not the client's own, that must not be signed:
+
+- A transaction. Its encoding (RLP) may have 134 bytes too. Then it begins f8 84; or with a byte from 00 to 7f, the type
+  of a typed transaction, and f8 83. These are the first bytes of the order's account, so only an account that a rule
+  names may begin so. Nobody can choose the other fields so that an account which is named becomes a transaction.
+- An order of the other kind. The two layouts have the same first 30 bytes, and then a spot order has its quantity where
+  a futures order has the instrument. A spot quantity below 2^224 has four zero bytes there, an instrument that is not 0
+  has none. So one of the two is always refused.
+
+Not possible: an EIP-191 message would need an order of type 0x35, and an EIP-712 digest has 66 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence
+
+from ordersigner.orders import FUTURES_ORDER_TYPES, SIDES, Order
+from ordersigner.policy import Objection, Subject
+
+MICROSECONDS = 1_000_000
+_NO_INSTRUMENT = bytes(4)
+
+
+class Amount(NamedTuple):
+    """A number of whole tokens, exactly: numerator / denominator."""
+
+    text: str
+    numerator: int
+    denominator: int
+
+    @classmethod
+    def of(cls, text: str) -> Amount:
+        """text: decimal digits with at most one point."""
+        whole, _, fraction = text.partition(".")
+        return cls(text, int(whole + fraction), 10 ** len(fraction))
+
+
+class Market(NamedTuple):
+    """What is traded: its place in the packed bytes, and the decimals of its tokens."""
+
+    name: str
+    type: str  # "spot" or "futures"
+    packed: bytes  # spot: base and quote, 40 bytes; futures: instrument and quote, 24 bytes
+    base_decimals: int  # 0 for futures, whose quantities are fractions
+    quote_decimals: int
+
+    def __str__(self) -> str:
+        if self.type == "spot":
+            what = f"spot, base 0x{self.packed[:20].hex()} with {self.base_decimals} decimals"
+        else:
+            what = f"futures, instrument {int.from_bytes(self.packed[:4], 'big')}"
+        return f"{self.name} ({what}, quote 0x{self.packed[-20:].hex()} with {self.quote_decimals} decimals)"
+
+
+# The steps of a judgment, in their order, and what is wrong where they fail.
+_TRANSACTION = Objection(1, "order.accountId", "ambiguous", "An order with this account could be a transaction.")
+_FUTURES_AS_SPOT = Objection(1, "order.quantity", "ambiguous", "This order could be a futures order.")
+_SPOT_AS_FUTURES = Objection(1, "order.instrument", "ambiguous", "This order could be a spot order.")
+_ACCOUNT = Objection(2, "order.accountId", "not_allowed", "No rule allows this account.")
+_MARKET = Objection(3, "instrument", "not_allowed", "No rule allows this market.")
+_SIDE = Objection(4, "order.side", "not_allowed", "No rule allows this side.")
+_TYPE = Objection(5, "order.orderType", "not_allowed", "No rule allows this type of order.")
+_QUANTITY = Objection(6, "order.quantity", "over_limit", "This quantity is above the limit.")
+_MIN_PRICE = Objection(7, "order.price", "over_limit", "This price is below the limit.")
+_MAX_PRICE = Objection(8, "order.price", "over_limit", "This price is above the limit.")
+_NOTIONAL = Objection(9, "order.quantity", "over_limit", "Quantity times price is above the limit.")
+_CLOCK = Objection(10, "order.timestamp", "over_limit", "This time is too far from now.")
+
+
+class OrderLimits:
+    """The orders that a rule allows. A limit that is None does not limit."""
+
+    def __init__(
+        self,
+        *,
+        accounts: Sequence[bytes] | None,
+        markets: Sequence[Market] | None,
+        sides: Sequence[str] = (),
+        types: Sequence[str] = (),
+        max_quantity: Amount | None = None,
+        min_price: Amount | None = None,
+        max_price: Amount | None = None,
+        max_notional: Amount | None = None,
+        clock: int | None = None,
+    ) -> None:
+        """accounts: 20 bytes each; sides, types: all if empty; clock: seconds. An amount needs exactly one market."""
+        self._accounts = accounts
+        self._markets = markets
+        self._sides = sides
+        self._types = types
+        self._amounts = (max_quantity, min_price, max_price, max_notional)
+        self._seconds = clock
+        # As they appear in the packed bytes:
+        self._account_set = frozenset(accounts or ())
+        self._market_set = None if markets is None else frozenset(market.packed for market in markets)
+        self._side_codes = frozenset(SIDES[side][0] for side in sides or SIDES)
+        self._type_codes = frozenset(FUTURES_ORDER_TYPES[type][0] for type in types or FUTURES_ORDER_TYPES)
+        self._clock = None if clock is None else clock * MICROSECONDS
+        # An amount a/b of whole tokens, in units: a quantity is n/m tokens, a price p/q tokens.
+        self._has_amounts = any(self._amounts)
+        if self._has_amounts:
+            assert markets is not None
+            (market,) = markets
+            self._base_unit = 10**market.base_decimals
+            quote_unit = 10**market.quote_decimals
+            # n/m <= a/b, as n * b <= a * m
+            self._max_quantity = max_quantity and (max_quantity.numerator, max_quantity.denominator)
+            # p/q >= a/b and p/q <= a/b: p is an integer, so these are rounded up and down
+            self._min_price = min_price and -(-min_price.numerator * quote_unit // min_price.denominator)
+            self._max_price = max_price and max_price.numerator * quote_unit // max_price.denominator
+            # n/m * p/q <= a/b, as n * p * b <= a * q * m
+            self._max_notional = max_notional and (max_notional.numerator * quote_unit, max_notional.denominator)
+
+    def judge(self, subject: Subject, now: float) -> Objection | None:
+        assert isinstance(subject, Order)
+        packed = subject.packed
+        account = packed[:20]
+        is_named = account in self._account_set
+        if not is_named and (packed[:2] == b"\xf8\x84" or (packed[1:3] == b"\xf8\x83" and packed[0] < 0x80)):
+            return _TRANSACTION
+        if subject.type == "spot":
+            if packed[30:34] != _NO_INSTRUMENT:
+                return _FUTURES_AS_SPOT
+            market = packed[94:134]
+        else:
+            if packed[30:34] == _NO_INSTRUMENT:
+                return _SPOT_AS_FUTURES
+            market = packed[30:34] + packed[98:118]
+        if not is_named and self._accounts is not None:
+            return _ACCOUNT
+        if self._market_set is not None and market not in self._market_set:
+            return _MARKET
+        if packed[29] not in self._side_codes:
+            return _SIDE
+        if packed[28] not in self._type_codes:
+            return _TYPE
+        if self._has_amounts:
+            objection = self._judge_amounts(subject)
+            if objection is not None:
+                return objection
+        if self._clock is not None:
+            timestamp = int.from_bytes(packed[20:28], "big")
+            if abs(timestamp - int(now * MICROSECONDS)) > self._clock:
+                return _CLOCK
+        return None
+
+    def _judge_amounts(self, order: Order) -> Objection | None:
+        packed = order.packed
+        if order.type == "spot":
+            n, m = int.from_bytes(packed[30:62], "big"), self._base_unit
+            price = int.from_bytes(packed[62:94], "big")
+        else:
+            n, m = int.from_bytes(packed[118:126], "big"), int.from_bytes(packed[126:134], "big")
+            price = int.from_bytes(packed[34:66], "big")
+        if self._max_quantity is not None and n * self._max_quantity[1] > self._max_quantity[0] * m:
+            return _QUANTITY
+        if self._min_price is not None and price < self._min_price:
+            return _MIN_PRICE
+        if self._max_price is not None and price > self._max_price:
+            return _MAX_PRICE
+        if self._max_notional is not None and n * price * self._max_notional[1] > self._max_notional[0] * m:
+            return _NOTIONAL
+        return None
+
+    def permits(self) -> list[str]:
+        quantity, min_price, max_price, notional = self._amounts
+        words = ["orders in any market" if self._markets is None else f"orders in {_listed(self._markets)}"]
+        words.append("for any account" if self._accounts is None else f"for {_listed(_hex(self._accounts))}")
+        if self._sides:
+            words.append(f"to {_listed(self._sides)}")
+        if self._types:
+            words.append(f"of type {_listed(self._types)}")
+        if quantity:
+            words.append(f"of at most {quantity.text}")
+        if min_price:
+            words.append(f"at a price of at least {min_price.text}")
+        if max_price:
+            words.append(f"at a price of at most {max_price.text}")
+        if notional:
+            words.append(f"with quantity times price at most {notional.text}")
+        if self._seconds is not None:
+            words.append(f"whose timestamp is at most {self._seconds} seconds from now")
+        return words
+
+    def leaves_open(self) -> list[str]:
+        quantity, min_price, max_price, notional = self._amounts
+        words = []
+        if self._accounts is None:
+            words.append("the account: orders for accounts of others are signed too")
+        else:
+            words += [
+                f"account 0x{account.hex()}: it begins like a transaction, so an order for it may be one"
+                for account in self._accounts
+                if account[:2] == b"\xf8\x84" or (account[1:3] == b"\xf8\x83" and account[0] < 0x80)
+            ]
+        if self._markets is None:
+            words.append("the market: orders for tokens that nobody listed are signed too")
+        if not self._sides:
+            words.append("the side")
+        if not self._types:
+            words.append("the type of order")
+        if not quantity and not notional:
+            words.append("the quantity")
+        if not max_price and not notional:
+            words.append("how high a price may be")
+        if not min_price:
+            words.append("how low a price may be")
+        if self._seconds is None:
+            words.append("the timestamp: an order may be signed today and used later")
+        return [*words, "expiry, post-only, reduce-only, trigger price, leverage: they are not signed"]
+
+
+def _hex(addresses: Sequence[bytes]) -> list[str]:
+    return ["0x" + address.hex() for address in addresses]
+
+
+def _listed(words: Sequence[object]) -> str:
+    *first, last = map(str, words)
+    return f"{', '.join(first)} or {last}" if first else last

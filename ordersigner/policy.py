@@ -1,0 +1,209 @@
+"""Who may have what signed with the keys that the daemon holds.
+
+In: a client (Peer), the address of a key, and what is to be signed (Subject). Out: the rule that allows it. Raises
+Denied, which says what the rule that came closest objects to. Rules only permit: a request is signed if one rule allows
+all of it, in whatever order they are written. Without a rule nobody may do anything, root included.
+
+An address that the client has no rule for is denied before it is looked up among the held keys. So nobody learns, from
+an answer or from the time that it takes, which other keys there are.
+
+Pure: no sockets, no files, no keys. policy_reader.py makes a Policy from a file.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import AbstractSet, Callable, Mapping, NamedTuple, Protocol, Sequence
+
+from ordersigner.peer import Peer
+from ordersigner.refusal import Refusal
+
+CLOSE = 1000  # more than the step of any objection to what is signed
+
+
+class Subject(Protocol):
+    """What a request asks to have signed."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def digest(self) -> bytes: ...
+
+    def entry(self, clean: Callable[[object], str]) -> tuple[str, tuple[str, ...]]:
+        """What the journal says about it, in words and in fields. clean: makes a client's text safe."""
+
+
+class Objection(NamedTuple):
+    """Why a rule does not allow something."""
+
+    step: int  # how far it came: the check that failed. The higher, the closer.
+    field: str
+    code: str
+    message: str
+
+
+class Judge(Protocol):
+    """What a rule says about one kind of subject."""
+
+    def judge(self, subject: Subject, now: float) -> Objection | None:
+        """now: seconds since 1970."""
+
+    def permits(self) -> list[str]:
+        """What it allows, in words: the subject, and then each of its limits."""
+
+    def leaves_open(self) -> list[str]:
+        """What it does not limit, in words."""
+
+
+class Rate:
+    """No more than `number` signatures in any span of `seconds`."""
+
+    def __init__(self, number: int, seconds: int) -> None:
+        self.number = number
+        self.seconds = seconds
+        self._times: deque[float] = deque(maxlen=number)
+
+    def take(self, now: float) -> bool:
+        """Count one more signature, if the rate allows it. now: seconds of a clock that never goes back."""
+        if len(self._times) == self.number and now - self._times[0] < self.seconds:
+            return False
+        self._times.append(now)
+        return True
+
+    def go_on_from(self, earlier: Rate) -> None:
+        """Count the signatures of an earlier reading of the same rule, too."""
+        self._times.extend(earlier._times)
+
+
+class Named(NamedTuple):
+    """A user or a group, as the policy names it, and its number."""
+
+    name: str
+    number: int
+
+    def __str__(self) -> str:
+        return self.name if self.name == str(self.number) else f"{self.name} ({self.number})"
+
+
+class Rule:
+    """Lets some users have some subjects signed with some keys."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        line: int,
+        keys: Sequence[str],
+        users: Sequence[Named],
+        groups: Sequence[Named],
+        judges: Mapping[str, Judge],
+        rate: Rate | None,
+    ) -> None:
+        """line: where the policy file has it; keys: addresses; judges: by the type of a subject."""
+        self.name = name
+        self.line = line
+        self.keys = tuple(keys)
+        self.users = tuple(users)
+        self.groups = tuple(groups)
+        self.judges = dict(judges)
+        self.rate = rate
+        self._uids = frozenset(user.number for user in users)
+        self._gids = frozenset(group.number for group in groups)
+
+    def is_for(self, uid: int, gids: AbstractSet[int]) -> bool:
+        return uid in self._uids or not self._gids.isdisjoint(gids)
+
+    def judge(self, subject: Subject, now: float, ticks: float) -> Objection | None:
+        """now, ticks: see Grant.allow()."""
+        judge = self.judges.get(subject.type)
+        if judge is None:
+            return _NOT_THIS_TYPE
+        objection = judge.judge(subject, now)
+        if objection is None and self.rate is not None and not self.rate.take(ticks):
+            return _TOO_FAST
+        return objection
+
+
+_NOT_THIS_TYPE = Objection(0, "type", "not_allowed", "No rule allows this type of request with this key.")
+_TOO_FAST = Objection(CLOSE, "signer", "rate_limited", "Too many signatures in too short a time.")
+
+
+class Denied(Refusal):
+    """A client may not have something signed with a held key.
+
+    rule: the one that came closest, if there is any. reason: more than the client is told, for the administrator.
+    """
+
+    def __init__(self, objection: Objection, *, rule: str = "", reason: str = "") -> None:
+        refusal = Refusal.of(objection.field, objection.code, objection.message)
+        super().__init__(refusal.context, type="PermissionError")
+        self.rule = rule
+        self.reason = reason
+
+
+class Grant:
+    """What one client may do with one key."""
+
+    def __init__(self, address: str, rules: Sequence[Rule]) -> None:
+        self.address = address
+        self.rules = tuple(rules)
+
+    def allow(self, subject: Subject, *, now: float, ticks: float) -> Rule:
+        """The rule that allows `subject`; raises Denied.
+
+        now: seconds since 1970; ticks: seconds of a clock that never goes back.
+        """
+        closest: Objection | None = None
+        name = ""
+        for rule in self.rules:
+            objection = rule.judge(subject, now, ticks)
+            if objection is None:
+                return rule
+            if closest is None or objection.step > closest.step:
+                closest, name = objection, rule.name
+        assert closest is not None  # a grant has at least one rule
+        raise Denied(closest, rule=name)
+
+
+class Policy:
+    """All rules."""
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        self.rules = tuple(rules)
+        self.keys = {key for rule in rules for key in rule.keys}
+
+    def grants(self, peer: Peer) -> dict[str, Grant]:
+        """What a client may do, by the address of the key."""
+        gids = {peer.gid, *peer.groups}
+        rules: dict[str, list[Rule]] = {}
+        for rule in self.rules:
+            if rule.is_for(peer.uid, gids):
+                for key in rule.keys:
+                    rules.setdefault(key, []).append(rule)
+        return {address: Grant(address, own) for address, own in rules.items()}
+
+    def go_on_from(self, earlier: Policy) -> None:
+        """Take over how often the rules of an earlier policy were used. A reload must not reset a rate."""
+        rates = {rule.name: rule.rate for rule in earlier.rules}
+        for rule in self.rules:
+            rate = rates.get(rule.name)
+            if rule.rate is not None and rate is not None:
+                rule.rate.go_on_from(rate)
+
+
+def unknown_signer(peer: Peer) -> Denied:
+    """A client has no rule for an address, whether or not the daemon holds that key."""
+    objection = Objection(0, "signer", "unknown_signer", "This client may not use a key of this address.")
+    return Denied(objection, reason=f"no rule for uid {peer.uid} names this key")
+
+
+def key_unavailable(rule: Rule) -> Denied:
+    """A rule names a key that could not be loaded."""
+    objection = Objection(0, "signer", "key_unavailable", "The key of this address could not be loaded.")
+    return Denied(objection, rule=rule.name)
+
+
+def key_on_wire() -> Denied:
+    """The daemon signs only with keys that it holds."""
+    return Denied(Objection(0, "signer", "key_on_wire", "This daemon takes no keys, only addresses of its own."))

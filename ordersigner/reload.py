@@ -1,0 +1,48 @@
+"""The two ends of a reload: `ordersignerd --reload`, which systemd runs, and the daemon.
+
+The one end checks the policy file, sends the daemon SIGHUP, and waits until the new policy is in force: then the daemon
+answers with SIGURG. A process that does not expect SIGURG ignores it, so the daemon may answer any sender. So that
+`systemctl reload` fails where nothing was reloaded, and returns only when everything was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+
+from ordersigner import policy_reader
+
+ANSWER = signal.SIGURG
+TIMEOUT = 20.0  # seconds to wait for the daemon; it answers within milliseconds, unless its journal hangs
+
+
+def request(path: str) -> int:
+    """Check the policy at `path` and have the daemon reload it. Returns the exit status: 0, or 1 with the reasons."""
+    reading = policy_reader.read_file(path)
+    for line in reading.lines([*reading.errors, *reading.warnings]):
+        print(line, file=sys.stderr)
+    if reading.errors:
+        return 1
+    daemon = os.environ.get("MAINPID", "")
+    if not daemon.isdecimal() or int(daemon) < 2:
+        print("ordersignerd: MAINPID is not set: run systemctl reload ordersigner.service", file=sys.stderr)
+        return 1
+    signal.pthread_sigmask(signal.SIG_BLOCK, {ANSWER})
+    try:
+        os.kill(int(daemon), signal.SIGHUP)
+    except OSError as error:
+        print(f"ordersignerd: process {daemon} cannot be told: {error.strerror}", file=sys.stderr)
+        return 1
+    if signal.sigtimedwait({ANSWER}, TIMEOUT) is None:
+        print("ordersignerd: the daemon did not take the policy: see its journal", file=sys.stderr)
+        return 1
+    return 0
+
+
+def answer(sender: int) -> None:
+    """Tell the process that asked for a reload that the new policy is in force."""
+    if sender > 1:
+        with contextlib.suppress(OSError):  # it is gone, or another user's
+            os.kill(sender, ANSWER)

@@ -1,0 +1,279 @@
+"""The account for SDKs, held against eth-account's own: the same arguments give the same signatures and results."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import eth_account
+import pytest
+from daemon import SOURCE
+from eth_account.messages import SignableMessage, encode_defunct, encode_intended_validator, encode_typed_data
+from hypothesis import given
+from hypothesis import strategies as st
+from servers import Server
+from typed_signer import HELD, typed_signer
+
+from ordersigner.account import Account, HexBytes, keccak_256, passing_actions, passing_typed_data
+from ordersigner.client import SignerError
+from ordersigner.keccak import keccak_256 as fast_keccak_256
+
+LOCAL = HELD[0]
+MAIL: dict[str, Any] = {
+    "types": {
+        "EIP712Domain": [
+            {"name": "name", "type": "string"},
+            {"name": "version", "type": "string"},
+            {"name": "chainId", "type": "uint256"},
+            {"name": "verifyingContract", "type": "address"},
+            {"name": "salt", "type": "bytes32"},
+        ],
+        "Person": [{"name": "name", "type": "string"}, {"name": "wallets", "type": "address[]"}],
+        "Mail": [
+            {"name": "from", "type": "Person"},
+            {"name": "to", "type": "Person[2]"},
+            {"name": "contents", "type": "string"},
+            {"name": "attached", "type": "bytes"},
+            {"name": "tag", "type": "bytes4"},
+            {"name": "sent", "type": "uint256"},
+            {"name": "offset", "type": "int64"},
+            {"name": "urgent", "type": "bool"},
+            {"name": "grid", "type": "uint8[2][]"},
+        ],
+    },
+    "primaryType": "Mail",
+    "domain": {
+        "name": "Ether Mail €",
+        "version": "1",
+        "chainId": 1,
+        "verifyingContract": "0xCcCCccccCCCCcCCCCCCcCcCccCcCCCcCcccccccC",
+        "salt": b"\xde\xca" * 16,
+    },
+    "message": {
+        "from": {"name": "Cow", "wallets": ["0xCD2a3d9F938E13CD947Ec05AbC7FE734Df8DD826", "0x" + 40 * "a"]},
+        "to": [{"name": "Bob", "wallets": []}, {"name": "", "wallets": ["0x" + 40 * "0"]}],
+        "contents": "Hello, Bob!\n",
+        "attached": b"\x00\xff",
+        "tag": "0xdeadbeef",
+        "sent": 2**256 - 1,
+        "offset": -(2**63),
+        "urgent": True,
+        "grid": [[1, 2], [3, 255]],
+    },
+}
+PARTS: tuple[Any, ...] = (
+    MAIL["domain"],
+    {name: fields for name, fields in MAIL["types"].items() if name != "EIP712Domain"},
+    MAIL["message"],
+)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with typed_signer() as running:
+        yield running
+
+
+@pytest.fixture
+def account(server: Server) -> Iterator[Account]:
+    with Account(LOCAL.address, server.path) as account:
+        yield account
+
+
+def same(signed: Any, expected: Any) -> None:
+    """Checks everything that a caller can read from a signed message."""
+    assert tuple(signed) == tuple(expected)
+    for name in ("message_hash", "r", "s", "v", "signature"):
+        value = getattr(expected, name)
+        assert getattr(signed, name) == signed[name] == value
+        assert isinstance(getattr(signed, name), bytes if isinstance(value, bytes) else int)
+    assert signed[1:4] == expected[1:4]
+    assert signed.messageHash == expected.message_hash
+    assert signed.signature.hex() == bytes(expected.signature).hex()
+    assert signed.signature.to_0x_hex() == "0x" + bytes(expected.signature).hex()
+    assert repr(signed.signature) == f"HexBytes('{signed.signature.to_0x_hex()}')"
+
+
+def test_typed_data_in_parts_is_signed_as_by_eth_account(account: Account) -> None:
+    same(account.sign_typed_data(*PARTS), LOCAL.sign_typed_data(*PARTS))
+    named = dict(zip(("domain_data", "message_types", "message_data"), PARTS))
+    same(account.sign_typed_data(**named), LOCAL.sign_typed_data(**named))
+
+
+@pytest.mark.parametrize("absent", [(), ("primaryType",), ("EIP712Domain",), ("primaryType", "EIP712Domain")])
+def test_a_full_message_is_signed_as_by_eth_account(account: Account, absent: tuple[str, ...]) -> None:
+    types = {name: fields for name, fields in MAIL["types"].items() if name not in absent}
+    message = {name: part for name, part in {**MAIL, "types": types}.items() if name not in absent}
+    same(account.sign_typed_data(full_message=message), LOCAL.sign_typed_data(full_message=message))
+
+
+@pytest.mark.parametrize("fields", [(), ("chainId",), ("salt", "name"), ("verifyingContract", "chainId", "version")])
+def test_the_domain_type_has_the_fields_of_the_domain_in_eth_accounts_order(
+    account: Account, fields: tuple[str, ...]
+) -> None:
+    domain = {field: MAIL["domain"][field] for field in fields}
+    same(account.sign_typed_data(domain, *PARTS[1:]), LOCAL.sign_typed_data(domain, *PARTS[1:]))
+
+
+def test_a_domain_that_is_declared_in_another_way_is_signed_as_by_eth_account(account: Account) -> None:
+    declared = [{"name": "chainId", "type": "uint64"}, {"name": "name", "type": "string"}]
+    types = {**MAIL["types"], "EIP712Domain": declared}
+    message = {**MAIL, "types": types, "domain": {"name": "a", "chainId": 5}}
+    same(account.sign_typed_data(full_message=message), LOCAL.sign_typed_data(full_message=message))
+
+
+def test_the_daemon_gets_complete_typed_data_with_bytes_as_digits() -> None:
+    requests: list[dict[str, Any]] = []
+    with typed_signer(requests) as server, Account(LOCAL.address, server.path) as account:
+        account.sign_typed_data(*PARTS)
+    expected = {
+        **MAIL,
+        "domain": {**MAIL["domain"], "salt": "0x" + 16 * "deca"},
+        "message": {**MAIL["message"], "attached": "0x00ff"},
+    }
+    assert requests == [{"type": "typed_data", "typed_data": expected, "signer": LOCAL.address}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "pass domain_data, message_types and message_data, or full_message"),
+        ({"domain_data": {}, "message_types": {}}, "pass domain_data, message_types and message_data, or"),
+        ({"full_message": MAIL, "domain_data": {}}, "not both"),
+        ({"full_message": {**MAIL, "domain": {"name": "a"}}}, "does not have the same fields as the domain"),
+        ({"domain_data": {"nom": "a"}, "message_types": {}, "message_data": {}}, "domain: only name, version"),
+        ({"domain_data": {}, "message_types": {"A": [], "B": []}, "message_data": {}}, "primaryType: cannot be told"),
+    ],
+)
+def test_typed_data_that_is_not_complete_is_refused(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Account(LOCAL.address, "/nonexistent").sign_typed_data(**arguments)
+
+
+@pytest.mark.parametrize("body", [b"", b"Hello", "1 €\n".encode(), b"\x00", b"\xff", "\u202e".encode(), b"a" * 300])
+def test_a_message_is_signed_as_by_eth_account(account: Account, body: bytes) -> None:
+    same(account.sign_message(encode_defunct(body)), LOCAL.sign_message(encode_defunct(body)))
+
+
+@given(st.binary(max_size=300))
+def test_any_message_is_signed_as_by_eth_account(body: bytes) -> None:
+    with typed_signer() as server, Account(LOCAL.address, server.path) as account:
+        same(account.sign_message(encode_defunct(body)), LOCAL.sign_message(encode_defunct(body)))
+
+
+def test_a_message_goes_to_the_daemon_as_text_if_people_can_read_it() -> None:
+    requests: list[dict[str, Any]] = []
+    with typed_signer(requests) as server, Account(LOCAL.address, server.path) as account:
+        for body in ("1700000000000", "€\t\n", "a\x00", "a\u202e", "\r"):
+            account.sign_message(encode_defunct(text=body))
+        account.sign_message(encode_defunct(b"\xff\xfe"))
+    members = [{key: request.get(key) for key in ("text", "hex")} for request in requests]
+    assert members == [
+        {"text": "1700000000000", "hex": None},
+        {"text": "€\t\n", "hex": None},
+        {"text": None, "hex": "0x6100"},
+        {"text": None, "hex": "0x61e280ae"},
+        {"text": None, "hex": "0x0d"},
+        {"text": None, "hex": "0xfffe"},
+    ]
+
+
+def test_typed_data_that_is_already_hashed_is_refused_with_what_to_call_instead() -> None:
+    with pytest.raises(TypeError, match=r"call sign_typed_data\(\), or let the SDK's module use passing_typed_data"):
+        Account(LOCAL.address, "/nonexistent").sign_message(encode_typed_data(*PARTS))
+
+
+def test_a_message_of_another_version_is_refused() -> None:
+    account = Account(LOCAL.address, "/nonexistent")
+    for message in (
+        encode_intended_validator(LOCAL.address, b"a"),
+        SignableMessage(b"E", b"thereum Signed Message:\n2", b"a"),
+    ):
+        with pytest.raises(TypeError, match="version E only"):
+            account.sign_message(message)
+
+
+def test_with_passing_typed_data_an_sdk_hands_over_what_each_kind_of_account_signs(account: Account) -> None:
+    encode = passing_typed_data(encode_typed_data)
+    for message in (encode(*PARTS), encode(full_message=MAIL), encode(domain_data=PARTS[0], **named_rest())):
+        same(account.sign_message(message), LOCAL.sign_typed_data(*PARTS))
+        assert LOCAL.sign_message(message) == LOCAL.sign_typed_data(*PARTS)
+    assert (
+        eth_account.Account.recover_message(message, signature=LOCAL.sign_message(message).signature) == LOCAL.address
+    )
+
+
+def named_rest() -> dict[str, Any]:
+    return {"message_types": PARTS[1], "message_data": PARTS[2]}
+
+
+def test_passing_actions_leaves_other_wallets_to_the_sdk() -> None:
+    def sign_l1_action(wallet: Any, *arguments: Any, **named: Any) -> Any:
+        return wallet, arguments, named
+
+    assert passing_actions(sign_l1_action)(LOCAL, 1, 2, is_mainnet=True) == (LOCAL, (1, 2), {"is_mainnet": True})
+
+
+def test_a_refusal_is_raised(server: Server) -> None:
+    with Account("0x" + 40 * "3", server.path) as account, pytest.raises(
+        SignerError, match=r"signer: .*unknown_signer"
+    ):
+        account.sign_message(encode_defunct(b"a"))
+
+
+# From the standard, EIP-55.
+CHECKSUMMED = [
+    "0x52908400098527886E0F7030069857D2E4169EE7",
+    "0xde709f2102306220921060314715629080e2fb77",
+    "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+    "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
+    "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB",
+    "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb",
+]
+
+
+@pytest.mark.parametrize("address", CHECKSUMMED)
+def test_an_address_has_the_case_of_eip_55(address: str) -> None:
+    for written in (address, address.lower(), "0x" + address[2:].upper(), address[2:], address[2:].lower()):
+        assert Account(written).address == address
+    with pytest.raises(ValueError, match="not those of EIP-55"):
+        Account(CHECKSUMMED[2][:-1] + "D")
+
+
+@pytest.mark.parametrize("wrong", ["", "0x", 39 * "a", 41 * "a", 64 * "1", "0x" + 64 * "1", 40 * "g", 40 * "a" + "\n"])
+def test_what_is_not_an_address_is_refused_and_not_quoted(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"^address: must be 40 hexadecimal digits, with or without 0x$"):
+        Account(wrong)
+
+
+@pytest.mark.parametrize("name", ["key", "sign_transaction", "unsafe_sign_hash", "encrypt"])
+def test_what_the_daemon_never_does_is_an_attribute_error_that_says_so(name: str) -> None:
+    account = Account(LOCAL.address)
+    assert not hasattr(account, name)
+    with pytest.raises(AttributeError, match=f"^{name}: the daemon gives no key away"):
+        getattr(account, name)
+    with pytest.raises(AttributeError, match=r"^Account has no attribute other$"):
+        _ = account.other
+
+
+def test_the_hash_is_keccak_256() -> None:
+    for length in (*range(10), *range(130, 140), *range(268, 276), 1000):
+        assert keccak_256(b"\x81" * length) == fast_keccak_256(b"\x81" * length)
+
+
+@given(st.binary(max_size=600))
+def test_the_hash_of_any_bytes_is_keccak_256(data: bytes) -> None:
+    assert keccak_256(data) == fast_keccak_256(data)
+
+
+def test_it_needs_nothing_but_the_standard_library() -> None:
+    program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); import ordersigner.account"
+    subprocess.run([sys.executable, "-I", "-S", "-B", "-c", program], check=True)  # -S: without installed packages
+
+
+def test_a_repr_shows_the_address_and_the_signature(account: Account) -> None:
+    assert repr(account) == f"Account('{LOCAL.address}')"
+    signed = account.sign_message(encode_defunct(b"a"))
+    assert repr(signed) == f"SignedMessage(signature={HexBytes(signed.signature)!r})"
