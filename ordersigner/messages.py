@@ -9,7 +9,7 @@ Whether a string is text or hex is never guessed, because others guess different
 from __future__ import annotations
 
 import re
-from typing import Mapping, NamedTuple
+from typing import Callable, Mapping, NamedTuple
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
@@ -30,6 +30,14 @@ class Message(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Message({len(self.content)} bytes)"
+
+    @property
+    def type(self) -> str:
+        return "message"
+
+    def entry(self, clean: Callable[[object], str]) -> tuple[str, tuple[str, ...]]:
+        """What the journal says about it, in words and in fields. clean: makes a client's text safe."""
+        return f"message of {len(self.content)} bytes", (f"ORDERSIGNER_TEXT={clean(self.text)}",)
 
     @property
     def is_hash(self) -> bool:

@@ -2,7 +2,7 @@
 
 In: the bytes of one line, any of which may be hostile. Out: a Request, or the bytes of a response line, of at most
 MAX_RESPONSE bytes. Raises Refusal with all problems of the request's top level. Knows nothing of sockets, and not what
-orders and keys mean. Source: the published wire protocol; codes and fields are those of the earlier daemon.
+orders, typed data and keys mean. Source: the published wire protocol; codes and fields are those of the earlier daemon.
 """
 
 from __future__ import annotations
@@ -15,8 +15,18 @@ from ordersigner.refusal import MISSING, Problem, Refusal, mistyped
 
 # The keys that each type of request must have, with the JSON type of their values, which must not be empty.
 _ORDER: dict[str, type] = {"instrument": dict, "order": dict, "signer": str}
-REQUIRED: dict[str, dict[str, type]] = {"futures": _ORDER, "ping": {}, "signers": {}, "spot": _ORDER}
-_ALLOWED = {kind: frozenset((*required, "type", "id")) for kind, required in REQUIRED.items()}
+REQUIRED: dict[str, dict[str, type]] = {
+    "futures": _ORDER,
+    "hyperliquid": {"action": dict, "signer": str},
+    "message": {"signer": str},
+    "ping": {},
+    "signers": {},
+    "spot": _ORDER,
+    "typed_data": {"signer": str, "typed_data": dict},
+}
+# Others that it may have. What reads them knows which of them it needs.
+_OPTIONAL = {"hyperliquid": ("expiresAfter", "network", "nonce", "vaultAddress"), "message": ("hex", "text")}
+_ALLOWED = {kind: frozenset((*keys, *_OPTIONAL.get(kind, ()), "type", "id")) for kind, keys in REQUIRED.items()}
 # Limits. Together they bound the time that a line takes and the length of its response.
 MAX_CONTAINERS = 512  # objects and arrays in a line. The decoder recurses: nested, this many fit any Python's stack.
 MAX_VALUES = 2048  # values in a line, counted as its commas, "{" and "[", in strings too

@@ -7,8 +7,9 @@ what is our own as an InternalError, with the detail in the journal.
 from __future__ import annotations
 
 from time import monotonic, perf_counter_ns, time
+from typing import Callable
 
-from ordersigner import __version__, orders, policy, protocol
+from ordersigner import __version__, hyperliquid, messages, orders, policy, protocol, typed_data
 from ordersigner.journal import Journal
 from ordersigner.keyring import Keyring
 from ordersigner.keys import HeldKey, Signer, address_in
@@ -17,7 +18,13 @@ from ordersigner.policy import Grant, Policy
 from ordersigner.refusal import Refusal
 
 # What a request asks to have signed, by its type: from the request's members to a digest, and the facts about it.
-READ = {"futures": orders.read, "spot": orders.read}
+READ: dict[str, Callable[[protocol.Message], policy.Subject]] = {
+    "futures": orders.read,
+    "hyperliquid": hyperliquid.read,
+    "message": messages.read,
+    "spot": orders.read,
+    "typed_data": typed_data.read,
+}
 MAX_SIGNERS = 8  # keys that a connection keeps ready; one more, and all are dropped first. Most clients use one.
 
 

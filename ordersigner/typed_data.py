@@ -1,6 +1,6 @@
 """Typed data, EIP-712: turns types, a domain and a message into a 32-byte digest.
 
-In: the decoded JSON value of a request's `typed_data`. Out: TypedData, with the digest, the schema that its types make,
+In: the decoded JSON object of a request. Out: TypedData, with the digest, the schema that its types make,
 and access to the values for the policy. Raises Refusal at the first fault, with its path, such as
 typed_data.message.offer[1].token.
 Pure: no sockets, no JSON, no keys. Source: EIP-712, and what the implementations in use agree on.
@@ -18,7 +18,7 @@ from __future__ import annotations
 import marshal
 import re
 from functools import lru_cache
-from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple, Union
+from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple, Union
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
@@ -46,6 +46,7 @@ _INNER_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _NAME = re.compile("[A-Za-z0-9_:$ -]+").fullmatch  # in use: "HyperliquidTransaction:UsdSend", "New limit order"
 _ATOM_NAME = re.compile("address|bool|string|tuple|function|(u?int|bytes)[0-9]*|u?fixed([0-9]+x[0-9]+)?").fullmatch
 _TYPE = re.compile(r"([^\[\]]+)((?:\[(?:[1-9][0-9]*)?\])*)").fullmatch
+_ADDRESS = re.compile("0x[0-9A-Fa-f]{40}").fullmatch
 _HEX_NUMBER = re.compile("0x[0-9A-Fa-f]+").fullmatch
 _MAX_DIGITS = 78  # of an integer below 2^256
 _MAX_HEX_DIGITS = 64
@@ -77,6 +78,21 @@ class TypedData(NamedTuple):
 
     def __repr__(self) -> str:
         return f"TypedData({self.schema.primary_type!r})"
+
+    @property
+    def type(self) -> str:
+        return "typed_data"
+
+    def entry(self, clean: Callable[[object], str]) -> tuple[str, tuple[str, ...]]:
+        """What the journal says about it, in words and in fields. clean: makes a client's text safe."""
+        primary_type, domain = clean(self.schema.primary_type), clean(self.domain.get("name"))
+        contract = self.domain.get("verifyingContract")
+        contract = contract.lower() if type(contract) is str and _ADDRESS(contract) else clean(contract)
+        return f"typed data {primary_type} for {domain or 'a domain without a name'}", (
+            f"ORDERSIGNER_PRIMARY_TYPE={primary_type}",
+            f"ORDERSIGNER_DOMAIN={domain}",
+            f"ORDERSIGNER_CONTRACT={contract}",
+        )
 
 
 class Schema:
@@ -142,8 +158,9 @@ _ARRAY = 'this is an array; "*" must follow, for every element'
 _NO_ARRAY = '"*" stands for every element of an array, and this is none'
 
 
-def read(content: object) -> TypedData:
-    """content: the request's `typed_data`, an object with exactly KEYS."""
+def read(request: Mapping[str, object]) -> TypedData:
+    """request: has `typed_data`, an object with exactly KEYS."""
+    content = request.get("typed_data", MISSING)
     if type(content) is not dict:
         raise mistyped(content, "typed_data", dict)
     types, primary_type, domain, message = (content.get(key, MISSING) for key in KEYS)

@@ -327,7 +327,7 @@ def test_a_value_of_the_wrong_type_or_an_empty_one_is_named(key: str, value: Any
     assert problems(json.dumps({**REQUEST, key: value})) == {key: [code]}
 
 
-@pytest.mark.parametrize("word", ["SPOT", "Spot", " spot", "spot\x00", "message", "pong"])
+@pytest.mark.parametrize("word", ["SPOT", "Spot", " spot", "spot\x00", "messages", "pong"])
 def test_a_type_that_does_not_exist_is_refused(word: str) -> None:
     assert problems(json.dumps({**REQUEST, "type": word})) == {"type": ["not_valid_choice"]}
 

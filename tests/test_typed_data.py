@@ -39,6 +39,11 @@ CONSTANTS = vectors("typed-data/constants")
 NOTHING = object()
 
 
+def read(content: Any) -> typed_data.TypedData:
+    """What a request with this `typed_data` has signed."""
+    return typed_data.read({"type": "typed_data", "typed_data": content})
+
+
 def content_of(row: dict[str, Any]) -> Any:
     """The row's typed data, read from JSON once more so that it shares nothing with the row."""
     text = row.get("typed_data_text") or json.dumps({key: row[key] for key in KEYS if key in row})
@@ -58,13 +63,13 @@ SEAPORT = content_of(named("exchange-shapes", "Seaport 1.6 OrderComponents"))
 
 
 def digest(content: Any) -> str:
-    return "0x" + typed_data.read(content).digest.hex()
+    return "0x" + read(content).digest.hex()
 
 
 def refusal(content: Any) -> tuple[str, str]:
     """The one field, and the code, for which the data is refused."""
     with pytest.raises(Refusal) as caught:
-        typed_data.read(content)
+        read(content)
     ((field, (problem,)),) = caught.value.context.items()
     assert problem.code in CODES
     assert caught.value.type == "ValueError"
@@ -95,7 +100,7 @@ def test_a_vector_is_signed_as_it_says_or_refused(file: str, row: dict[str, Any]
         with pytest.raises(reference.NotSigned):
             reference.digest(content)
         return
-    data = typed_data.read(content)
+    data = read(content)
     assert data.digest.hex() == row["digest"][2:]
     assert reference.digest(content) == data.digest
     if "domain_separator" in row:
@@ -112,9 +117,7 @@ def test_a_vector_is_signed_as_it_says_or_refused(file: str, row: dict[str, Any]
 def test_a_published_type_hash(row: dict[str, Any]) -> None:
     if row["encode_type"].startswith(DOMAIN):
         types = {DOMAIN: fields(*row["encode_type"][len(DOMAIN) + 1 : -1].split(",")), "M": []}
-        domain = typed_data.read(
-            {"types": types, "primaryType": "M", "domain": zeros(types[DOMAIN]), "message": {}}
-        ).schema.domain
+        domain = read({"types": types, "primaryType": "M", "domain": zeros(types[DOMAIN]), "message": {}}).schema.domain
         assert domain is not None
         string = f"{DOMAIN}({','.join(f'{field.type} {field.name}' for field in domain)})"
     else:
@@ -125,7 +128,7 @@ def test_a_published_type_hash(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize("row", [row for row in CONSTANTS if "domain" in row], ids=lambda row: str(row["name"]))
 def test_a_published_domain_separator(row: dict[str, Any]) -> None:
     types = {DOMAIN: row["domain_type"], "M": []}
-    data = typed_data.read({"types": types, "primaryType": "M", "domain": row["domain"], "message": {}})
+    data = read({"types": types, "primaryType": "M", "domain": row["domain"], "message": {}})
     assert data.schema.separator(data.domain).hex() == row["domain_separator"][2:]
 
 
@@ -352,7 +355,7 @@ def test_a_refusal_never_repeats_a_value() -> None:
     secret = "0x" + "5ec7e7" * 10 + "0001"
     for kind in ("uint8", "int128", "bool", "bytes4", "address", "uint8[]"):
         with pytest.raises(Refusal) as caught:
-            typed_data.read(edge(kind, secret))
+            read(edge(kind, secret))
         assert "5ec7e7" not in repr(caught.value) + str(caught.value.context)
 
 
@@ -393,9 +396,9 @@ def test_a_kept_domain_is_told_from_one_that_is_equal_in_python() -> None:
 
 
 def test_the_second_time_nothing_is_compiled() -> None:
-    first = typed_data.read(copy.deepcopy(COW))
-    second = typed_data.read(json.loads(json.dumps(COW)))
-    third = typed_data.read(json.loads(json.dumps(COW)))
+    first = read(copy.deepcopy(COW))
+    second = read(json.loads(json.dumps(COW)))
+    third = read(json.loads(json.dumps(COW)))
     assert second.schema is third.schema
     assert first.schema.type == second.schema.type
 
@@ -424,7 +427,7 @@ def test_long_types_and_long_domains_are_signed_and_not_kept() -> None:
 
 # What a schema says.
 def schema(content: Any) -> typed_data.Schema:
-    return typed_data.read(content).schema
+    return read(content).schema
 
 
 @pytest.mark.parametrize("content", REAL, ids=lambda content: str(content["primaryType"]))
@@ -486,7 +489,7 @@ def test_a_string_that_is_not_an_encoded_type_is_refused(text: str, message: str
     ],
 )
 def test_a_path_gives_the_type_and_the_values_of_a_field(content: Any, path: str, kind: str, values: list[Any]) -> None:
-    data = typed_data.read(content)
+    data = read(content)
     access = data.schema.path(path)
     assert access.type == kind
     assert [(type(value), value) for value in access.values(data)] == [(type(value), value) for value in values]
@@ -525,7 +528,7 @@ def test_a_schema_from_a_string_has_no_domain() -> None:
 
 @pytest.mark.parametrize("content", REAL, ids=lambda content: str(content["primaryType"]))
 def test_every_path_of_a_schema_can_be_read(content: Any) -> None:
-    data = typed_data.read(content)
+    data = read(content)
     for path, kind in data.schema.paths():
         access = data.schema.path(path)
         assert access.type == kind
@@ -533,7 +536,7 @@ def test_every_path_of_a_schema_can_be_read(content: Any) -> None:
 
 
 def test_typed_data_shows_no_values() -> None:
-    assert repr(typed_data.read(COW)) == "TypedData('Order')"
+    assert repr(read(COW)) == "TypedData('Order')"
 
 
 # Mutations of real data, against independent implementations.
@@ -588,7 +591,7 @@ def mutated(draw: st.DrawFn) -> Any:
 
 def verdict(content: Any) -> bytes | None:
     try:
-        return typed_data.read(content).digest
+        return read(content).digest
     except Refusal:
         return None
 
@@ -636,7 +639,7 @@ def test_eth_account_never_signs_another_digest(content: Any) -> None:
 @pytest.mark.parametrize("content", REAL, ids=lambda content: str(content["primaryType"]))
 def test_eth_account_signs_the_same_for_real_data(content: Any) -> None:
     if is_canonical(content["types"][DOMAIN]):
-        assert eth_account_digest(content) == typed_data.read(content).digest
+        assert eth_account_digest(content) == read(content).digest
 
 
 # The most work that a line can be. It is counted, because times say more about the machine.
@@ -658,7 +661,7 @@ class Work:
             patch.setattr(typed_data, "keccak_256", self._count_bytes)
             sys.setprofile(self._count_call)
             try:
-                typed_data.read(content)
+                read(content)
             except Refusal as refusal:
                 self.refusal = refusal
             finally:
