@@ -43,7 +43,7 @@ def _words(rule: Rule) -> list[str]:
         f"  with the key    {', '.join(rule.keys)}",
     ]
     open_ends: list[str] = []
-    for judge in dict.fromkeys(rule.judges.values()):
+    for judge in dict.fromkeys(judge for judges in rule.judges.values() for judge in judges):
         what, *limits = judge.permits()
         lines += [f"  may sign        {what}", *(f"                  {words}" for words in limits)]
         open_ends += judge.leaves_open()

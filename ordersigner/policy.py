@@ -97,16 +97,16 @@ class Rule:
         keys: Sequence[str],
         users: Sequence[Named],
         groups: Sequence[Named],
-        judges: Mapping[str, Judge],
+        judges: Mapping[str, Sequence[Judge]],
         rate: Rate | None,
     ) -> None:
-        """line: where the policy file has it; keys: addresses; judges: by the type of a subject."""
+        """line: in the policy file. keys: addresses. judges: by a subject's type; one of several must allow it."""
         self.name = name
         self.line = line
         self.keys = tuple(keys)
         self.users = tuple(users)
         self.groups = tuple(groups)
-        self.judges = dict(judges)
+        self.judges = {type: tuple(several) for type, several in judges.items()}
         self.rate = rate
         self._uids = frozenset(user.number for user in users)
         self._gids = frozenset(group.number for group in groups)
@@ -116,13 +116,14 @@ class Rule:
 
     def judge(self, subject: Subject, now: float, ticks: float) -> Objection | None:
         """now, ticks: see Grant.allow()."""
-        judge = self.judges.get(subject.type)
-        if judge is None:
-            return _NOT_THIS_TYPE
-        objection = judge.judge(subject, now)
-        if objection is None and self.rate is not None and not self.rate.take(ticks):
-            return _TOO_FAST
-        return objection
+        closest = _NOT_THIS_TYPE
+        for judge in self.judges.get(subject.type, ()):
+            objection = judge.judge(subject, now)
+            if objection is None:
+                return None if self.rate is None or self.rate.take(ticks) else _TOO_FAST
+            if objection.step > closest.step:
+                closest = objection
+        return closest
 
 
 _NOT_THIS_TYPE = Objection(0, "type", "not_allowed", "No rule allows this type of request with this key.")

@@ -4,8 +4,8 @@ In: the text, or the path, of a policy. Out: a Reading. It raises nothing: all m
 with its line. Where an address is wanted, a wrong word is never repeated, and no long word is: it may be a private key.
 
     policy  = { blank | ("#" | ";") text | section | setting }     one a line; leading and trailing blanks do not count
-    section = "[market " NAME "]" | "[rule " NAME "]"              NAME: letters, digits, . _ / -, up to 64; each once
-    setting = WORD "=" WORD { " " WORD }                           each once in a section
+    section = "[" KIND " " NAME "]"     KIND: a key of SETTINGS; NAME: letters, digits, . _ / -, up to 64; each once
+    setting = WORD OPERATOR VALUE       OPERATOR: "=", or another one for typed data; each once in a section
 
 Not configparser: that takes an indented line as more of the value above and copies [DEFAULT] into every section, and
 its values have no line numbers. Not TOML: values have no line numbers there either, and nan is a number.
@@ -16,31 +16,58 @@ from __future__ import annotations
 import grp
 import pwd
 import re
-from typing import Callable, Iterator, NamedTuple, Sequence, TypeVar
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence, TypeVar
 
+from ordersigner import hyperliquid_limits
+from ordersigner.hyperliquid_limits import HyperliquidLimits
+from ordersigner.message_limits import MessageLimits
 from ordersigner.order_limits import Amount, Market, OrderLimits
 from ordersigner.orders import FUTURES_ORDER_TYPES, MAX_DECIMALS, SIDES
 from ordersigner.policy import Judge, Named, Policy, Rate, Rule
+from ordersigner.section import SettingsError
+from ordersigner.typed_limits import AnyTypedData, Condition, TypedLimits
 
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes
 MAX_GRANTS = 190  # keys that the rules name, counted for each rule: so many fit into the answer to a client that asks
 MAX_RATE = 100_000  # signatures; a rule remembers the time of each
 MAX_CLOCK = 10**9  # seconds
-MAX_QUOTED = 32  # characters of a word that may be repeated: half of a private key's
+MAX_QUOTED = 64  # characters of a word that may be repeated
 SPANS = {"second": 1, "minute": 60, "hour": 3600}  # of a rate, in seconds
 UNBOUND_TYPES = {"MKT", "STM"}  # types of order whose price binds nobody
 
-_SECTION = re.compile(r"\[(market|rule) ([A-Za-z0-9._/-]{1,64})\]")
-_SETTING = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)[ \t]*=[ \t]*(.*)")
+# The settings that each kind of section has; those of "typed" are paths, which the types say.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "market": ("base", "quote", "instrument"),
+    "typed": ("type",),
+    "message": ("pattern", "hashes"),
+    "hyperliquid": hyperliquid_limits.SETTINGS,
+    "rule": (
+        *("key", "users", "groups", "rate"),
+        *("markets", "accounts", "sides", "types", "max-quantity", "min-price", "max-price", "max-notional", "clock"),
+        *("typed", "messages", "hyperliquid"),
+    ),
+}
+ORDER_SETTINGS = ("accounts", "sides", "types", "max-quantity", "min-price", "max-price", "max-notional", "clock")
+# The settings of a rule that list sections: the kind of these sections, and the type of request that they are about.
+LISTS = {
+    "typed": ("typed", "typed_data"),
+    "messages": ("message", "message"),
+    "hyperliquid": ("hyperliquid", "hyperliquid"),
+}
+
+_SECTION = re.compile(rf"\[({'|'.join(SETTINGS)}) ([A-Za-z0-9._/-]{{1,64}})\]")
+_SETTING = re.compile(r"([A-Za-z][^\s=<>]*)[ \t]*(=|<=|>=|(?<=[ \t])within(?=[ \t]|$))[ \t]*(.*)")
 _ADDRESS = re.compile(r"(?:0x)?([0-9A-Fa-f]{40})")
 _PRIVATE_KEY = re.compile(r"(?:0x)?[0-9A-Fa-f]{64}")
+_HALF_OF_A_KEY = re.compile(r"[0-9A-Fa-f]{32}")  # what is repeated never has so much of one
 _AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _RATE = re.compile(r"([0-9]{1,6})/(second|minute|hour)")
 _BLANKS = " \t\r"
 
 T = TypeVar("T")
+_Compiled = Dict[str, Dict[str, Any]]  # sections by kind and name; None for one with an error
 
 
 class Complaint(NamedTuple):
@@ -89,8 +116,17 @@ def read(text: str, path: str) -> Reading:
     """The policy that `text` is. path: for complaints only."""
     reader = _Reader()
     sections = list(reader.sections(text))
-    markets = {section.name: reader.market(section) for section in sections if section.kind == "market"}
-    rules = [reader.rule(section, markets) for section in sections if section.kind == "rule"]
+    compilers = {
+        "market": reader.market,
+        "typed": reader.typed,
+        "message": reader.message,
+        "hyperliquid": reader.hyperliquid,
+    }
+    compiled: _Compiled = {kind: {} for kind in compilers}
+    for section in sections:
+        if section.kind in compilers:
+            compiled[section.kind][section.name] = compilers[section.kind](section)
+    rules = [reader.rule(section, compiled) for section in sections if section.kind == "rule"]
     granted = 0
     for rule in rules:
         granted += len(rule.keys)
@@ -103,14 +139,27 @@ def read(text: str, path: str) -> Reading:
 
 class _Setting(NamedTuple):
     line: int
-    words: list[str]
+    word: str
+    operator: str
+    value: str
+
+    @property
+    def words(self) -> list[str]:
+        return self.value.split()
 
 
 class _Section(NamedTuple):
     line: int
     kind: str
     name: str
-    settings: dict[str, _Setting]
+    settings: dict[str, _Setting]  # by the word, and the operator if that is not "="
+
+    def conditions(self, *left_out: str) -> list[Condition]:
+        return [
+            Condition(setting.word, setting.operator, setting.value)
+            for name, setting in self.settings.items()
+            if name not in left_out
+        ]
 
 
 class _Invalid(Exception):
@@ -146,12 +195,15 @@ class _Reader:
                 self.error(
                     number, "this is neither a section, such as [rule NAME], nor a setting, such as NAME = VALUE"
                 )
-            elif section is None:
+                continue
+            word, operator, value = match.groups()
+            name = word if operator == "=" else f"{word} {operator}"
+            if section is None:
                 self.error(number, "a setting must be in a section, such as [rule NAME]")
-            elif match[1] in section.settings:
-                self.error(number, f"{_quoted(match[1])} is set twice in this section")
+            elif name in section.settings:
+                self.error(number, f"{_quoted(name)} is set twice in this section")
             else:
-                section.settings[match[1]] = _Setting(number, match[2].split())
+                section.settings[name] = _Setting(number, word, operator, value)
         if section is not None:
             yield section
 
@@ -184,13 +236,42 @@ class _Reader:
         assert base is not None
         return Market(section.name, "spot", base[0] + quote[0], base[1], quote[1])
 
-    def rule(self, section: _Section, markets: dict[str, Market | None]) -> Rule:
+    def typed(self, section: _Section) -> TypedLimits | None:
+        setting = section.settings.get("type")
+        if setting is None:
+            self.error(section.line, "a section of typed data needs type")
+            return None
+        return self._compiled(section, lambda: TypedLimits(setting.value, section.conditions("type")))
+
+    def message(self, section: _Section) -> MessageLimits | None:
+        self._no_others(section)
+        pattern, hashes = (section.settings.get(name) for name in SETTINGS["message"])
+        return self._compiled(
+            section,
+            lambda: MessageLimits(pattern=pattern and pattern.value, hashes=hashes.value if hashes else "no"),
+        )
+
+    def hyperliquid(self, section: _Section) -> HyperliquidLimits | None:
+        values = {name: setting.value for name, setting in section.settings.items()}
+        return self._compiled(section, lambda: HyperliquidLimits(values))
+
+    def _compiled(self, section: _Section, compile: Callable[[], T]) -> T | None:
+        """What `compile` returns, or None and its errors, each with the line of its setting."""
+        try:
+            return compile()
+        except SettingsError as error:
+            for name, reason in error.problems:
+                known = section.settings.get(name)
+                self.error(known.line if known else section.line, f"{_quoted(name)}: {reason}")
+            return None
+
+    def rule(self, section: _Section, sections: _Compiled) -> Rule:
         """A rule with an error is not used."""
-        if "users" not in section.settings and "groups" not in section.settings:
+        settings = section.settings
+        if "users" not in settings and "groups" not in settings:
             self.error(section.line, "a rule needs users or groups")
-        for word in ("key", "accounts", "markets"):
-            if word not in section.settings:
-                self.error(section.line, f"a rule needs {word}")
+        if "key" not in settings:
+            self.error(section.line, "a rule needs key")
         keys = ["0x" + key.hex() for key in self._all(section, "key", _address)]
         users = self._all(
             section, "users", self._named(section, "users", "user", lambda name: pwd.getpwnam(name).pw_uid)
@@ -199,9 +280,24 @@ class _Reader:
             section, "groups", self._named(section, "groups", "group", lambda name: grp.getgrnam(name).gr_gid)
         )
         rate = self._one(section, "rate", _rate)
-        limits = self._order_limits(section, markets)
+        judges: dict[str, Sequence[Judge]] = {}
+        if "markets" in settings:
+            if "accounts" not in settings:
+                self.error(settings["markets"].line, "markets needs accounts")
+            judges["spot"] = judges["futures"] = [self._order_limits(section, sections)]
+        else:
+            for name in ORDER_SETTINGS:
+                if name in settings:
+                    self.error(settings[name].line, f"{name} needs markets")
+        for name, (kind, subject) in LISTS.items():
+            if name == "typed" and self._is_any(section, name):
+                judges[subject] = [AnyTypedData()]
+            elif name in settings:
+                chosen = self._all(section, name, _section_of(sections, kind))
+                judges[subject] = [judge for judge in chosen if judge is not None]
+        if not judges:
+            self.error(section.line, f"a rule needs at least one of markets, {', '.join(LISTS)}")
         self._no_others(section)
-        judges: dict[str, Judge] = {"spot": limits, "futures": limits}
         return Rule(
             section.name,
             line=section.line,
@@ -212,9 +308,11 @@ class _Reader:
             rate=rate,
         )
 
-    def _order_limits(self, section: _Section, markets: dict[str, Market | None]) -> OrderLimits:
+    def _order_limits(self, section: _Section, sections: _Compiled) -> OrderLimits:
         accounts = None if self._is_any(section, "accounts") else self._all(section, "accounts", _address)
-        chosen = None if self._is_any(section, "markets") else self._all(section, "markets", _market_of(markets))
+        chosen = (
+            None if self._is_any(section, "markets") else self._all(section, "markets", _section_of(sections, "market"))
+        )
         types = self._all(section, "types", _choice(FUTURES_ORDER_TYPES))
         names = ("max-quantity", "min-price", "max-price", "max-notional")
         amounts = [self._one(section, name, _amount) for name in names]
@@ -294,29 +392,10 @@ class _Reader:
         return values
 
     def _no_others(self, section: _Section) -> None:
-        for word in section.settings.keys() - _SETTINGS[section.kind]:
-            line = section.settings[word].line
-            self.error(line, f"a {section.kind} has no setting {_quoted(word)}: {', '.join(_SETTINGS[section.kind])}")
-
-
-_SETTINGS = {
-    "market": ("base", "quote", "instrument"),
-    "rule": (
-        "key",
-        "users",
-        "groups",
-        "accounts",
-        "markets",
-        "sides",
-        "types",
-        "max-quantity",
-        "min-price",
-        "max-price",
-        "max-notional",
-        "clock",
-        "rate",
-    ),
-}
+        known = SETTINGS[section.kind]
+        for name in section.settings.keys() - set(known):
+            line = section.settings[name].line
+            self.error(line, f"a {section.kind} has no setting {_quoted(name)}: {', '.join(known)}")
 
 
 # Readers of words. Each raises _Invalid with the reason.
@@ -370,15 +449,17 @@ def _choice(choices: Sequence[str] | dict[str, bytes]) -> Callable[[list[str]], 
     return read
 
 
-def _market_of(markets: dict[str, Market | None]) -> Callable[[list[str]], Market | None]:
-    def read(words: list[str]) -> Market | None:
-        if words[0] not in markets:
-            raise _Invalid(f"there is no section [market {_quoted(words[0])}]")
-        return markets[words[0]]
+def _section_of(sections: _Compiled, kind: str) -> Callable[[list[str]], Any]:
+    def read(words: list[str]) -> Any:
+        if words[0] not in sections[kind]:
+            raise _Invalid(f"there is no section [{kind} {_quoted(words[0])}]")
+        return sections[kind][words[0]]
 
     return read
 
 
 def _quoted(word: str) -> str:
-    """`word`, if it is not so long that it may be a key."""
-    return word if len(word) <= MAX_QUOTED and word.isprintable() else "(a long word)"
+    """`word`, unless it may be a key or a part of one."""
+    if len(word) <= MAX_QUOTED and word.isprintable() and not _HALF_OF_A_KEY.search(word):
+        return word
+    return "(a long word)"

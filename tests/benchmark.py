@@ -54,6 +54,58 @@ max-notional = 500
 clock = 1000000000
 rate = 100000/second
 """
+# An order of CoW Protocol, each time with another amount, and a policy whose rule pins all that it can.
+COW = next(
+    row for row in json.loads((HERE / "vectors/typed-data/exchanges.json").read_text()) if row["name"].startswith("CoW")
+)
+TYPED_DATA = [
+    {
+        **{key: COW[key] for key in ("types", "primaryType", "domain")},
+        "message": {**COW["message"], "sellAmount": str(10**18 + number)},
+    }
+    for number in range(1000)
+]
+TYPED_LINES, HELD_TYPED_LINES = (
+    [json.dumps({"type": "typed_data", "typed_data": data, "signer": signer}).encode() + b"\n" for data in TYPED_DATA]
+    for signer in (EXAMPLE["signer"], ADDRESS)
+)
+TYPED_POLICY = f"""
+[typed cow]
+type = {"Order(" + ",".join(f"{field['type']} {field['name']}" for field in COW["types"]["Order"]) + ")"}
+domain.name = {COW["domain"]["name"]}
+domain.version = {COW["domain"]["version"]}
+domain.chainId = {COW["domain"]["chainId"]}
+domain.verifyingContract = {COW["domain"]["verifyingContract"]}
+message.receiver = {COW["message"]["receiver"]}
+message.kind = {COW["message"]["kind"]}
+message.sellAmount <= 2000000000000000000
+message.buyAmount >= 1
+
+[rule cow-bot]
+key = {ADDRESS}
+users = {os.getuid()}
+typed = cow
+"""
+
+# node runs this with a directory that has ethers and viem, and prints seconds per call of each.
+JAVASCRIPT = """
+const require = (await import("node:module")).createRequire(process.argv[1] + "/");
+const {ethers} = require("ethers"), {privateKeyToAccount} = require("viem/accounts");
+const lines = JSON.parse(require("fs").readFileSync(0)), count = Number(process.argv[2]);
+const {key, data} = lines, wallet = new ethers.Wallet(key), account = privateKeyToAccount(key);
+const signers = {
+    ethers: ({types: {EIP712Domain, ...types}, domain, message}) => wallet.signTypedData(domain, types, message),
+    viem: data => account.signTypedData(data),
+};
+const seconds = {};
+for (const [name, sign] of Object.entries(signers)) {
+    for (let number = 0; number < count; number++) await sign(data[number % data.length]);
+    const start = process.hrtime.bigint();
+    for (let number = 0; number < count; number++) await sign(data[number % data.length]);
+    seconds[name] = Number(process.hrtime.bigint() - start) / 1e9 / count;
+}
+console.log(JSON.stringify(seconds));
+"""
 REPLY = 4096  # bytes, more than a response takes
 CROWDS = (8, 32, 128)
 IDLE = 128  # connections
@@ -101,6 +153,9 @@ def main() -> None:
     parser.add_argument(
         "--leverj-ordersigner", metavar="PYTHON", help="also that library, by an interpreter that has it"
     )
+    parser.add_argument(
+        "--javascript", metavar="DIR", type=Path, help="also ethers and viem: npm install --prefix DIR ethers viem"
+    )
     parser.add_argument("--plot", metavar="DIR", type=Path, help="also write plots of the figures into DIR")
     arguments = parser.parse_args()
     if arguments.plot and arguments.million:
@@ -144,6 +199,7 @@ def measure(arguments: argparse.Namespace) -> Figures:
                 through(figures, path, pid, count, label)
     if not (arguments.connect or arguments.million):
         held_keys(figures, count)
+        typed_data(figures, count, arguments.javascript)
     if arguments.cold:
         cold_starts(figures, arguments.connect, shlex.split(arguments.cold))
     elif not arguments.connect:
@@ -219,18 +275,49 @@ def a_million(figures: Figures, path: str, label: str) -> None:
 
 def held_keys(figures: Figures, count: int) -> None:
     """A key that the daemon holds, under a rule with every limit, compared with one that the client sends."""
+    with holder(POLICY) as path:
+        for label, lines in (("key sent", LINES), ("held key", HELD_LINES)):
+            lock_step(figures, path, count, f"{label}: lock-step", lines)
+            with connected(path) as connection:
+                figures.add_rate(f"{label}: pipelining", count, pipelined(connection, count, lines))
+            connecting(figures, path, count // 4 or 1, f"{label}: a connection for each request", lines)
+
+
+def typed_data(figures: Figures, count: int, javascript: Path | None) -> None:
+    """Typed data, an order of CoW Protocol, through the daemon, and in the program's own process by other libraries."""
+    from eth_account import Account
+
+    data = TYPED_DATA[0]
+    key = EXAMPLE["signer"]
+    seconds = timed(lambda: Account.sign_typed_data(key, full_message=data), max(count // 10, 1))
+    figures.add_rate("CoW order: in-process eth-account", 1, seconds)
+    if javascript:
+        result = subprocess.run(
+            ["node", "--input-type=module", "-e", JAVASCRIPT, str(javascript.resolve()), str(max(count // 10, 1))],
+            input=json.dumps({"key": key, "data": TYPED_DATA}).encode(),
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        for library, each in json.loads(result.stdout).items():
+            figures.add_rate(f"CoW order: in-process {library}", 1, each)
+    with holder(TYPED_POLICY) as path:
+        for label, lines in (("key sent", TYPED_LINES), ("held key", HELD_TYPED_LINES)):
+            lock_step(figures, path, count, f"CoW order, {label}: lock-step", lines)
+            with connected(path) as connection:
+                figures.add_rate(f"CoW order, {label}: pipelining", count, pipelined(connection, count, lines))
+
+
+@contextlib.contextmanager
+def holder(policy: str) -> Iterator[str]:
+    """Run a daemon that holds the example's key under `policy`. Yields the path of its socket."""
     with tempfile.TemporaryDirectory() as directory:
-        key, policy = Path(directory, "keys", "example"), Path(directory, "policy")
+        key, file = Path(directory, "keys", "example"), Path(directory, "policy")
         key.parent.mkdir(0o700)
         key.touch(0o600)
         key.write_text(EXAMPLE["signer"])
-        policy.write_text(POLICY)
-        with daemon("notice", "--keys", str(key.parent), "--policy", str(policy)) as (path, _):
-            for label, lines in (("key sent", LINES), ("held key", HELD_LINES)):
-                lock_step(figures, path, count, f"{label}: lock-step", lines)
-                with connected(path) as connection:
-                    figures.add_rate(f"{label}: pipelining", count, pipelined(connection, count, lines))
-                connecting(figures, path, count // 4 or 1, f"{label}: a connection for each request", lines)
+        file.write_text(policy)
+        with daemon("notice", "--keys", str(key.parent), "--policy", str(file)) as (path, _):
+            yield path
 
 
 def connected(path: str) -> socket.socket:

@@ -45,7 +45,8 @@ def objection(
         f"[rule r]\nkey = 0x{'00' * 20}\nusers = 1\naccounts = {accounts}\nmarkets = {markets}\n{settings}\n{MARKETS}"
     )
     (rule,) = policy_of(text).rules
-    return rule.judges[request["type"]].judge(READ[request["type"]](request), NOW)
+    (judge,) = rule.judges[request["type"]]
+    return judge.judge(READ[request["type"]](request), NOW)
 
 
 def changed(request: dict[str, Any], **values: Any) -> dict[str, Any]:
