@@ -11,7 +11,7 @@ The keccak-256 of these bytes is the connectionId of typed data, an Agent.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Tuple
 
 import msgpack
 
@@ -49,6 +49,15 @@ class Action(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Action({self.network!r})"
+
+    @property
+    def type(self) -> str:
+        return "hyperliquid"
+
+    def entry(self, clean: Callable[[object], str]) -> tuple[str, tuple[str, ...]]:
+        """What the journal says about it, in words and in fields. clean: makes a client's text safe."""
+        vault = "" if self.vault is None else f" of vault 0x{self.vault.hex()}"
+        return f"Hyperliquid's action {clean(self.action.get('type'))} on {self.network}{vault}", ()
 
 
 def read(request: Mapping[str, object]) -> Action:
