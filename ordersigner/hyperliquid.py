@@ -58,7 +58,7 @@ class Action(NamedTuple):
         """What the journal says about it, in words and in fields. clean: makes a client's text safe."""
         kind = clean(self.action.get("type"))
         vault = f"0x{self.vault.hex()}" if self.vault else ""
-        return f"Hyperliquid action {kind} on {self.network}", (
+        return f"Hyperliquid's action {kind} on {self.network}" + (f" of vault {vault}" if vault else ""), (
             f"ORDERSIGNER_ACTION={kind}",
             f"ORDERSIGNER_NETWORK={self.network}",
             f"ORDERSIGNER_VAULT={vault}",

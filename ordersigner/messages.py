@@ -22,11 +22,12 @@ _NOT_PLAIN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]
 
 
 class Message(NamedTuple):
-    """A message. text: what it says, also where it came in hex; None if it is not UTF-8."""
+    """A message. text: what it says, also where it came in hex; None if it is not UTF-8. key: of KEYS, how it came."""
 
     digest: bytes
     content: bytes
     text: str | None
+    key: str
 
     def __repr__(self) -> str:
         return f"Message({len(self.content)} bytes)"
@@ -37,7 +38,8 @@ class Message(NamedTuple):
 
     def entry(self, clean: Callable[[object], str]) -> tuple[str, tuple[str, ...]]:
         """What the journal says about it, in words and in fields. clean: makes a client's text safe."""
-        return f"message of {len(self.content)} bytes", (f"ORDERSIGNER_TEXT={clean(self.text)}",)
+        content = clean(f"0x{self.content.hex()}" if self.text is None else self.text)
+        return f"a message of {len(self.content)} bytes, {content},", (f"ORDERSIGNER_TEXT={content}",)
 
     @property
     def is_hash(self) -> bool:
@@ -63,14 +65,14 @@ def read(request: Mapping[str, object]) -> Message:
         if text is not MISSING:
             raise Refusal.of("hex", "unexpected", "A message has either text or hex, not both.")
         content = _from_hex(digits)
-        return Message(_digest(content), content, _decoded(content))
+        return Message(_digest(content), content, _decoded(content), "hex")
     if type(text) is not str:
         raise mistyped(text, "text", str)
     try:
         content = text.encode()
     except UnicodeEncodeError:
         raise Refusal.of("text", "wrong_encoding", "This text has half of a surrogate pair.") from None
-    return Message(_digest(content), content, text)
+    return Message(_digest(content), content, text, "text")
 
 
 def _digest(content: bytes) -> bytes:

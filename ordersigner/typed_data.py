@@ -18,7 +18,7 @@ from __future__ import annotations
 import marshal
 import re
 from functools import lru_cache
-from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple, Union
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
@@ -62,10 +62,12 @@ class Field(NamedTuple):
 
 
 class Path(NamedTuple):
-    """Access to a field's values. type: of an atom. values: all that the data has, several where the path has a "*"."""
+    """Access to the values of a field that is an atom of a type."""
 
     type: str
-    values: Getter
+    values: Getter  # several where the path has a "*"
+    places: Callable[[TypedData], list[str]]  # of these values, such as message.offer[1].token
+    empty: Callable[[TypedData], bool]  # whether an array on the path has no elements
 
 
 class TypedData(NamedTuple):
@@ -88,7 +90,8 @@ class TypedData(NamedTuple):
         primary_type, domain = clean(self.schema.primary_type), clean(self.domain.get("name"))
         contract = self.domain.get("verifyingContract")
         contract = contract.lower() if type(contract) is str and _ADDRESS(contract) else clean(contract)
-        return f"typed data {primary_type} for {domain or 'a domain without a name'}", (
+        place = ", ".join(filter(None, (domain, clean(self.domain.get("chainId")), contract)))
+        return f"typed data {primary_type} for {place or 'any domain'}", (
             f"ORDERSIGNER_PRIMARY_TYPE={primary_type}",
             f"ORDERSIGNER_DOMAIN={domain}",
             f"ORDERSIGNER_CONTRACT={contract}",
@@ -99,10 +102,11 @@ class Schema:
     """Compiled types.
 
     type: the standard's encodeType of the primary type: everything that the hash of a message depends on.
-    domain: the fields that a domain has; None in a schema that comes from a type's string alone.
+    domain_type: the same of the domain; "" in a schema that comes from a type's string alone.
+    domain: the fields of the domain.
     """
 
-    __slots__ = ("_fields", "domain", "hash_message", "primary_type", "separator", "type")
+    __slots__ = ("_fields", "domain", "domain_type", "hash_message", "primary_type", "separator", "type")
 
     def __init__(self, fields: Fields, primary_type: str) -> None:
         strings = _encode_types(fields)
@@ -113,8 +117,9 @@ class Schema:
         self.primary_type = primary_type
         self.type = strings[primary_type]
         self.hash_message = structs[primary_type]
-        self.domain = fields.get(DOMAIN)
-        if self.domain is not None:
+        self.domain_type = strings.get(DOMAIN, "")
+        self.domain = fields.get(DOMAIN, ())
+        if DOMAIN in fields:
             self.separator = _separator(structs[DOMAIN], self.domain)
 
     def path(self, path: str) -> Path:
@@ -141,7 +146,7 @@ class Schema:
             raise ValueError(_ARRAY)
         if base in self._fields:
             raise ValueError("this is a struct; a field of it must follow")
-        return Path(base, _getter(root == "domain", steps, base))
+        return _access(root, steps, base)
 
     def paths(self) -> Iterator[tuple[str, str]]:
         """Each atom of the message, as path() takes it, and its type. There can be very many: structs share structs."""
@@ -177,22 +182,20 @@ def read(request: Mapping[str, object]) -> TypedData:
     return TypedData(digest, schema, domain, message)
 
 
-def schema_of(type: str) -> Schema:
+def schema_of(type: str, domain_type: str = "") -> Schema:
     """The schema of a type's string, as the standard's encodeType writes it: `Foo(Bar b)Bar(uint256 x)`.
 
-    Raises ValueError, with a text for people.
+    domain_type: that of the domain; "" if it is not known. Raises ValueError, with a text for people.
     """
-    *structs, rest = type.split(")")
-    if not structs or rest or any(struct.count("(") != 1 for struct in structs):
-        raise ValueError("a type is written as Name(type name,type name), and the types that it refers to follow it")
-    types: dict[str, object] = {}
-    for name, body in (struct.split("(") for struct in structs):
-        if name in types:
-            raise ValueError("a type is there twice")
-        types[name] = [_definition(text) for text in body.split(",")] if body else []
+    types = _parse(type)
     primary_type = next(iter(types))
     if primary_type == DOMAIN:
         raise ValueError("a domain alone is not signed")
+    if domain_type:
+        domain = _parse(domain_type)
+        if list(domain) != [DOMAIN]:
+            raise ValueError(f"the type of a domain is {DOMAIN}, alone")
+        types.update(domain)
     try:
         schema = Schema(_read_types(types, primary_type), primary_type)
     except Refusal as refusal:
@@ -201,6 +204,20 @@ def schema_of(type: str) -> Schema:
     if schema.type != type:
         raise ValueError("what follows the first type must be the types that it refers to, sorted by name")
     return schema
+
+
+def value_of(type: str, text: str) -> Value:
+    """The value of an atom from a policy's text, as Path.values() gives it: for a bool true or false.
+
+    Raises ValueError, with a text for people that does not repeat the value.
+    """
+    try:
+        value = {"true": True, "false": False}.get(text, text) if type == "bool" else text
+        _ATOMS[type].encode(value)
+        return _ATOMS[type].read(value)
+    except _Fault as fault:
+        ((problem, *_),) = fault.refusal("").context.values()
+        raise ValueError("this must be true or false" if type == "bool" else problem.message) from None
 
 
 def address(value: object, field: str) -> bytes:
@@ -333,6 +350,18 @@ def _encode_types(fields: Fields) -> dict[str, str]:
         if name not in strings:
             visit(name)
     return strings
+
+
+def _parse(type: str) -> dict[str, object]:
+    *structs, rest = type.split(")")
+    if not structs or rest or any(struct.count("(") != 1 for struct in structs):
+        raise ValueError("a type is written as Name(type name,type name), and the types that it refers to follow it")
+    types: dict[str, object] = {}
+    for name, body in (struct.split("(") for struct in structs):
+        if name in types:
+            raise ValueError("a type is there twice")
+        types[name] = [_definition(text) for text in body.split(",")] if body else []
+    return types
 
 
 def _definition(text: str) -> dict[str, str]:
@@ -587,16 +616,32 @@ for _bits in range(8, 257, 8):
     _ATOMS[f"bytes{_bits // 8}"] = _Atom(_fixed_bytes(_bits // 8), _bytes)
 
 
-def _getter(in_domain: bool, steps: list[str], base: str) -> Getter:
+def _access(root: str, steps: list[str], base: str) -> Path:
     read = _ATOMS[base].read
 
-    def values(data: TypedData) -> list[Value]:
-        found: list[object] = [data.domain if in_domain else data.message]
+    def walk(data: TypedData) -> Iterator[list[Any]]:
+        """What there is after each step."""
+        found: list[Any] = [data.domain if root == "domain" else data.message]
         for step in steps:
-            if step == "*":
-                found = [element for value in found for element in value]  # type: ignore[attr-defined]
-            else:
-                found = [value[step] for value in found]  # type: ignore[index]
+            found = (
+                [element for value in found for element in value] if step == "*" else [value[step] for value in found]
+            )
+            yield found
+
+    def values(data: TypedData) -> list[Value]:
+        *_, found = walk(data)
         return [read(value) for value in found]
 
-    return values
+    def places(data: TypedData) -> list[str]:
+        found: list[tuple[str, Any]] = [(root, data.domain if root == "domain" else data.message)]
+        for step in steps:
+            if step == "*":
+                found = [(f"{place}[{at}]", element) for place, value in found for at, element in enumerate(value)]
+            else:
+                found = [(f"{place}.{step}", value[step]) for place, value in found]
+        return [place for place, _ in found]
+
+    def empty(data: TypedData) -> bool:
+        return any(step == "*" and [] in before for step, before in zip(steps[1:], walk(data)))
+
+    return Path(base, values, places, empty)

@@ -188,5 +188,14 @@ def test_an_action_nested_too_deeply_is_refused() -> None:
         deep = deep.pop()
 
 
+def test_the_journal_says_what_an_action_is() -> None:
+    action = hyperliquid.read(changed(vaultAddress=ADDRESS))
+    assert action.type == "hyperliquid"
+    assert action.entry(str) == (
+        f"Hyperliquid's action order on mainnet of vault {ADDRESS}",
+        ("ORDERSIGNER_ACTION=order", "ORDERSIGNER_NETWORK=mainnet", f"ORDERSIGNER_VAULT={ADDRESS}"),
+    )
+
+
 def test_an_action_does_not_show_its_content() -> None:
     assert repr(hyperliquid.read(ORDER)) == "Action('mainnet')"

@@ -46,7 +46,7 @@ def test_a_text_is_its_utf_8_and_gets_the_digest_of_eth_account(text: str) -> No
     signable = encode_defunct(text=text)
     message = messages.read({"text": text})
     assert message.digest == keccak(b"\x19" + signable.version + signable.header + signable.body)
-    assert messages.read({"hex": "0x" + text.encode().hex()}) == message
+    assert messages.read({"hex": "0x" + text.encode().hex()}) == message._replace(key="hex")
 
 
 @given(st.binary())
@@ -124,6 +124,21 @@ def test_bytes_that_are_no_text_have_none_and_are_not_plain() -> None:
     message = messages.read({"hex": "0xff"})
     assert message.text is None
     assert not message.is_plain
+
+
+@pytest.mark.parametrize(
+    ("request_keys", "words"),
+    [
+        ({"text": "1550791374642"}, "a message of 13 bytes, 1550791374642,"),
+        ({"hex": "0x6869"}, "a message of 2 bytes, hi,"),
+        ({"hex": "0xff"}, "a message of 1 bytes, 0xff,"),
+    ],
+)
+def test_the_journal_says_what_a_message_is(request_keys: dict[str, Any], words: str) -> None:
+    message = messages.read(request_keys)
+    assert message.type == "message"
+    text = words.split(", ", 1)[1].rstrip(",")
+    assert message.entry(str) == (words, (f"ORDERSIGNER_TEXT={text}",))
 
 
 def test_a_message_does_not_show_its_content() -> None:

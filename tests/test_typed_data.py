@@ -117,9 +117,9 @@ def test_a_vector_is_signed_as_it_says_or_refused(file: str, row: dict[str, Any]
 def test_a_published_type_hash(row: dict[str, Any]) -> None:
     if row["encode_type"].startswith(DOMAIN):
         types = {DOMAIN: fields(*row["encode_type"][len(DOMAIN) + 1 : -1].split(",")), "M": []}
-        domain = read({"types": types, "primaryType": "M", "domain": zeros(types[DOMAIN]), "message": {}}).schema.domain
-        assert domain is not None
-        string = f"{DOMAIN}({','.join(f'{field.type} {field.name}' for field in domain)})"
+        content = {"types": types, "primaryType": "M", "domain": zeros(types[DOMAIN]), "message": {}}
+        string = schema(content).domain_type
+        assert string == typed_data.schema_of("M()", string).domain_type
     else:
         string = typed_data.schema_of(row["encode_type"]).type
     assert keccak(text=string).hex() == row["type_hash"][2:]
@@ -436,7 +436,10 @@ def test_the_type_of_a_schema_gives_the_same_schema(content: Any) -> None:
     again = typed_data.schema_of(read.type)
     assert again.type == read.type
     assert again.primary_type == content["primaryType"]
-    assert again.domain is None
+    assert (again.domain, again.domain_type) == ((), "")
+    with_domain = typed_data.schema_of(read.type, read.domain_type)
+    assert with_domain.domain == read.domain
+    assert with_domain.separator(content["domain"]) == read.separator(content["domain"])
     assert again.hash_message(content["message"]) == read.hash_message(content["message"])
     assert list(again.paths()) == list(read.paths())
 
@@ -532,7 +535,81 @@ def test_every_path_of_a_schema_can_be_read(content: Any) -> None:
     for path, kind in data.schema.paths():
         access = data.schema.path(path)
         assert access.type == kind
-        access.values(data)
+        assert len(access.values(data)) == len(access.places(data))
+
+
+def test_a_path_names_the_places_of_its_values() -> None:
+    data = read(edge("int8[][2]", [["1"], ["2", "3"]]))
+    access = data.schema.path("message.v.*.*")
+    assert access.places(data) == ["message.v[0][0]", "message.v[1][0]", "message.v[1][1]"]
+    assert not access.empty(data)
+
+
+@pytest.mark.parametrize("value", [[], [[]], [["1"], []]])
+def test_a_path_knows_of_an_array_without_elements(value: Any) -> None:
+    data = read(edge("int8[][]", value))
+    assert data.schema.path("message.v.*.*").empty(data)
+
+
+@pytest.mark.parametrize(
+    ("domain_type", "message"),
+    [
+        ("M(bool a)", "EIP712Domain, alone"),
+        ("EIP712Domain(string name)M(bool a)", "EIP712Domain, alone"),
+        ("EIP712Domain(uint chainId)", "EIP712Domain[0].type"),
+        ("EIP712Domain", "Name(type name"),
+    ],
+)
+def test_a_string_that_is_not_the_type_of_a_domain_is_refused(domain_type: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        typed_data.schema_of("M(bool a)", domain_type)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("uint8", "255", 255),
+        ("uint8", "0xff", 255),
+        ("bool", "true", True),
+        ("string", "a b", "a b"),
+        ("bytes4", "0x01020304", b"\1\2\3\4"),
+        ("address", "0x" + "00" * 20, bytes(20)),
+    ],
+)
+def test_a_value_from_the_text_of_a_policy(kind: str, text: str, value: Any) -> None:
+    assert typed_data.value_of(kind, text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("uint8", "256"), ("uint8", "01"), ("bool", "yes"), ("bool", "1"), ("bytes4", "0x"), ("address", "a")],
+)
+def test_a_text_that_is_no_value_of_its_type(kind: str, text: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        typed_data.value_of(kind, text)
+    assert text == "a" or text not in str(caught.value)
+
+
+def test_the_journal_says_what_typed_data_is() -> None:
+    data = read(COW)
+    assert data.type == "typed_data"
+    contract = COW["domain"]["verifyingContract"].lower()
+    assert data.entry(shown) == (
+        f"typed data Order for Gnosis Protocol, 1, {contract}",
+        (
+            "ORDERSIGNER_PRIMARY_TYPE=Order",
+            "ORDERSIGNER_DOMAIN=Gnosis Protocol",
+            f"ORDERSIGNER_CONTRACT={contract}",
+        ),
+    )
+    words, fields = read({**edge("bool", True, **{DOMAIN: []}), "domain": {}}).entry(shown)
+    assert words == "typed data M for any domain"
+    assert fields == ("ORDERSIGNER_PRIMARY_TYPE=M", "ORDERSIGNER_DOMAIN=", "ORDERSIGNER_CONTRACT=")
+
+
+def shown(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def test_typed_data_shows_no_values() -> None:

@@ -1,0 +1,219 @@
+"""What a rule says about Hyperliquid's actions: a [hyperliquid NAME] section of the policy, compiled.
+
+In: an Action and the time. Out: an Objection, or None. Raises SettingsError for a section that is wrong. Pure.
+
+A section names the types of actions that it allows. Of those in _KEYS, every order and every asset is judged, and
+whatever is not known in them is refused, because nobody can say what it does. Other types are allowed as a whole, or
+not. Amounts are compared as the exact decimals that are signed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Iterator, Mapping, NamedTuple
+
+from ordersigner.hyperliquid import SOURCES, Action
+from ordersigner.order_limits import Amount
+from ordersigner.policy import Objection, Subject
+from ordersigner.section import SettingsError, Wrong
+
+SETTINGS = ("actions", "assets", "sides", "max-size", "min-price", "max-price", "network")
+SIDES = ("buy", "sell")
+MAX_ASSET = 2**32 - 1
+
+_AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?").fullmatch
+_DIGITS = re.compile(r"[0-9]{1,10}").fullmatch
+_ACTION = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}").fullmatch
+# The keys of the actions whose content is judged. Source: hyperliquid-python-sdk, hyperliquid/utils/signing.py.
+_KEYS = {
+    "order": {"type", "orders", "grouping", "builder"},
+    "modify": {"type", "oid", "order"},
+    "batchModify": {"type", "modifies"},
+    "cancel": {"type", "cancels"},
+    "cancelByCloid": {"type", "cancels"},
+    "updateLeverage": {"type", "asset", "isCross", "leverage"},
+    "updateIsolatedMargin": {"type", "asset", "isBuy", "ntli"},
+}
+_ORDER_KEYS = {"a", "b", "p", "s", "r", "t", "c"}
+_PLACING = {"order", "modify", "batchModify"}
+
+_NETWORK = Objection(1, "network", "not_allowed", "No rule allows this network.")
+_UNKNOWN = "No rule allows what is not known here."
+
+
+class _Order(NamedTuple):
+    """An order in an action, or what else names an asset, and its path."""
+
+    place: str
+    content: object
+    asset_key: str
+    keys: set[str]
+
+
+class HyperliquidLimits:
+    """The actions that a section allows."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        """settings: the values by the names of SETTINGS. Only `actions` must be there."""
+        problems: list[Wrong] = []
+        words = {name: value.split() for name, value in settings.items()}
+        for name in settings:
+            if name not in SETTINGS:
+                problems.append((name, f"there is no such setting: {', '.join(SETTINGS)}"))
+            elif not words[name]:
+                problems.append((name, "a value is missing"))
+            elif len(set(words[name])) != len(words[name]):
+                problems.append((name, "a word is there twice"))
+        self._actions = words.get("actions", [])
+        self._sides = words.get("sides", [])
+        self._networks = words.get("network", [])
+        if not self._actions and "actions" not in settings:
+            problems.append(("actions", "the types of actions must be given, such as: actions = order cancel"))
+        if not all(map(_ACTION, self._actions)):
+            problems.append(("actions", "the type of an action is letters and digits, such as order"))
+        if not all(_DIGITS(word) and int(word) <= MAX_ASSET for word in words.get("assets", [])):
+            problems.append(("assets", f"an asset is a number from 0 to {MAX_ASSET}"))
+        if not set(self._sides) <= set(SIDES):
+            problems.append(("sides", f"valid words are {', '.join(SIDES)}"))
+        if not set(self._networks) <= set(SOURCES):
+            problems.append(("network", f"valid words are {', '.join(SOURCES)}"))
+        self._size, self._min_price, self._max_price = (
+            _amount(name, words, problems) for name in ("max-size", "min-price", "max-price")
+        )
+        if problems:
+            raise SettingsError(problems)
+        self._assets = list(map(int, words.get("assets", [])))
+
+    def judge(self, subject: Subject, now: float) -> Objection | None:
+        assert isinstance(subject, Action)
+        if self._networks and subject.network not in self._networks:
+            return _NETWORK
+        action = subject.action
+        kind = action.get("type")
+        if type(kind) is not str or kind not in self._actions:
+            return Objection(2, "action.type", "not_allowed", "No rule allows this type of action.")
+        if kind not in _KEYS:
+            return None
+        unknown = next((key for key in action if key not in _KEYS[kind]), None)
+        if unknown is not None:
+            return Objection(3, f"action.{unknown}", "not_allowed", _UNKNOWN)
+        orders = list(_orders(kind, action))
+        if not orders:
+            return Objection(3, "action", "not_allowed", _UNKNOWN)
+        for order in orders:
+            objection = self._judge_order(kind, order)
+            if objection is not None:
+                return objection
+        return None
+
+    def _judge_order(self, kind: str, order: _Order) -> Objection | None:
+        place, content = order.place, order.content
+        if type(content) is not dict:
+            return Objection(3, place, "not_allowed", _UNKNOWN)
+        unknown = next((key for key in content if key not in order.keys), None)
+        if unknown is not None:
+            return Objection(3, f"{place}.{unknown}", "not_allowed", _UNKNOWN)
+        asset = content.get(order.asset_key)
+        if type(asset) is not int or (self._assets and asset not in self._assets):
+            return Objection(4, f"{place}.{order.asset_key}", "not_allowed", "No rule allows this asset.")
+        if kind not in _PLACING:
+            return None
+        is_buy = content.get("b")
+        if type(is_buy) is not bool or (self._sides and SIDES[not is_buy] not in self._sides):
+            return Objection(5, f"{place}.b", "not_allowed", "No rule allows this side.")
+        size, price = _decimal(content.get("s")), _decimal(content.get("p"))
+        if size is None:
+            return Objection(6, f"{place}.s", "not_allowed", "A size must be plain decimal digits.")
+        if price is None:
+            return Objection(6, f"{place}.p", "not_allowed", "A price must be plain decimal digits.")
+        if self._size is not None and _is_more(size, self._size):
+            return Objection(7, f"{place}.s", "over_limit", "This size is above the limit.")
+        if self._min_price is not None and _is_more(self._min_price, price):
+            return Objection(8, f"{place}.p", "over_limit", "This price is below the limit.")
+        if self._max_price is not None and _is_more(price, self._max_price):
+            return Objection(9, f"{place}.p", "over_limit", "This price is above the limit.")
+        return None
+
+    def permits(self) -> list[str]:
+        words = [f"Hyperliquid's actions {_listed(self._actions)}"]
+        if self._networks:
+            words.append(f"on {_listed(self._networks)}")
+        if self._assets:
+            words.append(f"in the assets {_listed(list(map(str, self._assets)))}")
+        if self._sides:
+            words.append(f"to {_listed(self._sides)}")
+        if self._size:
+            words.append(f"of at most {self._size.text} in each order")
+        if self._min_price:
+            words.append(f"at a price of at least {self._min_price.text}")
+        if self._max_price:
+            words.append(f"at a price of at most {self._max_price.text}")
+        return words
+
+    def leaves_open(self) -> list[str]:
+        unknown = [action for action in self._actions if action not in _KEYS]
+        words = [f"the content of the action {action}, which is signed whatever it says" for action in unknown]
+        if not self._networks:
+            words.append("the network: what is signed for a test holds on mainnet too")
+        if not self._assets:
+            words.append("the assets")
+        if _PLACING.intersection(self._actions):
+            if not self._sides:
+                words.append("the side")
+            if not self._size:
+                words.append("the size")
+            if not self._max_price:
+                words.append("how high a price may be")
+            if not self._min_price:
+                words.append("how low a price may be")
+            words.append("how many orders an action has, time in force, reduce-only, trigger price, the builder's fee")
+        return [*words, "the vault or sub-account that an action is for, and its nonce and expiry"]
+
+
+def _orders(kind: str, action: Mapping[str, object]) -> Iterator[_Order]:
+    """Everything in an action that names an asset. Nothing, if it does not look as it must."""
+    if kind == "order":
+        yield from (_Order(f"action.orders[{at}]", order, "a", _ORDER_KEYS) for at, order in _listing(action, "orders"))
+    elif kind == "modify":
+        yield _Order("action.order", action.get("order"), "a", _ORDER_KEYS)
+    elif kind == "batchModify":
+        for at, modify in _listing(action, "modifies"):
+            known = type(modify) is dict and modify.keys() == {"oid", "order"}
+            order = modify["order"] if known else None  # type: ignore[index]
+            yield _Order(f"action.modifies[{at}].order", order, "a", _ORDER_KEYS)
+    elif kind == "cancel":
+        yield from (_Order(f"action.cancels[{at}]", one, "a", {"a", "o"}) for at, one in _listing(action, "cancels"))
+    elif kind == "cancelByCloid":
+        keys = {"asset", "cloid"}
+        yield from (_Order(f"action.cancels[{at}]", one, "asset", keys) for at, one in _listing(action, "cancels"))
+    else:
+        yield _Order("action", action, "asset", _KEYS[kind])
+
+
+def _listing(action: Mapping[str, object], key: str) -> Iterator[tuple[int, object]]:
+    value = action.get(key)
+    return enumerate(value if type(value) is list else ())
+
+
+def _amount(name: str, words: Mapping[str, list[str]], problems: list[Wrong]) -> Amount | None:
+    value = words.get(name)
+    if not value:
+        return None
+    if len(value) != 1 or not _AMOUNT(value[0]):
+        problems.append((name, "this must be decimal digits with at most one point and 18 digits after it"))
+        return None
+    return Amount.of(value[0])
+
+
+def _decimal(value: object) -> Amount | None:
+    """An amount of an action, exactly; None if it is not one."""
+    return Amount.of(value) if type(value) is str and _AMOUNT(value) else None
+
+
+def _is_more(one: Amount, other: Amount) -> bool:
+    return one.numerator * other.denominator > other.numerator * one.denominator
+
+
+def _listed(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last

@@ -1,0 +1,263 @@
+"""What a rule says about typed data: a [typed NAME] section of the policy, compiled.
+
+In: TypedData and the time. Out: an Objection, or None. Raises SettingsError for a section that is wrong. Pure.
+
+A section allows data of one type. It is the whole string of the type, because names say little: "Order" is eight
+different types among today's venues. The domain says which contract may use the signature. It must be of the type that
+the section implies, and each of its fields must have a value that the section allows. Without that, a signature for a
+test network would be one for the real one. Fields of the message may have conditions, and what has none is free. A
+condition on the elements of an array holds for each of them. It refuses an array that has none: nothing would be left
+of the condition.
+
+Only the values that are hashed count, as exact integers and bytes.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Callable, NamedTuple, Sequence
+
+from ordersigner import typed_data
+from ordersigner.hyperliquid import AGENT_TYPE
+from ordersigner.policy import CLOSE, Objection, Subject
+from ordersigner.section import SettingsError, Wrong
+from ordersigner.typed_data import DOMAIN, Path, Schema, TypedData, Value
+
+MAX_SECONDS = 10**9  # of "within"
+MAX_OPEN = 100  # fields that leaves_open() lists
+
+# The standard's fields of a domain, in its order.
+_STANDARD = {
+    "name": "string",
+    "version": "string",
+    "chainId": "uint256",
+    "verifyingContract": "address",
+    "salt": "bytes32",
+}
+# Fields that look harmless, and in which the order as a whole, or a part of it, is packed.
+_PACKED = {
+    "message.makerTraits": "expiry, allowed taker and how it may be filled are packed into it",  # 1inch
+    "message.msg": "this text may be an order as a whole",  # Aster
+}
+_HASH = "a hash or packed data: what it stands for cannot be seen"
+_SIGNED_DATA = "typed_data"
+
+_TYPE = Objection(1, f"{_SIGNED_DATA}.primaryType", "not_allowed", "No rule allows data of this type.")
+_DOMAIN_TYPE = Objection(2, f"{_SIGNED_DATA}.types.{DOMAIN}", "not_allowed", "No rule allows a domain of this type.")
+_STEP = 3  # that of the first condition
+
+
+_Holds = Callable[[Value, float], bool]  # whether a value, at a time, meets a condition
+
+
+class Condition(NamedTuple):
+    """A setting of the section: what is left of its operator, the operator, and the rest of the line."""
+
+    path: str
+    operator: str
+    value: str
+
+    @property
+    def setting(self) -> str:
+        return self.path if self.operator == "=" else f"{self.path} {self.operator}"
+
+
+class _Check(NamedTuple):
+    """A compiled condition."""
+
+    path: str
+    access: Path
+    holds: _Holds
+    code: str
+    message: str
+    words: str
+
+
+class TypedLimits:
+    """The typed data that a section allows."""
+
+    def __init__(self, type: str, conditions: Sequence[Condition]) -> None:
+        """type: a type's string, as encodeType writes it.
+
+        conditions: on fields of the domain, which only take "=", and of the message. One more path is `domain`: the
+        domain's own type, EIP712Domain(…), where it has other fields than the standard's, or in another order.
+        """
+        problems: list[Wrong] = []
+        own = next((condition for condition in conditions if condition.setting == "domain"), None)
+        rest = [condition for condition in conditions if condition is not own]
+        self._schema = _schema(type, own, rest, problems)
+        self._checks: list[_Check] = []
+        if not problems:
+            seen: set[str] = set()
+            for condition in rest:
+                try:
+                    if condition.setting in seen:
+                        raise ValueError("it is set twice")
+                    seen.add(condition.setting)
+                    self._checks.append(_compile(condition, self._schema))
+                except ValueError as error:
+                    problems.append((condition.setting, str(error)))
+            pinned = {condition.path for condition in rest}
+            for field in self._schema.domain:
+                if f"domain.{field.name}" not in pinned:
+                    problems.append((f"domain.{field.name}", "the domain has this field, so it needs a value"))
+        if problems:
+            raise SettingsError(problems)
+
+    def judge(self, subject: Subject, now: float) -> Objection | None:
+        assert isinstance(subject, TypedData)
+        schema = subject.schema
+        if schema.type != self._schema.type:
+            return _TYPE
+        if schema.domain_type != self._schema.domain_type:
+            return self._domain_objection(schema)
+        for step, check in enumerate(self._checks, _STEP):
+            values = check.access.values(subject)
+            for at, value in enumerate(values):
+                if not check.holds(value, now):
+                    place = f"{_SIGNED_DATA}.{check.access.places(subject)[at]}"
+                    return Objection(min(step, CLOSE - 1), place, check.code, check.message)
+            if "*" in check.path and check.access.empty(subject):
+                place = f"{_SIGNED_DATA}.{check.path.partition('.*')[0]}"
+                return Objection(
+                    min(step, CLOSE - 1), place, "not_allowed", "No rule allows this array without elements."
+                )
+        return None
+
+    def _domain_objection(self, schema: Schema) -> Objection:
+        """That to the field which only one of the domains has, if there is one."""
+        theirs = {field.name for field in schema.domain}
+        ours = {field.name for field in self._schema.domain}
+        for field in (*schema.domain, *self._schema.domain):
+            if (field.name in theirs) != (field.name in ours):
+                place = f"{_SIGNED_DATA}.domain.{field.name}"
+                return Objection(2, place, "not_allowed", "No rule allows a domain with, or without, this field.")
+        return _DOMAIN_TYPE
+
+    def permits(self) -> list[str]:
+        return [f"typed data {self._schema.type}", *(check.words for check in self._checks)]
+
+    def leaves_open(self) -> list[str]:
+        judged = {check.path for check in self._checks}
+        fixed = {check.path for check in self._checks if check.code == "not_allowed"}
+        words: list[str] = []
+        paths = list(islice(self._schema.paths(), MAX_OPEN + 1))
+        for path, kind in paths[:MAX_OPEN]:
+            packed = _PACKED.get(path, _HASH if kind.startswith("bytes") else "")
+            if path not in judged or (packed and path not in fixed):
+                words.append(f"{path} ({packed})" if packed else path)
+        if len(paths) > MAX_OPEN:
+            words.append("further fields: the type has very many")
+        arrays = dict.fromkeys(path.rpartition(".*")[0] for path, _ in paths if ".*" in path)
+        return words + [f"how many elements {path} has" for path in arrays]
+
+
+class AnyTypedData:
+    """All typed data, for `typed = any`, but Hyperliquid's Agent: it stands for an action that it does not show."""
+
+    def judge(self, subject: Subject, now: float) -> Objection | None:
+        assert isinstance(subject, TypedData)
+        return _TYPE if subject.schema.type == AGENT_TYPE else None
+
+    def permits(self) -> list[str]:
+        return ["any typed data"]
+
+    def leaves_open(self) -> list[str]:
+        return ["the typed data: also permits to take the key's tokens, and transactions of its Safe, so all it owns"]
+
+
+def _schema(type: str, own: Condition | None, conditions: Sequence[Condition], problems: list[Wrong]) -> Schema:
+    """own: the condition that says the type of the domain."""
+    nothing = typed_data.schema_of("Nothing()")
+    try:
+        typed_data.schema_of(type)
+    except ValueError as error:
+        problems.append(("type", str(error)))
+        return nothing
+    names = [path[len("domain.") :] for path, _, _ in conditions if path.startswith("domain.")]
+    if own is not None:
+        domain_type = own.value
+    else:
+        for name in names:
+            if name not in _STANDARD:
+                reason = f"only {', '.join(_STANDARD)} are known; others need a setting: domain = {DOMAIN}(…)"
+                problems.append((f"domain.{name}", reason))
+        fields = [f"{kind} {name}" for name, kind in _STANDARD.items() if name in names]
+        domain_type = f"{DOMAIN}({','.join(fields)})"
+        if not fields and not problems:
+            problems.append(("type", "the domain must be given, such as domain.name and domain.verifyingContract"))
+    if problems:
+        return nothing
+    try:
+        return typed_data.schema_of(type, domain_type)
+    except ValueError as error:
+        problems.append(("domain", str(error)))
+        return nothing
+
+
+def _compile(condition: Condition, schema: Schema) -> _Check:
+    """Raises ValueError, with the reason."""
+    path, operator, text = condition
+    if operator != "=" and operator not in _COMPARISONS:
+        raise ValueError(f"after the field comes = or {' or '.join(_COMPARISONS)}")
+    access = schema.path(path)
+    if operator == "=":
+        values = [_value(access.type, word) for word in ([text] if access.type == "string" else text.split())]
+        if not text or not values:
+            raise ValueError("a value is missing")
+        if len(set(values)) != len(values):
+            raise ValueError("a value is there twice")
+        words = " or ".join(map(_shown, values))
+        return _Check(
+            path, access, _one_of(values), "not_allowed", "No rule allows this value.", f"with {path} {words}"
+        )
+    if path.startswith("domain."):
+        raise ValueError('a field of the domain takes "=" only')
+    if "int" not in access.type:
+        raise ValueError(f"this field is of the type {access.type}, and {operator} is for integers")
+    limit = _seconds(text) if operator == "within" else int(_value(access.type, text))
+    make, message, words = _COMPARISONS[operator]
+    return _Check(path, access, make(limit), "over_limit", message, f"with {path} {words.format(limit)}")
+
+
+def _one_of(values: Sequence[Value]) -> _Holds:
+    allowed = frozenset(values)
+    return lambda value, _: value in allowed
+
+
+def _at_most(limit: int) -> _Holds:
+    return lambda value, _: int(value) <= limit
+
+
+def _at_least(limit: int) -> _Holds:
+    return lambda value, _: int(value) >= limit
+
+
+def _within(seconds: int) -> _Holds:
+    """Not before now either: 0 often stands for no end at all."""
+    return lambda value, now: int(now) <= int(value) <= now + seconds
+
+
+_COMPARISONS: dict[str, tuple[Callable[[int], _Holds], str, str]] = {
+    "<=": (_at_most, "This value is above the limit.", "at most {}"),
+    ">=": (_at_least, "This value is below the limit.", "at least {}"),
+    "within": (_within, "This time is past, or too far from now.", "between now and {} seconds from now"),
+}
+
+
+def _value(kind: str, word: str) -> Value:
+    if kind == "address" and len(word) == 40:
+        word = "0x" + word  # as everywhere in a policy
+    return typed_data.value_of(kind, word)
+
+
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and 1 <= int(text) <= MAX_SECONDS):
+        raise ValueError(f"this must be a whole number of seconds from 1 to {MAX_SECONDS}")
+    return int(text)
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
