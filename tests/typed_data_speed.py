@@ -59,7 +59,7 @@ def first(content: Any) -> None:
 
 def again(content: Any) -> None:
     try:
-        typed_data.read(content)
+        typed_data.read({"typed_data": content})
     except Refusal:
         pass
 
