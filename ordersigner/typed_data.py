@@ -74,6 +74,7 @@ class TypedData(NamedTuple):
     """Data that is valid under its own types. domain and message: the JSON objects."""
 
     digest: bytes
+    separator: bytes  # 32 bytes, the domain separator: the hash of the domain's type and values
     schema: Schema
     domain: dict[str, object]
     message: dict[str, object]
@@ -183,7 +184,7 @@ def read(request: Mapping[str, object]) -> TypedData:
         digest = keccak_256(b"\x19\x01" + separator + schema.hash_message(message))
     except _Fault as fault:
         raise fault.refusal(root) from None
-    return TypedData(digest, schema, domain, message)
+    return TypedData(digest, separator, schema, domain, message)
 
 
 def schema_of(type: str, domain_type: str = "") -> Schema:
@@ -626,6 +627,12 @@ def _access(root: str, steps: list[str], base: str) -> Path:
             )
             yield found
 
+    def value(data: TypedData) -> list[Value]:
+        found: Any = data.domain if root == "domain" else data.message
+        for step in steps:
+            found = found[step]
+        return [read(found)]
+
     def values(data: TypedData) -> list[Value]:
         *_, found = walk(data)
         return [read(value) for value in found]
@@ -642,4 +649,4 @@ def _access(root: str, steps: list[str], base: str) -> Path:
     def empty(data: TypedData) -> bool:
         return any(step == "*" and [] in before for step, before in zip(steps[1:], walk(data)))
 
-    return Path(base, values, places, empty)
+    return Path(base, values if "*" in steps else value, places, empty)
