@@ -45,6 +45,7 @@ pygments_dark_style = "github-dark"
 man_pages = [  # source, name, description, authors, section
     ("man/ordersigner", "ordersigner", "sign orders, and ping the daemon, from the command line", "", 1),
     ("man/ordersignerd", "ordersignerd", "sign Leverj exchange orders for clients on a Unix socket", "", 8),
+    ("man/ordersigner-keys", "ordersigner-keys", "make, import, list and remove the daemon's keys", "", 8),
     ("man/ordersigner-protocol", "ordersigner-protocol", "how to ask ordersignerd(8) for a signature", "", 7),
 ]
 
