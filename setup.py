@@ -19,7 +19,7 @@ setup(
     python_requires=">=3.8",
     install_requires=[
         "coincurve>=17",  # signatures: a binding of libsecp256k1, whose wheels contain the library
-        "eth-account>=0.8",  # ordersigner-keys: keystores and mnemonics
+        "eth-account>=0.10",  # ordersigner-keys: keystores and mnemonics
         "pycryptodome>=3.10",  # Keccak-256, where OpenSSL lacks it
         "systemd-python>=234",  # systemd's listening socket, notifications, the journal
     ],

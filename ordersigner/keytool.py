@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser()
     arguments = commands.parse_args(argv)
     check(commands, arguments)
-    close_memory()
+    close_memory()  # Python cannot wipe a key: it stays there until this process ends, which is soon
     os.umask(0o022)  # for the directories above the keys; whatever holds a key has a mode of its own
     try:
         if not arguments.plain and os.geteuid() != 0:
@@ -245,9 +245,8 @@ def remove(directory: Directory, arguments: argparse.Namespace) -> int:
             raise Problem(f"the key {arguments.name} is kept")
     directory.remove(arguments.name)
     print(f"Removed the key {arguments.name} ({account}).")
-    print(
-        f"A running daemon holds it until it restarts. Remove the rules for it from {policy(directory)}, then restart:"
-    )
+    print(f"\nRemove it from the rules in {policy(directory)} too. A running daemon holds it until")
+    print("it restarts:\n")
     print_restart(directory)
     return DONE
 
@@ -255,10 +254,8 @@ def remove(directory: Directory, arguments: argparse.Namespace) -> int:
 def explain(directory: Directory, label: str, account: str) -> None:
     """Tell what to do with a key that is in place now, and what it depends on."""
     print(f"The address of the key {label} is {account}")
-    print(
-        f"\nThe daemon signs nothing with it without a rule. Put one into {policy(directory)}, with your own words in"
-    )
-    print("place of those in capitals:\n")
+    print("\nThe daemon signs nothing with it without a rule. Put one like this, with your own words in place of those")
+    print(f"in capitals, into {policy(directory)}:\n")
     print(f"    [rule {label}]")
     print(f"    key      = {account}")
     print("    users    = USER")

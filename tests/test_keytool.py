@@ -6,6 +6,7 @@ Tests that need no process call it directly, because the import of eth-account t
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib
 import json
@@ -87,6 +88,7 @@ class Terminal:
     def __init__(self, *arguments: object) -> None:
         self.seen = ""
         self._ours, theirs = os.openpty()
+        os.set_blocking(self._ours, False)
         self.process = subprocess.Popen(
             ["setsid", "--ctty", *command(*arguments)], cwd=SOURCE, stdin=theirs, stdout=theirs, stderr=theirs
         )
@@ -102,9 +104,7 @@ class Terminal:
         os.close(self._theirs)
 
     def expect(self, text: str) -> None:
-        while text not in self.seen:
-            chunk = os.read(self._ours, 4096)
-            self.seen += chunk.decode()
+        wait_until(lambda: text in self._read())
 
     def type(self, text: str, *, at: str) -> None:
         """Type a line when the prompt is there."""
@@ -120,11 +120,15 @@ class Terminal:
     def end(self) -> int:
         """The exit status. All output is in `seen` then."""
         status = self.process.wait(TIME_LIMIT * 3)
-        os.set_blocking(self._ours, False)
+        self._read()
+        return status
+
+    def _read(self) -> str:
+        """All that was shown until now."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 self.seen += os.read(self._ours, 4096).decode()
-        return status
+        return self.seen
 
 
 @pytest.fixture
@@ -439,7 +443,7 @@ def test_remove_asks(keys: Path, answer: str, kept: bool) -> None:
         terminal.type(answer, at=f"The key bids ({ADDRESS})")
         assert terminal.end() == int(kept)
         assert ("the key bids is kept" in terminal.seen) == kept
-        assert ("until it restarts. Remove the rules" in terminal.seen) != kept
+        assert ("Remove it from the rules" in terminal.seen) != kept
     assert (keys / "bids").exists() == kept
 
 
@@ -733,6 +737,20 @@ def test_a_write_that_fails_leaves_nothing(keys: Path) -> None:
     assert (status, output) == (1, "")
     assert errors == f"ordersigner-keys: {keys}/bids: File too large\n"
     assert os.listdir(keys) == []
+
+
+def test_a_file_system_without_links_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a memory stick, where link() fails with this error."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refused)
+    keytool.write(tmp_path / "backup", b"first")
+    with pytest.raises(FileExistsError):
+        keytool.write(tmp_path / "backup", b"second")
+    assert (tmp_path / "backup").read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["backup"]
 
 
 def no_large_files() -> None:
