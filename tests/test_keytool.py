@@ -141,6 +141,13 @@ def content(keys: Path, name: str = "bids") -> str:
     return (keys / name).read_text()
 
 
+def put(keys: Path, name: str = "bids", text: str = KEY) -> None:
+    """Put a key in place, as the tool does."""
+    keys.mkdir(parents=True, exist_ok=True)
+    (keys / name).write_text(text)
+    (keys / name).chmod(0o600)
+
+
 # Plain files: what is in a key's file, and what comes in
 
 
@@ -177,16 +184,19 @@ def test_the_rule_to_paste_has_placeholders_that_no_policy_accepts(keys: Path) -
 @pytest.mark.parametrize(
     "text", [KEY, f"0x{KEY}\n", KEY.upper(), f" {KEY} \r\n"], ids=["plain", "0x", "upper", "blank"]
 )
-@pytest.mark.parametrize("source", ["file", "stdin", "dash"])
-def test_hex_digits_are_imported(keys: Path, tmp_path: Path, text: str, source: str) -> None:
-    (tmp_path / "key").write_text(text)
-    sources: dict[str, list[object]] = {"file": [tmp_path / "key"], "stdin": [], "dash": ["-"]}
-    stdin = "" if source == "file" else text
-    status, output, errors = run("import", "bids", *sources[source], "--plain", "--keys", keys, stdin=stdin)
+def test_hex_digits_are_imported_from_standard_input(keys: Path, text: str) -> None:
+    status, output, errors = run("import", "bids", "--plain", "--keys", keys, stdin=text)
     assert (status, errors) == (0, "")
     assert content(keys) == KEY
     assert ADDRESS in output
     assert KEY not in output
+
+
+def test_the_input_is_a_file_or_a_dash_for_standard_input(keys: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY)
+    assert run("import", "file", tmp_path / "key", "--plain", "--keys", keys, stdin="other")[0] == 0
+    assert run("import", "dash", "-", "--plain", "--keys", keys, stdin=KEY)[0] == 0
+    assert content(keys, "file") == content(keys, "dash") == KEY
 
 
 @pytest.mark.parametrize("row", KEYSTORES, ids=lambda row: row["name"])
@@ -438,7 +448,7 @@ def test_while_it_waits_its_memory_is_closed(keys: Path) -> None:
 
 @pytest.mark.parametrize(("answer", "kept"), [("", True), ("n", True), ("y", False), ("YES", False)])
 def test_remove_asks(keys: Path, answer: str, kept: bool) -> None:
-    run("import", "bids", "--plain", "--keys", keys, stdin=KEY)
+    put(keys)
     with Terminal("remove", "bids", "--plain", "--keys", keys) as terminal:
         terminal.type(answer, at=f"The key bids ({ADDRESS})")
         assert terminal.end() == int(kept)
@@ -448,7 +458,7 @@ def test_remove_asks(keys: Path, answer: str, kept: bool) -> None:
 
 
 def test_remove_with_yes_asks_nothing(keys: Path) -> None:
-    run("import", "bids", "--plain", "--keys", keys, stdin=KEY)
+    put(keys)
     (keys / "broken").touch()
     for name, account in (("bids", ADDRESS), ("broken", "an unknown address: ")):
         status, output, errors = run("remove", name, "--yes", "--plain", "--keys", keys)
@@ -466,12 +476,12 @@ def test_remove_with_yes_asks_nothing(keys: Path) -> None:
         (["import", "bids"], MNEMONIC, "--derivation-path"),
         (["import", "bids", "--derivation-path", "m/0"], MNEMONIC, "--passphrase-fd"),
     ],
-    ids=" ".join,
+    ids=["remove", "backup", "keystore", "path", "mnemonic"],
 )
 def test_without_a_terminal_the_option_to_use_is_named(
     keys: Path, arguments: list[str], stdin: str, instead: str
 ) -> None:
-    run("import", "here", "--plain", "--keys", keys, stdin=KEY)
+    put(keys, "here")
     status, output, errors = run(*arguments, "--plain", "--keys", keys, stdin=stdin)
     assert (status, output) == (1, "")
     assert errors == f"ordersigner-keys: there is no terminal to ask at: use {instead}\n"
@@ -781,10 +791,10 @@ def test_files_that_cannot_be_read_are_named(keys: Path, tmp_path: Path) -> None
 
 
 def test_a_plain_list_names_files_that_others_may_read(keys: Path) -> None:
-    for name in ("good", "open", "other"):
-        run("import", name, "--plain", "--keys", keys, stdin=KEY)
+    put(keys, "good")
+    put(keys, "open")
     (keys / "open").chmod(0o640)
-    (keys / "other").write_text(KEY[1:])
+    put(keys, "other", KEY[1:])
     assert run("list", "--plain", "--keys", keys) == (
         1,
         (

@@ -125,6 +125,13 @@ def test_the_restarts_that_it_names_work(tool: Machine) -> None:
     assert ask(tool, REQUEST) == RESPONSE
 
 
+def test_an_upgrade_of_the_daemon_alone_keeps_the_tool(tool: Machine, packages: Packages) -> None:
+    tool.run("ordersigner-keys", "import", "bids", input=KEY)
+    install(tool, packages.newer)
+    assert tool.run("ordersigner-keys", "list") == f"bids  {ADDRESS}  sealed"
+    install(tool, packages.built)
+
+
 def test_it_is_for_root(tool: Machine) -> None:
     refused = tool.run("/usr/sbin/ordersigner-keys", "list", user=MEMBER, check=False)
     assert refused == "ordersigner-keys: sealed keys are for root: run it with sudo, or use --plain"
