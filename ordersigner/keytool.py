@@ -46,6 +46,7 @@ FIRST_PATH = "m/44'/60'/0'/0/0"  # of an Ethereum wallet's first account; source
 MAX_MEMORY = 1024**3  # bytes of scrypt: 128 * n * r
 MAX_WORK = 2**25  # blocks that scrypt mixes, n * r * p; iterations of pbkdf2
 
+A_KEY = "this may be a private key; any user can read arguments, so do not use that key"
 BROKEN = "this is not a complete keystore, or one of an unknown kind"
 
 DONE, FAILED = 0, 1  # exit statuses; argparse exits with 2
@@ -57,9 +58,7 @@ class Problem(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0; 1 if it could not be done, or a listed key cannot be used; 2 for wrong arguments."""
-    commands = parser()
-    arguments = commands.parse_args(argv)
-    check(commands, arguments)
+    arguments = parse(argv)
     close_memory()  # Python cannot wipe a key: it stays there until this process ends, which is soon
     os.umask(0o022)  # for the directories above the keys; whatever holds a key has a mode of its own
     try:
@@ -168,8 +167,16 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def check(commands: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Refuse arguments that do not go together; set the default directory."""
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments. Exits with status 2 where they are wrong, or do not go together."""
+    commands = parser()
+    arguments, rest = commands.parse_known_args(argv)
+    if arguments.command == "import" and arguments.file == STDIN and rest and not rest[0].startswith("-"):
+        arguments.file = rest.pop(0)  # the argparse of older Pythons does not find FILE after an option
+        if KEY.fullmatch(arguments.file):
+            commands.error(f"argument FILE: {A_KEY}")
+    if rest:
+        commands.error("unrecognized arguments")
     if arguments.plain and arguments.keys is None:
         commands.error("--plain needs --keys DIR: the default directory is for sealed keys")
     if arguments.command == "new" and arguments.passphrase_fd is not None and arguments.backup is None:
@@ -178,6 +185,7 @@ def check(commands: argparse.ArgumentParser, arguments: argparse.Namespace) -> N
         commands.error("standard input cannot hold both the key and the passphrase: name a FILE")
     if arguments.keys is None:
         arguments.keys = KEYS
+    return arguments
 
 
 def new(directory: Directory, arguments: argparse.Namespace) -> int:
@@ -300,9 +308,7 @@ def name(text: str) -> str:
 
 def not_key(text: str) -> str:
     if KEY.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            "this may be a private key; any user can read arguments, so do not use that key"
-        )
+        raise argparse.ArgumentTypeError(A_KEY)
     return text
 
 

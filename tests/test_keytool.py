@@ -169,7 +169,7 @@ def test_two_new_keys_are_different(keys: Path) -> None:
     assert content(keys, "one") != content(keys, "two")
 
 
-def test_the_rule_to_paste_has_placeholders_that_no_policy_accepts(keys: Path) -> None:
+def test_the_rule_to_paste_names_the_key_and_what_to_fill_in(keys: Path) -> None:
     _, output, _ = run("import", "bids.v2-x", "--plain", "--keys", keys, stdin=KEY)
     rule = output[output.index("    [rule") :].split("\n\n")[0]
     assert [line.split() for line in rule.splitlines()] == [
@@ -195,8 +195,9 @@ def test_hex_digits_are_imported_from_standard_input(keys: Path, text: str) -> N
 def test_the_input_is_a_file_or_a_dash_for_standard_input(keys: Path, tmp_path: Path) -> None:
     (tmp_path / "key").write_text(KEY)
     assert run("import", "file", tmp_path / "key", "--plain", "--keys", keys, stdin="other")[0] == 0
+    assert run("import", "last", "--plain", "--keys", keys, tmp_path / "key", stdin="other")[0] == 0
     assert run("import", "dash", "-", "--plain", "--keys", keys, stdin=KEY)[0] == 0
-    assert content(keys, "file") == content(keys, "dash") == KEY
+    assert content(keys, "file") == content(keys, "last") == content(keys, "dash") == KEY
 
 
 @pytest.mark.parametrize("row", KEYSTORES, ids=lambda row: row["name"])
@@ -649,6 +650,8 @@ def test_the_longest_name_is_taken(keys: Path) -> None:
         ["remove", KEY],
         ["import", KEY],
         ["import", "bids", KEY],
+        ["import", "bids", "--plain", KEY],
+        ["import", "bids", "--plain", "--keys", "keys", "file", KEY],
         ["import", "bids", "file", KEY],
         ["import", "bids", "file", *MNEMONIC.split()],
         ["import", "bids", "--derivation-path", KEY],
