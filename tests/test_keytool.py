@@ -27,8 +27,11 @@ from Crypto.Cipher import AES
 from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, TIME_LIMIT, running, vectors, wait_until
 from eth_account import Account
 
-from ordersigner import __version__, keytool
+from ordersigner import __version__, keyring, keytool, policy_reader
+from ordersigner.journal import Journal
 from ordersigner.keccak import keccak_256
+from ordersigner.peer import Peer
+from ordersigner.service import Conversation, Service
 
 KEYSTORES = vectors("keystores/geth") + vectors("keystores/eth-account")
 LIGHT = next(row for row in KEYSTORES if row["name"] == "aaa")  # the passphrase of this one takes no time
@@ -179,6 +182,25 @@ def test_the_rule_to_paste_names_the_key_and_what_to_fill_in(keys: Path) -> None
         ["accounts", "=", "ACCOUNT"],
         ["markets", "=", "MARKET"],
     ]
+
+
+def test_the_printed_rule_is_refused_until_it_is_filled_in_and_then_the_daemon_signs_by_it(keys: Path) -> None:
+    _, output, _ = run("import", "bids", "--plain", "--keys", keys, stdin=KEY)
+    rule = output[output.index("    [rule") :].split("\n\n")[0]
+    refused = policy_reader.read(rule, "policy")
+    assert [complaint.line for complaint in refused.errors] == [4, 5]
+    assert [complaint.line for complaint in refused.warnings] == [3]
+    words = {"USER": str(os.getuid()), "ACCOUNT": EXAMPLE["request"]["order"]["accountId"], "MARKET": "any"}
+    for word, own in words.items():
+        rule = rule.replace(word, own)
+    reading = policy_reader.read(rule, "policy")
+    assert (list(reading.errors), list(reading.warnings)) == ([], [])
+    held = keyring.from_directory(str(keys))
+    assert held.refused == {}
+    (address,) = held.keys
+    conversation = Conversation(Service(Journal(3, lambda *_: None), held, reading.policy), Peer(1, os.getuid(), 0))
+    response = json.loads(conversation.respond(json.dumps({**EXAMPLE["request"], "signer": address}).encode()))
+    assert response["ok"] is True, response
 
 
 @pytest.mark.parametrize(
