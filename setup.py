@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 setup(
     name="ordersigner",
     version=re.search(r'__version__ = "(.+)"', (HERE / "ordersigner/__init__.py").read_text())[1],
-    description="Signs Leverj exchange orders for clients on a Unix socket",
+    description="Signs exchange orders and typed data for clients on a Unix socket",
     long_description=(HERE / "README.rst").read_text(),
     long_description_content_type="text/x-rst",
     license="MIT",

@@ -44,7 +44,7 @@ pygments_dark_style = "github-dark"
 
 man_pages = [  # source, name, description, authors, section
     ("man/ordersigner", "ordersigner", "sign orders, and ping the daemon, from the command line", "", 1),
-    ("man/ordersignerd", "ordersignerd", "sign Leverj exchange orders for clients on a Unix socket", "", 8),
+    ("man/ordersignerd", "ordersignerd", "sign orders and typed data for clients on a Unix socket", "", 8),
     (
         "man/ordersigner-policy",
         "ordersigner-policy",

@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     defaults = Limits()
     parser = argparse.ArgumentParser(
         prog="ordersignerd",
-        description="Sign Leverj orders for clients on a Unix socket: the one that systemd hands over, or --socket.",
+        description="Sign orders for clients on a Unix socket: the one that systemd hands over, or --socket.",
     )
     parser.add_argument("--socket", metavar="PATH", help="listen here, not on the socket that systemd hands over")
     parser.add_argument("--mode", type=permissions, default=0o600, help="permissions of --socket (default: 0600)")

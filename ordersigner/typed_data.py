@@ -74,6 +74,7 @@ class TypedData(NamedTuple):
     """Data that is valid under its own types. domain and message: the JSON objects."""
 
     digest: bytes
+    separator: bytes  # 32 bytes, the domain separator: the hash of the domain's type and values
     schema: Schema
     domain: dict[str, object]
     message: dict[str, object]
@@ -170,7 +171,11 @@ def read(request: Mapping[str, object]) -> TypedData:
         raise mistyped(content, "typed_data", dict)
     types, primary_type, domain, message = (content.get(key, MISSING) for key in KEYS)
     if len(content) != len(KEYS) or message is MISSING:
-        raise _wrong_keys(content, KEYS, "typed_data")
+        for key in KEYS:
+            if key not in content:
+                raise mistyped(MISSING, f"typed_data.{key}")
+        unknown = next(key for key in content if key not in KEYS)
+        raise Refusal.of(f"typed_data.{unknown}", "unexpected", "Unexpected key.")
     schema = _schema(types, primary_type)
     root = "typed_data.domain"
     try:
@@ -179,7 +184,7 @@ def read(request: Mapping[str, object]) -> TypedData:
         digest = keccak_256(b"\x19\x01" + separator + schema.hash_message(message))
     except _Fault as fault:
         raise fault.refusal(root) from None
-    return TypedData(digest, schema, domain, message)
+    return TypedData(digest, separator, schema, domain, message)
 
 
 def schema_of(type: str, domain_type: str = "") -> Schema:
@@ -270,48 +275,44 @@ def _read_types(types: dict[str, object], primary_type: str) -> Fields:
             raise mistyped(definitions, path, list)
         read: dict[str, Field] = {}
         for index, definition in enumerate(definitions):
-            field = _read_field(definition, f"{path}[{index}]", types, name == DOMAIN)
-            if field.name in read:
-                raise Refusal.of(f"{path}[{index}].name", "duplicate", "This type has two fields of this name.")
+            try:
+                field = _read_field(definition, types, name == DOMAIN)
+                if field.name in read:
+                    raise _wrong("duplicate", "This type has two fields of this name.", ".name")
+            except _Fault as fault:
+                raise fault.refusal(f"{path}[{index}]") from None
             read[field.name] = field
         fields[name] = tuple(read.values())
     return fields
 
 
-def _read_field(definition: object, path: str, types: dict[str, object], in_domain: bool) -> Field:
+def _read_field(definition: object, types: dict[str, object], in_domain: bool) -> Field:
+    """Raises _Fault."""
     if type(definition) is not dict:
-        raise mistyped(definition, path, dict)
+        raise _Fault(definition, dict)
     name, text = definition.get("name", MISSING), definition.get("type", MISSING)
-    if len(definition) != 2 or text is MISSING:
-        raise _wrong_keys(definition, ("name", "type"), path)
     if type(name) is not str or not name:
-        raise mistyped(name, f"{path}.name", str)
+        raise _Fault(name, str, step=".name")
     if not _NAME(name):
-        raise Refusal.of(f"{path}.name", "not_name", "This is not a name that a field can have.")
-    path += ".type"
+        raise _wrong("not_name", "This is not a name that a field can have.", ".name")
     if type(text) is not str or not text:
-        raise mistyped(text, path, str)
+        raise _Fault(text, str, step=".type")
+    if len(definition) != 2:
+        unknown = next(key for key in definition if key not in ("name", "type"))
+        raise _wrong("unexpected", "Unexpected key.", f".{unknown}")
     if text.count("[") > MAX_DIMENSIONS:
-        raise Refusal.of(path, "too_deep", f"An array has at most {MAX_DIMENSIONS} dimensions.")
+        raise _wrong("too_deep", f"An array has at most {MAX_DIMENSIONS} dimensions.", ".type")
     match = _TYPE(text)
     base = match[1] if match else ""
     if base not in _ATOMS:
         if base not in types or base == DOMAIN:
-            raise Refusal.of(path, "not_type", "This type is not one of EIP-712, and the types do not declare it.")
+            raise _wrong("not_type", "This type is not one of EIP-712, and the types do not declare it.", ".type")
         if in_domain:
-            raise Refusal.of(path, "not_type", "A domain has no structs.")
+            raise _wrong("not_type", "A domain has no structs.", ".type")
         if not _INNER_NAME(base):
-            raise Refusal.of(path, "not_name", "A type of this name cannot be part of another.")
+            raise _wrong("not_name", "A type of this name cannot be part of another.", ".type")
     lengths = match[2][1:-1].split("][") if match and match[2] else ()
     return Field(name, text, base, tuple(lengths))
-
-
-def _wrong_keys(members: dict[str, object], known: tuple[str, ...], path: str) -> Refusal:
-    for key in known:
-        if key not in members:
-            return mistyped(MISSING, f"{path}.{key}")
-    unknown = next(key for key in members if key not in known)
-    return Refusal.of(f"{path}.{unknown}", "unexpected", "Unexpected key.")
 
 
 def _encode_types(fields: Fields) -> dict[str, str]:
@@ -376,9 +377,11 @@ class _Fault(Exception):
     value, allowed: as in mistyped(). problem: what is wrong, with a value of the right type.
     """
 
-    def __init__(self, value: object, *allowed: type, problem: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, value: object, *allowed: type, problem: tuple[str, str] | None = None, step: str | None = None
+    ) -> None:
         super().__init__()
-        self.steps: list[str] = []  # the innermost first
+        self.steps = [] if step is None else [step]  # the innermost first
         self._value = value
         self._allowed = allowed
         self._problem = problem
@@ -389,8 +392,8 @@ class _Fault(Exception):
         return Refusal.of(path, *self._problem) if self._problem else mistyped(self._value, path, *self._allowed)
 
 
-def _wrong(code: str, message: str) -> _Fault:
-    return _Fault(None, problem=(code, message))
+def _wrong(code: str, message: str, step: str | None = None) -> _Fault:
+    return _Fault(None, problem=(code, message), step=step)
 
 
 def _struct(type_hash: bytes, fields: tuple[Field, ...], structs: dict[str, Encode]) -> Encode:
@@ -406,9 +409,7 @@ def _struct(type_hash: bytes, fields: tuple[Field, ...], structs: dict[str, Enco
             for name, encode_member in members:
                 words.append(encode_member(value[name]))
         except KeyError:
-            fault = _Fault(MISSING)
-            fault.steps.append(f".{name}")
-            raise fault from None
+            raise _Fault(MISSING, step=f".{name}") from None
         except _Fault as fault:
             fault.steps.append(f".{name}")
             raise
@@ -450,9 +451,7 @@ def _separator(encode: Encode, fields: tuple[Field, ...]) -> Encode:
         if type(domain) is dict:
             for key in domain:
                 if key not in names:
-                    fault = _wrong("unexpected", "The types do not declare this key of the domain.")
-                    fault.steps.append(f".{key}")
-                    raise fault
+                    raise _wrong("unexpected", "The types do not declare this key of the domain.", f".{key}")
         return encode(domain)
 
     @lru_cache(maxsize=MAX_DOMAINS)
@@ -628,6 +627,12 @@ def _access(root: str, steps: list[str], base: str) -> Path:
             )
             yield found
 
+    def value(data: TypedData) -> list[Value]:
+        found: Any = data.domain if root == "domain" else data.message
+        for step in steps:
+            found = found[step]
+        return [read(found)]
+
     def values(data: TypedData) -> list[Value]:
         *_, found = walk(data)
         return [read(value) for value in found]
@@ -644,4 +649,4 @@ def _access(root: str, steps: list[str], base: str) -> Path:
     def empty(data: TypedData) -> bool:
         return any(step == "*" and [] in before for step, before in zip(steps[1:], walk(data)))
 
-    return Path(base, values, places, empty)
+    return Path(base, values if "*" in steps else value, places, empty)

@@ -24,6 +24,7 @@ from ordersigner.section import SettingsError, Wrong
 from ordersigner.typed_data import DOMAIN, Path, Schema, TypedData, Value
 
 MAX_SECONDS = 10**9  # of "within"
+MAX_DOMAINS = 64  # that a section remembers
 MAX_OPEN = 100  # fields that leaves_open() lists
 
 # The standard's fields of a domain, in its order.
@@ -72,6 +73,10 @@ class _Check(NamedTuple):
     message: str
     words: str
 
+    @property
+    def has_star(self) -> bool:
+        return "*" in self.path
+
 
 class TypedLimits:
     """The typed data that a section allows."""
@@ -87,6 +92,7 @@ class TypedLimits:
         rest = [condition for condition in conditions if condition is not own]
         self._schema = _schema(type, own, rest, problems)
         self._checks: list[_Check] = []
+        self._allowed_domains: set[bytes] = set()  # separators of domains that were allowed before
         if not problems:
             seen: set[str] = set()
             for condition in rest:
@@ -103,26 +109,22 @@ class TypedLimits:
                     problems.append((f"domain.{field.name}", "the domain has this field, so it needs a value"))
         if problems:
             raise SettingsError(problems)
+        self._domain_checks = [check for check in self._checks if check.path.startswith("domain.")]
+        self._checks = [check for check in self._checks if check not in self._domain_checks]
 
     def judge(self, subject: Subject, now: float) -> Objection | None:
         assert isinstance(subject, TypedData)
-        schema = subject.schema
-        if schema.type != self._schema.type:
+        if subject.schema.type != self._schema.type:
             return _TYPE
-        if schema.domain_type != self._schema.domain_type:
-            return self._domain_objection(schema)
-        for step, check in enumerate(self._checks, _STEP):
-            values = check.access.values(subject)
-            for at, value in enumerate(values):
-                if not check.holds(value, now):
-                    place = f"{_SIGNED_DATA}.{check.access.places(subject)[at]}"
-                    return Objection(min(step, CLOSE - 1), place, check.code, check.message)
-            if "*" in check.path and check.access.empty(subject):
-                place = f"{_SIGNED_DATA}.{check.path.partition('.*')[0]}"
-                return Objection(
-                    min(step, CLOSE - 1), place, "not_allowed", "No rule allows this array without elements."
-                )
-        return None
+        if subject.separator not in self._allowed_domains:
+            if subject.schema.domain_type != self._schema.domain_type:
+                return self._domain_objection(subject.schema)
+            objection = _first_objection(self._domain_checks, _STEP, subject, now)
+            if objection is not None:
+                return objection
+            if len(self._allowed_domains) < MAX_DOMAINS:
+                self._allowed_domains.add(subject.separator)
+        return _first_objection(self._checks, _STEP + len(self._domain_checks), subject, now)
 
     def _domain_objection(self, schema: Schema) -> Objection:
         """That to the field which only one of the domains has, if there is one."""
@@ -135,7 +137,8 @@ class TypedLimits:
         return _DOMAIN_TYPE
 
     def permits(self) -> list[str]:
-        return [f"typed data {self._schema.type}", *(check.words for check in self._checks)]
+        checks = [*self._domain_checks, *self._checks]
+        return [f"typed data {self._schema.type}", *(check.words for check in checks)]
 
     def leaves_open(self) -> list[str]:
         judged = {check.path for check in self._checks}
@@ -193,6 +196,20 @@ def _schema(type: str, own: Condition | None, conditions: Sequence[Condition], p
     except ValueError as error:
         problems.append(("domain", str(error)))
         return nothing
+
+
+def _first_objection(checks: Sequence[_Check], first_step: int, data: TypedData, now: float) -> Objection | None:
+    """That of the first of `checks` that does not hold."""
+    for step, check in enumerate(checks, first_step):
+        values = check.access.values(data)
+        for value in values:
+            if not check.holds(value, now):
+                place = check.access.places(data)[values.index(value)]
+                return Objection(min(step, CLOSE - 1), f"{_SIGNED_DATA}.{place}", check.code, check.message)
+        if check.has_star and check.access.empty(data):
+            place = f"{_SIGNED_DATA}.{check.path.partition('.*')[0]}"
+            return Objection(min(step, CLOSE - 1), place, "not_allowed", "No rule allows this array without elements.")
+    return None
 
 
 def _compile(condition: Condition, schema: Schema) -> _Check:

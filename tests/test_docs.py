@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import EXAMPLE, SOURCE, Daemon, standalone
+from daemon import EXAMPLE, SOURCE, Daemon, standalone, vectors
 from held import MARKET, address, holding, rule
 
 from ordersigner import __main__ as daemon_command
-from ordersigner import cli, client, journal, orders, server
+from ordersigner import cli, client, journal, server, service
 from ordersigner.framing import MAX_LINE
 from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import Peer
@@ -199,10 +199,19 @@ def test_a_man_page_lists_every_option(built: Path, parser: argparse.ArgumentPar
 def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Path) -> None:
     entries: list[str] = []
     written = Journal(LEVELS["info"], lambda *fields: entries.extend(fields))
-    written.signed(Peer(1, 2, 3), orders.read(EXAMPLE["request"]), "0x", "rule", 1)
+    cow = next(row for row in vectors("typed-data/exchanges") if row["name"].startswith("CoW"))
+    requests: dict[str, dict[str, object]] = {
+        "spot": EXAMPLE["request"],
+        "typed_data": {"typed_data": {key: cow[key] for key in ("types", "primaryType", "domain", "message")}},
+        "message": {"text": "a"},
+        "hyperliquid": {"action": {"type": "order"}, "nonce": 1, "network": "mainnet"},
+    }
+    for kind, request in requests.items():
+        written.signed(Peer(1, 2, 3), service.READ[kind](request), "0x", "rule", 1)
+    assert len(service.READ) == 5
     written.refused(Peer(1, 2, 3), Refusal.of("order.price", "negative", ""))
     names = {entry.partition("=")[0] for entry in entries if entry.startswith("ORDERSIGNER_")}
-    assert len(names) == 13
+    assert len(names) == 20
     for place in ("man/ordersignerd", "operate"):
         for message_id in (journal.SIGNED, journal.REFUSED, journal.FAILED, journal.IN_FORCE):
             assert message_id in page(built, place)

@@ -113,6 +113,20 @@ def test_a_vector_is_signed_as_it_says_or_refused(file: str, row: dict[str, Any]
         assert Signer(row["private_key"]).sign(data.digest) == row["signature"]
 
 
+@pytest.mark.parametrize(("file", "row"), ROWS, ids=[f"{name}: {row['name']}" for name, row in ROWS])
+def test_a_line_with_a_vector_is_read_to_the_same(file: str, row: dict[str, Any]) -> None:
+    text = row.get("typed_data_text") or json.dumps(content_of(row))
+    line = f'{{"type": "typed_data", "signer": "", "typed_data": {text}}}'.encode()
+    if "duplicate key" in row["name"]:  # of which other JSON readers take one
+        with pytest.raises(Refusal) as caught:
+            protocol.decode(line)
+        ((_, (problem,)),) = caught.value.context.items()
+        assert problem.code == "duplicate"
+    else:
+        read = protocol.decode(line)["typed_data"]
+        assert verdict(read) == (None if "error" in row else bytes.fromhex(row["digest"][2:]))
+
+
 @pytest.mark.parametrize("row", [row for row in CONSTANTS if "encode_type" in row], ids=lambda row: str(row["name"]))
 def test_a_published_type_hash(row: dict[str, Any]) -> None:
     if row["encode_type"].startswith(DOMAIN):
@@ -204,6 +218,7 @@ def test_a_fault_at_the_top_is_named(changes: dict[str, Any], field: str, code: 
         ({"X": [{"name": "a"}]}, "X[0].type", "missing"),
         ({"X": [{"type": "bool"}]}, "X[0].name", "missing"),
         ({"X": [{"type": "bool", "name": "a", "indexed": True}]}, "X[0].indexed", "unexpected"),
+        ({"X": [{"name": "a", "indexed": True}]}, "X[0].type", "missing"),
         ({"X": [{"type": "bool", "name": 1}]}, "X[0].name", "wrong_type"),
         ({"X": [{"type": "bool", "name": ""}]}, "X[0].name", "empty"),
         ({"X": [{"type": 1, "name": "a"}]}, "X[0].type", "wrong_type"),

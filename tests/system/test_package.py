@@ -150,7 +150,7 @@ def test_the_journal_explains_its_entries(installed: Machine) -> None:
     ask(installed, {**REQUEST, "signer": "0x" + "0" * 64})
     wait_until(lambda: installed.entries("ORDERSIGNER_CODE=not_key", since=before), TIMEOUT)
     shown = installed.run("journalctl", "--catalog", "--no-pager", f"--since=@{before // 1_000_000}")
-    assert "Subject: An order was signed" in shown
+    assert "Subject: A signature was made" in shown
     assert f"journalctl ORDERSIGNER_DIGEST={DIGEST}" in shown
     assert "Subject: A request was refused" in shown
     assert "Code:  not_key" in shown
