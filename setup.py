@@ -19,6 +19,7 @@ setup(
     python_requires=">=3.8",
     install_requires=[
         "coincurve>=17",  # signatures: a binding of libsecp256k1, whose wheels contain the library
+        "eth-account>=0.10",  # ordersigner-keys: keystores and mnemonics
         "msgpack>=1.0",  # the form in which Hyperliquid hashes its actions
         "pycryptodome>=3.10",  # Keccak-256, where OpenSSL lacks it
         "systemd-python>=234",  # systemd's listening socket, notifications, the journal
@@ -27,7 +28,6 @@ setup(
         "docs": ["sphinx>=5.3", "furo", "sphinx-copybutton"],
         "test": [
             "codespell>=2.2; python_version >= '3.10'",  # with proselint: the language of texts and comments
-            "eth-account>=0.8",  # an independent implementation to compare signatures with
             "hypothesis>=6",
             "proselint>=0.16; python_version >= '3.10'",
             "pytest>=7",
@@ -36,6 +36,7 @@ setup(
     entry_points={
         "console_scripts": [
             "ordersigner = ordersigner.cli:main",
+            "ordersigner-keys = ordersigner.keytool:main",
             "ordersignerd = ordersigner.__main__:main",
         ]
     },

@@ -45,13 +45,8 @@ pygments_dark_style = "github-dark"
 man_pages = [  # source, name, description, authors, section
     ("man/ordersigner", "ordersigner", "sign orders, and ping the daemon, from the command line", "", 1),
     ("man/ordersignerd", "ordersignerd", "sign orders and typed data for clients on a Unix socket", "", 8),
-    (
-        "man/ordersigner-policy",
-        "ordersigner-policy",
-        "who may sign what with held keys",
-        "",
-        5,
-    ),
+    ("man/ordersigner-keys", "ordersigner-keys", "make, import, list and remove the daemon's keys", "", 8),
+    ("man/ordersigner-policy", "ordersigner-policy", "who may sign what with held keys", "", 5),
     ("man/ordersigner-protocol", "ordersigner-protocol", "how to ask ordersignerd(8) for a signature", "", 7),
 ]
 

@@ -5,7 +5,7 @@ The road of a request, one module a step:
     framing     bytes from a socket      -> lines
     protocol    a line                   -> a request; a result or a refusal -> a line
     orders      an order                 -> its packed fields -> a 32-byte digest
-    typed_data  typed data, EIP-712      -> a 32-byte digest
+    typed_data  typed data, EIP-712      -> a 32-byte digest; typed_values has its integers, addresses and texts
     messages    a message, EIP-191       -> a 32-byte digest
     hyperliquid an action of Hyperliquid -> a 32-byte digest
     policy      a client and its request -> the rule that allows it, if the daemon holds the key

@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Tuple
 
 import msgpack
 
-from ordersigner import typed_data
+from ordersigner import typed_values
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
 
@@ -78,7 +78,7 @@ def read(request: Mapping[str, object]) -> Action:
     data = msgpack.packb(action) + nonce.to_bytes(8, "big")
     vault = expires_after = None
     if request.get("vaultAddress") is not None:
-        vault = typed_data.address(request["vaultAddress"], "vaultAddress")
+        vault = typed_values.address(request["vaultAddress"], "vaultAddress")
     data += b"\x00" if vault is None else b"\x01" + vault
     if request.get("expiresAfter") is not None:
         expires_after = _integer(request["expiresAfter"], "expiresAfter")

@@ -18,13 +18,12 @@ from __future__ import annotations
 import marshal
 import re
 from functools import lru_cache
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
+from ordersigner.typed_values import ATOMS, Encode, Fault, Value, wrong
 
-Encode = Callable[[object], bytes]  # a value to its 32 bytes
-Value = Union[int, str, bytes]  # of an atom; a bool is a bool, and bytes stand for addresses, bytesN and bytes
 Getter = Callable[["TypedData"], List[Value]]
 Fields = Dict[str, Tuple["Field", ...]]  # of each type, by its name
 
@@ -39,17 +38,12 @@ MAX_SCHEMAS = 64
 MAX_SCHEMA_KEY = 4096  # bytes; longer types are compiled each time
 MAX_DOMAINS = 16  # of a schema
 MAX_DOMAIN_KEY = 512  # bytes
-MAX_WORDS = 1024  # addresses, and as many strings
-MAX_WORD = 64  # characters of such a string
 
 _INNER_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _NAME = re.compile("[A-Za-z0-9_:$ -]+").fullmatch  # in use: "HyperliquidTransaction:UsdSend", "New limit order"
 _ATOM_NAME = re.compile("address|bool|string|tuple|function|(u?int|bytes)[0-9]*|u?fixed([0-9]+x[0-9]+)?").fullmatch
 _TYPE = re.compile(r"([^\[\]]+)((?:\[(?:[1-9][0-9]*)?\])*)").fullmatch
 _ADDRESS = re.compile("0x[0-9A-Fa-f]{40}").fullmatch
-_HEX_NUMBER = re.compile("0x[0-9A-Fa-f]+").fullmatch
-_MAX_DIGITS = 78  # of an integer below 2^256
-_MAX_HEX_DIGITS = 64
 
 
 class Field(NamedTuple):
@@ -182,7 +176,7 @@ def read(request: Mapping[str, object]) -> TypedData:
         separator = schema.separator(domain)
         root = "typed_data.message"
         digest = keccak_256(b"\x19\x01" + separator + schema.hash_message(message))
-    except _Fault as fault:
+    except Fault as fault:
         raise fault.refusal(root) from None
     return TypedData(digest, separator, schema, domain, message)
 
@@ -209,28 +203,6 @@ def schema_of(type: str, domain_type: str = "") -> Schema:
     if schema.type != type:
         raise ValueError("what follows the first type must be the types that it refers to, sorted by name")
     return schema
-
-
-def value_of(type: str, text: str) -> Value:
-    """The value of an atom from a policy's text, as Path.values() gives it: for a bool true or false.
-
-    Raises ValueError, with a text for people that does not repeat the value.
-    """
-    try:
-        value = {"true": True, "false": False}.get(text, text) if type == "bool" else text
-        _ATOMS[type].encode(value)
-        return _ATOMS[type].read(value)
-    except _Fault as fault:
-        ((problem, *_),) = fault.refusal("").context.values()
-        raise ValueError("this must be true or false" if type == "bool" else problem.message) from None
-
-
-def address(value: object, field: str) -> bytes:
-    """The 20 bytes of 0x and 40 hexadecimal digits: all lower-case, all upper-case, or with EIP-55's checksum."""
-    try:
-        return _encode_address(value)[12:]
-    except _Fault as fault:
-        raise fault.refusal(field) from None
 
 
 # From JSON to types.
@@ -278,8 +250,8 @@ def _read_types(types: dict[str, object], primary_type: str) -> Fields:
             try:
                 field = _read_field(definition, types, name == DOMAIN)
                 if field.name in read:
-                    raise _wrong("duplicate", "This type has two fields of this name.", ".name")
-            except _Fault as fault:
+                    raise wrong("duplicate", "This type has two fields of this name.", ".name")
+            except Fault as fault:
                 raise fault.refusal(f"{path}[{index}]") from None
             read[field.name] = field
         fields[name] = tuple(read.values())
@@ -287,30 +259,30 @@ def _read_types(types: dict[str, object], primary_type: str) -> Fields:
 
 
 def _read_field(definition: object, types: dict[str, object], in_domain: bool) -> Field:
-    """Raises _Fault."""
+    """Raises Fault."""
     if type(definition) is not dict:
-        raise _Fault(definition, dict)
+        raise Fault(definition, dict)
     name, text = definition.get("name", MISSING), definition.get("type", MISSING)
     if type(name) is not str or not name:
-        raise _Fault(name, str, step=".name")
+        raise Fault(name, str, step=".name")
     if not _NAME(name):
-        raise _wrong("not_name", "This is not a name that a field can have.", ".name")
+        raise wrong("not_name", "This is not a name that a field can have.", ".name")
     if type(text) is not str or not text:
-        raise _Fault(text, str, step=".type")
+        raise Fault(text, str, step=".type")
     if len(definition) != 2:
         unknown = next(key for key in definition if key not in ("name", "type"))
-        raise _wrong("unexpected", "Unexpected key.", f".{unknown}")
+        raise wrong("unexpected", "Unexpected key.", f".{unknown}")
     if text.count("[") > MAX_DIMENSIONS:
-        raise _wrong("too_deep", f"An array has at most {MAX_DIMENSIONS} dimensions.", ".type")
+        raise wrong("too_deep", f"An array has at most {MAX_DIMENSIONS} dimensions.", ".type")
     match = _TYPE(text)
     base = match[1] if match else ""
-    if base not in _ATOMS:
+    if base not in ATOMS:
         if base not in types or base == DOMAIN:
-            raise _wrong("not_type", "This type is not one of EIP-712, and the types do not declare it.", ".type")
+            raise wrong("not_type", "This type is not one of EIP-712, and the types do not declare it.", ".type")
         if in_domain:
-            raise _wrong("not_type", "A domain has no structs.", ".type")
+            raise wrong("not_type", "A domain has no structs.", ".type")
         if not _INNER_NAME(base):
-            raise _wrong("not_name", "A type of this name cannot be part of another.", ".type")
+            raise wrong("not_name", "A type of this name cannot be part of another.", ".type")
     lengths = match[2][1:-1].split("][") if match and match[2] else ()
     return Field(name, text, base, tuple(lengths))
 
@@ -371,46 +343,21 @@ def _definition(text: str) -> dict[str, str]:
 
 
 # From types to functions. Each takes a value to its 32 bytes.
-class _Fault(Exception):
-    """A value is at fault. Each array and struct that it is in adds a step to its path.
-
-    value, allowed: as in mistyped(). problem: what is wrong, with a value of the right type.
-    """
-
-    def __init__(
-        self, value: object, *allowed: type, problem: tuple[str, str] | None = None, step: str | None = None
-    ) -> None:
-        super().__init__()
-        self.steps = [] if step is None else [step]  # the innermost first
-        self._value = value
-        self._allowed = allowed
-        self._problem = problem
-
-    def refusal(self, root: str) -> Refusal:
-        """root: the path of the outermost value."""
-        path = root + "".join(reversed(self.steps))
-        return Refusal.of(path, *self._problem) if self._problem else mistyped(self._value, path, *self._allowed)
-
-
-def _wrong(code: str, message: str, step: str | None = None) -> _Fault:
-    return _Fault(None, problem=(code, message), step=step)
-
-
 def _struct(type_hash: bytes, fields: tuple[Field, ...], structs: dict[str, Encode]) -> Encode:
     """structs: those that fields refer to."""
     members = tuple((field.name, _member(field, structs)) for field in fields)
 
     def encode(value: object) -> bytes:
         if type(value) is not dict:
-            raise _Fault(value, dict)
+            raise Fault(value, dict)
         words = [type_hash]
         name = ""
         try:
             for name, encode_member in members:
                 words.append(encode_member(value[name]))
         except KeyError:
-            raise _Fault(MISSING, step=f".{name}") from None
-        except _Fault as fault:
+            raise Fault(MISSING, step=f".{name}") from None
+        except Fault as fault:
             fault.steps.append(f".{name}")
             raise
         return keccak_256(b"".join(words))
@@ -419,7 +366,7 @@ def _struct(type_hash: bytes, fields: tuple[Field, ...], structs: dict[str, Enco
 
 
 def _member(field: Field, structs: dict[str, Encode]) -> Encode:
-    encode = structs.get(field.base) or _ATOMS[field.base].encode
+    encode = structs.get(field.base) or ATOMS[field.base].encode
     for length in field.lengths:
         encode = _array(encode, length)
     return encode
@@ -428,14 +375,14 @@ def _member(field: Field, structs: dict[str, Encode]) -> Encode:
 def _array(encode_element: Encode, length: str) -> Encode:
     def encode(value: object) -> bytes:
         if type(value) is not list:
-            raise _Fault(value, list)
+            raise Fault(value, list)
         if length and str(len(value)) != length:
-            raise _wrong("wrong_length", f"This array has {len(value)} elements and not as many as its type says.")
+            raise wrong("wrong_length", f"This array has {len(value)} elements and not as many as its type says.")
         words: list[bytes] = []
         try:
             for element in value:
                 words.append(encode_element(element))
-        except _Fault as fault:
+        except Fault as fault:
             fault.steps.append(f"[{len(words)}]")
             raise
         return keccak_256(b"".join(words))
@@ -451,7 +398,7 @@ def _separator(encode: Encode, fields: tuple[Field, ...]) -> Encode:
         if type(domain) is dict:
             for key in domain:
                 if key not in names:
-                    raise _wrong("unexpected", "The types do not declare this key of the domain.", f".{key}")
+                    raise wrong("unexpected", "The types do not declare this key of the domain.", f".{key}")
         return encode(domain)
 
     @lru_cache(maxsize=MAX_DOMAINS)
@@ -468,155 +415,8 @@ def _separator(encode: Encode, fields: tuple[Field, ...]) -> Encode:
     return separator
 
 
-class _Atom(NamedTuple):
-    """A type of the standard. encode: a value to its 32 bytes. read: a valid value to what policies compare."""
-
-    encode: Encode
-    read: Callable[[object], Value]
-
-
-def _integer_type(least: int, limit: int) -> Encode:
-    signed = least < 0
-
-    def encode(value: object) -> bytes:
-        number = value if type(value) is int else _integer(value)
-        if not least <= number < limit:
-            if number < 0 and not signed:
-                raise _wrong("negative", "This number is less than zero.")
-            raise _out_of_range()
-        return number.to_bytes(32, "big", signed=signed)
-
-    return encode
-
-
-def _integer(value: object) -> int:
-    """An integer from its text. One number has one decimal text, because readers take others differently."""
-    if type(value) is int:
-        return value
-    if type(value) is not str or not value:
-        raise _Fault(value, int, str)
-    digits = value[1:] if value[0] == "-" else value
-    if value.isascii() and digits.isdecimal() and (digits[0] != "0" or value == "0"):
-        if len(digits) > _MAX_DIGITS:  # and int() takes time that is quadratic in their number
-            raise _out_of_range()
-        return int(value)
-    if _HEX_NUMBER(value):
-        if len(value) > 2 + _MAX_HEX_DIGITS:
-            raise _out_of_range()
-        return int(value, 16)
-    raise _wrong("not_integer", "This value is not decimal digits without leading zeros, nor 0x and hex digits.")
-
-
-def _out_of_range() -> _Fault:
-    return _wrong("out_of_range", "This number does not fit its type.")
-
-
-def _encode_address(value: object) -> bytes:
-    if type(value) is not str or not value:
-        raise _Fault(value, str)
-    if len(value) != 42:  # before it is looked up: it may be very long
-        raise _not_address()
-    return _address_word(value)
-
-
-@lru_cache(maxsize=MAX_WORDS)
-def _address_word(text: str) -> bytes:
-    digits = text[2:]
-    try:
-        word = bytes(12) + bytes.fromhex(digits)
-    except ValueError:
-        raise _not_address() from None
-    if len(word) != 32 or text[:2] != "0x":  # fromhex skips white space
-        raise _not_address()
-    lower = digits.lower()
-    if digits not in (lower, digits.upper()):
-        mask = keccak_256(lower.encode()).hex()  # EIP-55
-        if any(digit.isupper() != (nibble > "7") for digit, nibble in zip(digits, mask) if digit.isalpha()):
-            raise _wrong("not_address", "The case of this address is not its checksum (EIP-55): a digit may be wrong.")
-    return word
-
-
-def _not_address() -> _Fault:
-    return _wrong("not_address", "This value is not an address: 0x and 40 hexadecimal digits.")
-
-
-def _encode_bool(value: object) -> bytes:
-    if value is True:
-        return _TRUE
-    if value is False:
-        return _FALSE
-    raise _Fault(value, bool)
-
-
-def _encode_string(value: object) -> bytes:
-    if type(value) is not str:
-        raise _Fault(value, str)
-    return _short_string(value) if len(value) <= MAX_WORD else _hash_string(value)
-
-
-def _hash_string(text: str) -> bytes:
-    try:
-        return keccak_256(text.encode())
-    except UnicodeEncodeError:
-        raise _wrong("wrong_encoding", "This text has half of a surrogate pair.") from None
-
-
-_short_string = lru_cache(maxsize=MAX_WORDS)(_hash_string)
-
-
-def _encode_bytes(value: object) -> bytes:
-    return keccak_256(_bytes(value))
-
-
-def _fixed_bytes(size: int) -> Encode:
-    padding = bytes(32 - size)
-
-    def encode(value: object) -> bytes:
-        data = _bytes(value)
-        if len(data) != size:
-            raise _wrong("wrong_length", f"This value has {len(data)} bytes and not {size}.")
-        return data + padding
-
-    return encode
-
-
-def _bytes(value: object) -> bytes:
-    if type(value) is not str:
-        raise _Fault(value, str)
-    try:
-        data = bytes.fromhex(value[2:])
-    except ValueError:
-        raise _not_hex() from None
-    if value[:2] != "0x" or len(value) != 2 + 2 * len(data):  # fromhex skips white space
-        raise _not_hex()
-    return data
-
-
-def _not_hex() -> _Fault:
-    return _wrong("not_hex", "This value is not 0x and an even number of hexadecimal digits.")
-
-
-def _same(value: object) -> Value:
-    assert isinstance(value, (bool, str))
-    return value
-
-
-_TRUE = bytes(31) + b"\x01"
-_FALSE = bytes(32)
-_ATOMS = {
-    "address": _Atom(_encode_address, _bytes),
-    "bool": _Atom(_encode_bool, _same),
-    "bytes": _Atom(_encode_bytes, _bytes),
-    "string": _Atom(_encode_string, _same),
-}
-for _bits in range(8, 257, 8):
-    _ATOMS[f"uint{_bits}"] = _Atom(_integer_type(0, 1 << _bits), _integer)
-    _ATOMS[f"int{_bits}"] = _Atom(_integer_type(-1 << (_bits - 1), 1 << (_bits - 1)), _integer)
-    _ATOMS[f"bytes{_bits // 8}"] = _Atom(_fixed_bytes(_bits // 8), _bytes)
-
-
 def _access(root: str, steps: list[str], base: str) -> Path:
-    read = _ATOMS[base].read
+    read = ATOMS[base].read
 
     def walk(data: TypedData) -> Iterator[list[Any]]:
         """What there is after each step."""

@@ -17,11 +17,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import Callable, NamedTuple, Sequence
 
-from ordersigner import typed_data
+from ordersigner import typed_data, typed_values
 from ordersigner.hyperliquid import AGENT_TYPE
 from ordersigner.policy import CLOSE, Objection, Subject
 from ordersigner.section import SettingsError, Wrong
-from ordersigner.typed_data import DOMAIN, Path, Schema, TypedData, Value
+from ordersigner.typed_data import DOMAIN, Path, Schema, TypedData
+from ordersigner.typed_values import Value
 
 MAX_SECONDS = 10**9  # of "within"
 MAX_DOMAINS = 64  # that a section remembers
@@ -265,7 +266,7 @@ _COMPARISONS: dict[str, tuple[Callable[[int], _Holds], str, str]] = {
 def _value(kind: str, word: str) -> Value:
     if kind == "address" and len(word) == 40:
         word = "0x" + word  # as everywhere in a policy
-    return typed_data.value_of(kind, word)
+    return typed_values.value_of(kind, word)
 
 
 def _seconds(text: str) -> int:

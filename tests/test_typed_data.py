@@ -17,7 +17,7 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
-from ordersigner import protocol, typed_data
+from ordersigner import protocol, typed_data, typed_values
 from ordersigner.keys import Signer
 from ordersigner.refusal import CODES, Refusal
 from ordersigner.typed_data import DOMAIN, KEYS
@@ -425,8 +425,8 @@ def test_what_is_kept_is_bounded() -> None:
             digest({**content, "domain": {"name": f"{number} {chain}"}})
         digest(edge("address", f"0x{number:040}"))
     assert typed_data._compile_key.cache_info().currsize <= typed_data.MAX_SCHEMAS
-    assert typed_data._address_word.cache_info().currsize <= typed_data.MAX_WORDS
-    assert typed_data._short_string.cache_info().currsize <= typed_data.MAX_WORDS
+    assert typed_values._address_word.cache_info().currsize <= typed_values.MAX_WORDS
+    assert typed_values._short_string.cache_info().currsize <= typed_values.MAX_WORDS
 
 
 def test_long_types_and_long_domains_are_signed_and_not_kept() -> None:
@@ -593,7 +593,7 @@ def test_a_string_that_is_not_the_type_of_a_domain_is_refused(domain_type: str, 
     ],
 )
 def test_a_value_from_the_text_of_a_policy(kind: str, text: str, value: Any) -> None:
-    assert typed_data.value_of(kind, text) == value
+    assert typed_values.value_of(kind, text) == value
 
 
 @pytest.mark.parametrize(
@@ -602,7 +602,7 @@ def test_a_value_from_the_text_of_a_policy(kind: str, text: str, value: Any) -> 
 )
 def test_a_text_that_is_no_value_of_its_type(kind: str, text: str) -> None:
     with pytest.raises(ValueError) as caught:
-        typed_data.value_of(kind, text)
+        typed_values.value_of(kind, text)
     assert text == "a" or text not in str(caught.value)
 
 
@@ -740,17 +740,20 @@ MOST_HASHED = 160_000  # bytes: those of all types' strings, of the values, and 
 
 
 class Work:
-    """Counts the calls that the module makes and takes, and the bytes that it hashes, in one read()."""
+    """Counts the calls that the modules make and take, and the bytes that they hash, in one read()."""
+
+    FILES = (typed_data.__file__, typed_values.__file__)
 
     def __init__(self, content: Any) -> None:
         self.calls = 0
         self.hashed = 0
         self.refusal: Refusal | None = None
         typed_data._compile_key.cache_clear()
-        typed_data._address_word.cache_clear()
-        typed_data._short_string.cache_clear()
+        typed_values._address_word.cache_clear()
+        typed_values._short_string.cache_clear()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(typed_data, "keccak_256", self._count_bytes)
+            for module in (typed_data, typed_values):
+                patch.setattr(module, "keccak_256", self._count_bytes)
             sys.setprofile(self._count_call)
             try:
                 read(content)
@@ -760,7 +763,7 @@ class Work:
                 sys.setprofile(None)
 
     def _count_call(self, frame: FrameType, event: str, arg: object) -> None:
-        self.calls += event in ("call", "c_call") and frame.f_code.co_filename == typed_data.__file__
+        self.calls += event in ("call", "c_call") and frame.f_code.co_filename in self.FILES
 
     def _count_bytes(self, data: bytes) -> bytes:
         self.hashed += len(data)

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from daemon import vectors
 from test_typed_data import ROWS, chain, content_of, digest, edge, fits, wide
 
-from ordersigner import hyperliquid, messages, typed_data
+from ordersigner import hyperliquid, messages, typed_data, typed_values
 from ordersigner.refusal import Refusal
 
 REAL = (
@@ -52,8 +52,8 @@ def microseconds(task: Callable[[], object]) -> float:
 
 def first(content: Any) -> None:
     typed_data._compile_key.cache_clear()
-    typed_data._address_word.cache_clear()
-    typed_data._short_string.cache_clear()
+    typed_values._address_word.cache_clear()
+    typed_values._short_string.cache_clear()
     again(content)
 
 

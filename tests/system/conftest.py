@@ -37,6 +37,7 @@ class Packages(NamedTuple):
     directory: Path  # where the build put its results
     built: Path
     newer: Path
+    tool: Path  # ordersigner-keys
 
 
 @pytest.fixture(scope="session", params=SUITES)
@@ -50,7 +51,8 @@ def packages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     build(SOURCE, request.param, output)
     directory = output / request.param
     (built,) = directory.glob("ordersigner_*.deb")
-    return Packages(request.param, directory, built, repack(built, tmp_path_factory.mktemp("newer")))
+    (tool,) = directory.glob("ordersigner-keys_*.deb")
+    return Packages(request.param, directory, built, repack(built, tmp_path_factory.mktemp("newer")), tool)
 
 
 def build(checkout: Path, suite: str, output: Path) -> None:
@@ -79,7 +81,7 @@ def machine(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Ite
     tree = tmp_path_factory.mktemp("machine") / "tree"
     machine = Machine(tree)
     try:
-        make_tree(packages.suite, tree, [packages.built, packages.newer])
+        make_tree(packages.suite, tree, [packages.built, packages.tool], [packages.newer])
         machine.boot()
         machine.run("useradd", "--create-home", MEMBER)
         machine.run("useradd", "--create-home", STRANGER)

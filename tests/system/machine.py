@@ -42,14 +42,14 @@ def check_host() -> None:
         raise Unavailable(f"needs more tools: apt-get install {' '.join(missing)}")
 
 
-def make_tree(suite: str, tree: Path, packages: Sequence[Path]) -> None:
-    """Make a minimal installation of `suite` in `tree`, with `packages` in its /root.
+def make_tree(suite: str, tree: Path, packages: Sequence[Path], newer: Sequence[Path]) -> None:
+    """Make a minimal installation of `suite` in `tree`, with `packages`, and `newer` versions of them, in its /root.
 
     Their dependencies are in apt's cache, so they can be installed without a network.
     """
     download = "apt-get install -qq --yes --download-only -o APT::Install-Recommends=true"
-    hooks = [f"copy-in '{package}' /root" for package in packages]
-    hooks.append(f'chroot "$1" {download} /root/{packages[0].name}')
+    hooks = [f"copy-in '{package}' /root" for package in [*packages, *newer]]
+    hooks.append(f'chroot "$1" {download} {" ".join(f"/root/{package.name}" for package in packages)}')
     command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(INCLUDED)}", "--skip=cleanup/apt"]
     command.append("--dpkgopt=force-unsafe-io")
     command += [f"--customize-hook={hook}" for hook in hooks]

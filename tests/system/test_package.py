@@ -76,7 +76,7 @@ def test_a_second_build_gives_the_same_package(packages: Packages, tmp_path: Pat
         os.umask(umask)
 
     names = {path.name for path in packages.directory.iterdir() if path.name.endswith((".deb", ".dsc", ".tar.xz"))}
-    assert len(names) == 4
+    assert len(names) == 5
     different = [
         name
         for name in sorted(names)
@@ -87,9 +87,10 @@ def test_a_second_build_gives_the_same_package(packages: Packages, tmp_path: Pat
 
 def test_the_suites_share_an_output_folder_where_only_this_machines_package_is_at_the_top(packages: Packages) -> None:
     (own,) = re.findall("^VERSION_CODENAME=(.+)$", Path("/etc/os-release").read_text(), re.MULTILINE)
-    top = [package.resolve() for package in packages.directory.parent.glob("ordersigner_*.deb")]
-    assert all(package.exists() and package.parent.name == own for package in top)
-    assert len(top) == 1 or packages.suite != own
+    for name in ("ordersigner", "ordersigner-keys"):  # as in "apt install ./dist/NAME_*.deb"
+        top = [package.resolve() for package in packages.directory.parent.glob(f"{name}_*.deb")]
+        assert all(package.exists() and package.parent.name == own for package in top)
+        assert len(top) == 1 or packages.suite != own
     assert packages.built.parent.name == packages.suite
 
 

@@ -1,0 +1,222 @@
+"""The values of typed data: an integer, an address, a text, to the 32 bytes that the hash of a struct has for it.
+
+In: a decoded JSON value, or a policy's text. Out: 32 bytes, or the value as policies compare it. Raises Fault where the
+value is not exactly one of its type. Pure. Source: EIP-712, and what the implementations in use agree on.
+
+One value has one form, because readers take other forms differently: decimal digits without leading zeros, bytes of the
+exact length, an address whose case is right.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Callable, NamedTuple, Union
+
+from ordersigner.keccak import keccak_256
+from ordersigner.refusal import Refusal, mistyped
+
+Encode = Callable[[object], bytes]  # a value to its 32 bytes
+Value = Union[int, str, bytes]  # of an atom; a bool is a bool, and bytes stand for addresses, bytesN and bytes
+
+# What is kept, since clients name the same tokens and accounts with every request.
+MAX_WORDS = 1024  # addresses, and as many strings
+MAX_WORD = 64  # characters of such a string
+
+_HEX_NUMBER = re.compile("0x[0-9A-Fa-f]+").fullmatch
+_MAX_DIGITS = 78  # of an integer below 2^256
+_MAX_HEX_DIGITS = 64
+
+
+class Fault(Exception):
+    """A value is at fault. Each array and struct that it is in adds a step to its path.
+
+    value, allowed: as in mistyped(). problem: what is wrong, with a value of the right type.
+    """
+
+    def __init__(
+        self, value: object, *allowed: type, problem: tuple[str, str] | None = None, step: str | None = None
+    ) -> None:
+        super().__init__()
+        self.steps = [] if step is None else [step]  # the innermost first
+        self._value = value
+        self._allowed = allowed
+        self._problem = problem
+
+    def refusal(self, root: str) -> Refusal:
+        """root: the path of the outermost value."""
+        path = root + "".join(reversed(self.steps))
+        return Refusal.of(path, *self._problem) if self._problem else mistyped(self._value, path, *self._allowed)
+
+
+def wrong(code: str, message: str, step: str | None = None) -> Fault:
+    return Fault(None, problem=(code, message), step=step)
+
+
+def value_of(type: str, text: str) -> Value:
+    """The value of an atom from a policy's text, as Path.values() gives it: for a bool true or false.
+
+    Raises ValueError, with a text for people that does not repeat the value.
+    """
+    try:
+        value = {"true": True, "false": False}.get(text, text) if type == "bool" else text
+        ATOMS[type].encode(value)
+        return ATOMS[type].read(value)
+    except Fault as fault:
+        ((problem, *_),) = fault.refusal("").context.values()
+        raise ValueError("this must be true or false" if type == "bool" else problem.message) from None
+
+
+def address(value: object, field: str) -> bytes:
+    """The 20 bytes of 0x and 40 hexadecimal digits: all lower-case, all upper-case, or with EIP-55's checksum."""
+    try:
+        return _encode_address(value)[12:]
+    except Fault as fault:
+        raise fault.refusal(field) from None
+
+
+class _Atom(NamedTuple):
+    """A type of the standard. encode: a value to its 32 bytes. read: a valid value to what policies compare."""
+
+    encode: Encode
+    read: Callable[[object], Value]
+
+
+def _integer_type(least: int, limit: int) -> Encode:
+    signed = least < 0
+
+    def encode(value: object) -> bytes:
+        number = value if type(value) is int else _integer(value)
+        if not least <= number < limit:
+            if number < 0 and not signed:
+                raise wrong("negative", "This number is less than zero.")
+            raise _out_of_range()
+        return number.to_bytes(32, "big", signed=signed)
+
+    return encode
+
+
+def _integer(value: object) -> int:
+    """An integer from its text. One number has one decimal text, because readers take others differently."""
+    if type(value) is int:
+        return value
+    if type(value) is not str or not value:
+        raise Fault(value, int, str)
+    digits = value[1:] if value[0] == "-" else value
+    if value.isascii() and digits.isdecimal() and (digits[0] != "0" or value == "0"):
+        if len(digits) > _MAX_DIGITS:  # and int() takes time that is quadratic in their number
+            raise _out_of_range()
+        return int(value)
+    if _HEX_NUMBER(value):
+        if len(value) > 2 + _MAX_HEX_DIGITS:
+            raise _out_of_range()
+        return int(value, 16)
+    raise wrong("not_integer", "This value is not decimal digits without leading zeros, nor 0x and hex digits.")
+
+
+def _out_of_range() -> Fault:
+    return wrong("out_of_range", "This number does not fit its type.")
+
+
+def _encode_address(value: object) -> bytes:
+    if type(value) is not str or not value:
+        raise Fault(value, str)
+    if len(value) != 42:  # before it is looked up: it may be very long
+        raise _not_address()
+    return _address_word(value)
+
+
+@lru_cache(maxsize=MAX_WORDS)
+def _address_word(text: str) -> bytes:
+    digits = text[2:]
+    try:
+        word = bytes(12) + bytes.fromhex(digits)
+    except ValueError:
+        raise _not_address() from None
+    if len(word) != 32 or text[:2] != "0x":  # fromhex skips white space
+        raise _not_address()
+    lower = digits.lower()
+    if digits not in (lower, digits.upper()):
+        mask = keccak_256(lower.encode()).hex()  # EIP-55
+        if any(digit.isupper() != (nibble > "7") for digit, nibble in zip(digits, mask) if digit.isalpha()):
+            raise wrong("not_address", "The case of this address is not its checksum (EIP-55): a digit may be wrong.")
+    return word
+
+
+def _not_address() -> Fault:
+    return wrong("not_address", "This value is not an address: 0x and 40 hexadecimal digits.")
+
+
+def _encode_bool(value: object) -> bytes:
+    if value is True:
+        return _TRUE
+    if value is False:
+        return _FALSE
+    raise Fault(value, bool)
+
+
+def _encode_string(value: object) -> bytes:
+    if type(value) is not str:
+        raise Fault(value, str)
+    return _short_string(value) if len(value) <= MAX_WORD else _hash_string(value)
+
+
+def _hash_string(text: str) -> bytes:
+    try:
+        return keccak_256(text.encode())
+    except UnicodeEncodeError:
+        raise wrong("wrong_encoding", "This text has half of a surrogate pair.") from None
+
+
+_short_string = lru_cache(maxsize=MAX_WORDS)(_hash_string)
+
+
+def _encode_bytes(value: object) -> bytes:
+    return keccak_256(_bytes(value))
+
+
+def _fixed_bytes(size: int) -> Encode:
+    padding = bytes(32 - size)
+
+    def encode(value: object) -> bytes:
+        data = _bytes(value)
+        if len(data) != size:
+            raise wrong("wrong_length", f"This value has {len(data)} bytes and not {size}.")
+        return data + padding
+
+    return encode
+
+
+def _bytes(value: object) -> bytes:
+    if type(value) is not str:
+        raise Fault(value, str)
+    try:
+        data = bytes.fromhex(value[2:])
+    except ValueError:
+        raise _not_hex() from None
+    if value[:2] != "0x" or len(value) != 2 + 2 * len(data):  # fromhex skips white space
+        raise _not_hex()
+    return data
+
+
+def _not_hex() -> Fault:
+    return wrong("not_hex", "This value is not 0x and an even number of hexadecimal digits.")
+
+
+def _same(value: object) -> Value:
+    assert isinstance(value, (bool, str))
+    return value
+
+
+_TRUE = bytes(31) + b"\x01"
+_FALSE = bytes(32)
+ATOMS = {
+    "address": _Atom(_encode_address, _bytes),
+    "bool": _Atom(_encode_bool, _same),
+    "bytes": _Atom(_encode_bytes, _bytes),
+    "string": _Atom(_encode_string, _same),
+}
+for _bits in range(8, 257, 8):
+    ATOMS[f"uint{_bits}"] = _Atom(_integer_type(0, 1 << _bits), _integer)
+    ATOMS[f"int{_bits}"] = _Atom(_integer_type(-1 << (_bits - 1), 1 << (_bits - 1)), _integer)
+    ATOMS[f"bytes{_bits // 8}"] = _Atom(_fixed_bytes(_bits // 8), _bytes)
