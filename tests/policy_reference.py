@@ -217,12 +217,10 @@ def holds(kind: str, value: Any, operator: str, text: str, now: int) -> bool:
     if operator == "=":
         values = [text] if kind == "string" else text.split()
         return plain_value(kind, value) in [plain_value(kind, one) for one in values]
-    number = plain_value(kind, value)
-    return {
-        "<=": number <= int(text, 0),
-        ">=": number >= int(text, 0),
-        "within": operator != "within" or now <= number <= now + int(text, 0),
-    }[operator]
+    number, limit = int(plain_value(kind, value)), int(text, 0)
+    if operator == "<=":
+        return number <= limit
+    return number >= limit if operator == ">=" else now <= number <= now + limit
 
 
 def plain_value(kind: str, value: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Dict, Tuple
 
 import oracle
 import pytest
@@ -37,44 +38,45 @@ MARKETS = [
 AMOUNTS = ["0", "1", "2.5", "10", "0.1", "25", "1000"]
 
 amounts = st.sampled_from([0, 1, 2.5, "2.5", "2.51", 3, 10, "10.01", 100])
-tokens = st.fixed_dictionaries({"address": st.sampled_from(TOKENS), "decimals": st.integers(0, 3)})
-common = {
-    "accountId": st.sampled_from(ACCOUNTS),
-    "timestamp": st.sampled_from([0, 1, 999_999, 10**6, -(10**6), 10**6 + 1, 60 * 10**6, 10**9]).map(
-        lambda after: NOW * 10**6 + after
-    ),
-    "side": st.sampled_from(["buy", "sell"]),
-    "price": amounts,
-}
-spot = st.fixed_dictionaries(
-    {
-        "type": st.just("spot"),
-        "order": st.fixed_dictionaries(
-            {
-                **common,
-                "orderType": st.sampled_from(["LMT", "MKT"]),
-                "quantity": amounts | st.sampled_from([2**224 - 1, 2**224]),
-            }
-        ),
-        "instrument": st.fixed_dictionaries({"base": tokens, "quote": tokens}),
+seldom = st.sampled_from([False] * 7 + [True])
+
+
+@st.composite
+def orders(draw: st.DrawFn, rule: Section) -> dict[str, Any]:
+    """Mostly for an account and a market of the rule."""
+    names = [market.name for market in MARKETS]
+    named = [name for name in rule.words("markets") if name in names] or names
+    market = MARKETS[names.index(draw(st.sampled_from(names if draw(seldom) else named)))]
+    accounts = [account for account in rule.words("accounts") if account in ACCOUNTS] or ACCOUNTS
+    order = {
+        "accountId": draw(st.sampled_from(ACCOUNTS if draw(seldom) else accounts)),
+        "timestamp": NOW * 10**6
+        + draw(st.sampled_from([0, 0, 999_999, 10**6, -(10**6), 10**6 + 1, 60 * 10**6, 10**9])),
+        "side": draw(st.sampled_from(["buy", "sell"])),
+        "price": draw(amounts),
+        "quantity": draw(amounts),
     }
-)
-futures = st.fixed_dictionaries(
-    {
-        "type": st.just("futures"),
-        "order": st.fixed_dictionaries(
-            {
-                **common,
-                "orderType": st.sampled_from(["LMT", "MKT", "SLM", "STM"]),
-                "quantity": amounts,
-                "instrument": st.sampled_from([7, "7", 8, 0]),
-                "marginPerFraction": st.just(1),
-                "quote": st.sampled_from(TOKENS),
-            }
-        ),
-        "instrument": st.fixed_dictionaries({"quote": tokens}),
+
+    def token(setting: str) -> dict[str, Any]:
+        address, decimals = market.words(setting)
+        if draw(seldom):
+            address = draw(st.sampled_from(TOKENS))
+        return {"address": address, "decimals": draw(st.integers(0, 3)) if draw(seldom) else int(decimals)}
+
+    if market.get("base"):
+        order["orderType"] = draw(st.sampled_from(["LMT", "LMT", "MKT"]))
+        if draw(seldom):
+            order["quantity"] = draw(st.sampled_from([2**224 - 1, 2**224]))
+        return {"type": "spot", "order": order, "instrument": {"base": token("base"), "quote": token("quote")}}
+    order["orderType"] = draw(st.sampled_from(["LMT", "LMT", "MKT", "SLM", "STM"]))
+    order["instrument"] = draw(st.sampled_from([7, "7", 7, 8, 0]))
+    quote = token("quote")
+    return {
+        "type": "futures",
+        "order": {**order, "marginPerFraction": 1, "quote": quote["address"]},
+        "instrument": {"quote": quote},
     }
-)
+
 
 # Typed data
 TYPES = [
@@ -124,8 +126,9 @@ def declared(type: str) -> dict[str, list[dict[str, str]]]:
 
 
 @st.composite
-def typed_data(draw: st.DrawFn) -> dict[str, Any]:
-    types = declared(draw(st.sampled_from(TYPES)))
+def typed_data(draw: st.DrawFn, section: Section) -> dict[str, Any]:
+    """Mostly of the type and for the domain of the section."""
+    types = declared(draw(st.sampled_from(TYPES)) if draw(seldom) else section.get("type") or "")
     primary_type = next(iter(types))
 
     def struct(name: str) -> dict[str, Any]:
@@ -136,8 +139,12 @@ def typed_data(draw: st.DrawFn) -> dict[str, Any]:
             return [value(kind[:-2]) for _ in range(draw(st.integers(0, 2)))]
         return struct(kind) if kind in types else draw(st.sampled_from(VALUES[kind]))
 
-    fields = draw(st.sampled_from(DOMAINS))
-    domain = {"name": st.sampled_from(["X", "X Y"]), "version": st.just("1"), "chainId": st.sampled_from([1, "0x5", 7])}
+    fields = draw(st.sampled_from(DOMAINS)) if draw(seldom) else domain_of(section)
+    domain = {
+        "name": st.sampled_from(["X", "X", "X Y"]),
+        "version": st.just("1"),
+        "chainId": st.sampled_from([1, 1, "0x5", 7]),
+    }
     content = {
         "types": {**types, "EIP712Domain": [{"name": name, "type": kind} for name, kind in fields.items()]},
         "primaryType": primary_type,
@@ -147,6 +154,16 @@ def typed_data(draw: st.DrawFn) -> dict[str, Any]:
     return {"type": "typed_data", "typed_data": content}
 
 
+def domain_of(section: Section) -> dict[str, str]:
+    """The fields of the domain that a section is about."""
+    kind = "uint64" if section.get("domain") else "uint256"
+    return next(
+        fields
+        for fields in DOMAINS
+        if fields["chainId"] == kind and ("version" in fields) == (section.get("domain.version") is not None)
+    )
+
+
 @st.composite
 def typed_sections(draw: st.DrawFn, name: str) -> Section:
     kind = draw(st.sampled_from(TYPES))
@@ -154,10 +171,14 @@ def typed_sections(draw: st.DrawFn, name: str) -> Section:
     chosen = [Setting("type", "=", kind)]
     if not fields.items() <= STANDARD.items():
         chosen.append(Setting("domain", "=", "EIP712Domain(string name,uint64 chainId)"))
-    pinned = {"name": st.sampled_from(["X", "X Y"]), "version": st.just("1"), "chainId": several(CHAINS)}
+    pinned = {"name": st.sampled_from(["X", "X", "X Y"]), "version": st.just("1"), "chainId": several(CHAINS)}
     chosen += [Setting(f"domain.{field}", "=", draw(pinned[field])) for field in fields]
     for path, of in PATHS[kind].items():
-        operator = draw(st.sampled_from(["", "", "=", "<=", ">=", "within"] if "int" in of else ["", "="]))
+        operator = draw(
+            st.sampled_from(
+                ["", "", "=", "<=", ">=", *(["within"] if of == "uint64" else [])] if "int" in of else ["", "", "="]
+            )
+        )
         if operator == "=":
             words = st.sampled_from(["sell", "a b"]) if of == "string" else several(WORDS[of])
             chosen.append(Setting(f"message.{path}", "=", draw(words)))
@@ -176,11 +197,14 @@ def several(words: list[str]) -> st.SearchStrategy[str]:
 PATTERNS = ["[0-9]{3}", "a|bc*", "login .+", "[a-c]?x", "[^x]*", ".*", ".{64}"]
 TEXTS = ["123", "1234", "bccc", "login x", "login ", "ax", "", "a\x00", "a\u202e", "1" * 64, "é" * 16, "a\nb", "\x85"]
 texts = st.sampled_from([*TEXTS, "0x" + "aB" * 32]) | st.text("abcx123 \n", max_size=6)
-messages = (
-    texts.map(lambda text: {"type": "message", "text": text})
-    | texts.map(lambda text: {"type": "message", "hex": "0x" + text.encode().hex()})
-    | st.sampled_from(["0xff", "0x" + "fe" * 32, "0x61FF"]).map(lambda digits: {"type": "message", "hex": digits})
-)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> dict[str, Any]:
+    if draw(seldom):
+        return {"type": "message", "hex": draw(st.sampled_from(["0xff", "0x" + "fe" * 32, "0x61FF"]))}
+    text = draw(texts)
+    return {"type": "message", **({"hex": "0x" + text.encode().hex()} if draw(st.booleans()) else {"text": text})}
 
 
 @st.composite
@@ -193,45 +217,48 @@ def message_sections(draw: st.DrawFn, name: str) -> Section:
 
 # Hyperliquid's actions
 ACTIONS = ["order", "modify", "cancel", "cancelByCloid", "updateLeverage", "withdraw3"]
-assets = st.sampled_from([0, 1, 1, 1, True, "1"])
-hyperliquid_orders = st.fixed_dictionaries(
-    {
-        "a": assets,
-        "b": st.sampled_from([True, False]),
-        "p": st.sampled_from(["1", "2.5", "10", "1", "010.0"]),
-        "s": st.sampled_from(["1", "2.5", "25", "0.1", "1e3", "-1", 5, ""]),
-        "r": st.just(False),
-    },
-    optional={"c": st.just("0x01"), "x": st.just(1)},
-)
 
 
-def several_of(one: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
-    return st.lists(one, max_size=2)
+@st.composite
+def actions(draw: st.DrawFn, section: Section) -> dict[str, Any]:
+    """Mostly of a type that the section allows."""
+    kind = draw(st.sampled_from(ACTIONS if draw(seldom) else section.words("actions")))
 
+    def several_of(make: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
+        return [make() for _ in range(draw(st.sampled_from([1, 1, 1, 2, 2, 0])))]
 
-contents: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-    "order": {"orders": several_of(hyperliquid_orders)},
-    "modify": {"oid": st.just(5), "order": hyperliquid_orders},
-    "cancel": {"cancels": several_of(st.fixed_dictionaries({"a": assets, "o": st.just(5)}))},
-    "cancelByCloid": {"cancels": several_of(st.fixed_dictionaries({"asset": assets, "cloid": st.just("0x01")}))},
-    "updateLeverage": {"asset": assets, "isCross": st.just(True), "leverage": st.just(5)},
-    "withdraw3": {"amount": st.just("1")},
-}
-actions = st.one_of(
-    [
-        st.fixed_dictionaries({"type": st.just(kind), **content}, optional={"grouping": st.just("na")})
-        for kind, content in contents.items()
-    ]
-)
-hyperliquid = st.fixed_dictionaries(
-    {
-        "type": st.just("hyperliquid"),
-        "action": actions,
-        "nonce": st.just(NOW),
-        "network": st.sampled_from(["mainnet", "testnet"]),
-    }
-)
+    def asset() -> Any:
+        return draw(st.sampled_from([True, "1", 5] if draw(seldom) else [0, 1]))
+
+    def order() -> dict[str, Any]:
+        made = {"a": asset(), "b": draw(st.booleans()), "r": False}
+        for key in ("p", "s"):
+            made[key] = draw(
+                st.sampled_from(["1e3", "-1", 5, ""] if draw(seldom) else ["1", "2.5", "10", "0.5", "01.0"])
+            )
+        if draw(seldom):
+            made["x"] = 1
+        if draw(seldom):
+            del made["a"]
+        return made
+
+    content: dict[str, Any] = {"type": kind}
+    if kind == "order":
+        content.update(orders=several_of(order), grouping="na")
+    elif kind == "modify":
+        content.update(oid=5, order=order())
+    elif kind == "cancel":
+        content.update(cancels=several_of(lambda: {"a": asset(), "o": 5}))
+    elif kind == "cancelByCloid":
+        content.update(cancels=several_of(lambda: {"asset": asset(), "cloid": "0x01"}))
+    elif kind == "updateLeverage":
+        content.update(asset=asset(), isCross=True, leverage=5)
+    else:
+        content.update(amount="1")
+    if draw(seldom):
+        content["more"] = 1
+    network = draw(st.sampled_from(["mainnet", "testnet"]))
+    return {"type": "hyperliquid", "action": content, "nonce": NOW, "network": network}
 
 
 @st.composite
@@ -244,8 +271,8 @@ def hyperliquid_sections(draw: st.DrawFn, name: str) -> Section:
         "max-price": st.sampled_from(AMOUNTS),
         "network": several(["mainnet", "testnet"]),
     }
-    actions = draw(st.lists(st.sampled_from(ACTIONS), min_size=2, unique=True).map(" ".join))
-    chosen = [Setting("actions", "=", actions)]
+    kinds = draw(st.lists(st.sampled_from(ACTIONS), min_size=2, unique=True).map(" ".join))
+    chosen = [Setting("actions", "=", kinds)]
     chosen += [Setting(word, "=", draw(value)) for word, value in optional.items() if draw(st.integers(0, 2)) == 0]
     return Section("hyperliquid", name, tuple(chosen))
 
@@ -297,15 +324,41 @@ def policies(draw: st.DrawFn) -> list[Section]:
     return sections
 
 
-peers = st.builds(
-    Peer,
-    pid=st.just(1),
-    uid=st.sampled_from([1, 2, 3]),
-    gid=st.sampled_from([11, 12, 13]),
-    groups=st.sampled_from([(), (11,), (12, 13)]),
-)
-signers = st.sampled_from([*HELD, HELD[0], HELD[0][2:].upper(), LOST, UNKNOWN])
-requests = st.one_of(spot, futures, typed_data(), messages, hyperliquid)
+Asked = Tuple[Peer, str, Dict[str, Any]]
+
+
+@st.composite
+def asked_under(draw: st.DrawFn, sections: list[Section]) -> Asked:
+    """A client, a signer and what it wants signed: mostly something that one of the rules is about."""
+    rule = draw(st.sampled_from([section for section in sections if section.kind == "rule"]))
+    uids = [int(word) for word in rule.words("users")] or [3]
+    gids = [int(word) for word in rule.words("groups")] or [13]
+    if draw(seldom):
+        uids, gids = [1, 2, 3], [11, 12, 13]
+    groups = draw(st.sampled_from([(), (), tuple(gids)]))
+    peer = Peer(1, draw(st.sampled_from(uids)), draw(st.sampled_from(gids)), groups)
+    held_ones = [key for key in rule.words("key") if key in HELD] or HELD
+    signer = draw(st.sampled_from([*HELD, LOST, UNKNOWN] if draw(seldom) else held_ones))
+    kinds = ["markets", "typed", "messages", "hyperliquid"]
+    own = [kind for kind in kinds if rule.get(kind)]
+    kind = draw(st.sampled_from(kinds if draw(seldom) else own))
+    return peer, draw(st.sampled_from([signer, signer[2:].upper()])), draw(contents_of(kind, rule, sections))
+
+
+def contents_of(kind: str, rule: Section, sections: list[Section]) -> st.SearchStrategy[dict[str, Any]]:
+    if kind == "markets":
+        return orders(rule)
+    if kind == "messages":
+        return messages()
+    named = [one for one in sections if one.kind == kind and one.name in rule.words(kind)]
+    some = st.sampled_from(named or [one for one in sections if one.kind == kind])
+    return some.flatmap(typed_data if kind == "typed" else actions)
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[list[Section], list[Asked]]:
+    sections = draw(policies())
+    return sections, draw(st.lists(asked_under(sections), min_size=1, max_size=6))
 
 
 def resolves(field: str, request: dict[str, Any]) -> bool:
@@ -322,7 +375,7 @@ def answer(conversation: Conversation, request: dict[str, Any]) -> dict[str, Any
     return answered
 
 
-def check(sections: list[Section], asked: list[tuple[Peer, str, dict[str, Any]]]) -> list[str]:
+def check(sections: list[Section], asked: list[Asked]) -> list[str]:
     """What each request came to: "signed" or a code."""
     quiet = Journal(LEVELS["err"], print)
     ring = Keyring({key.address: key for key in map(held, KEYS)})
@@ -358,8 +411,6 @@ def _clock() -> Any:
 
 
 @settings(max_examples=500)
-@given(policies(), st.lists(st.tuples(peers, signers, requests), min_size=1, max_size=6))
-def test_a_client_is_answered_as_the_policy_says(
-    sections: list[Section], asked: list[tuple[Peer, str, dict[str, Any]]]
-) -> None:
-    check(sections, asked)
+@given(scenes())
+def test_a_client_is_answered_as_the_policy_says(scene: tuple[list[Section], list[Asked]]) -> None:
+    check(*scene)
