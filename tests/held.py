@@ -14,12 +14,22 @@ MARKET = """
 base = 0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282 9
 quote = 0x0000000000000000000000000000000000000000 18
 """
+# Any message that can be allowed: text that people see as it is, and hashes.
+MESSAGES = """
+[message any]
+pattern = [\\t-\U0010ffff]*
+hashes = yes
+"""
+ORDERS = "accounts = any\nmarkets = LEV/ETH\n"
 
 
-def rule(name: str, *addresses: str, user: int | None = None) -> str:
-    """Any order in that market, with the keys of these addresses, for the user that runs the tests or another."""
+def rule(name: str, *addresses: str, user: int | None = None, allows: str = ORDERS) -> str:
+    """With the keys of these addresses, for the user that runs the tests or another.
+
+    allows: settings. The default is any order in that market.
+    """
     user = os.geteuid() if user is None else user
-    return f"[rule {name}]\nkey = {' '.join(addresses)}\nusers = {user}\naccounts = any\nmarkets = LEV/ETH\n"
+    return f"[rule {name}]\nkey = {' '.join(addresses)}\nusers = {user}\n{allows}"
 
 
 def address(key: str) -> str:

@@ -84,6 +84,8 @@ def prose_of(file: Path) -> str:
         return _blank_code(_blank_blocks(text))
     if file.suffix == ".py" or text.startswith("#!/usr/bin/python"):
         return _blank_code(_strings_and_comments(text))
+    if file.suffix == ".policy":
+        text = re.sub("^[^#\n].*", "", text, flags=re.MULTILINE)  # a type such as "uint160 amount" is no time of day
     # Shell scripts, units and other settings: a line of theirs is seldom taken for a sentence.
     return _blank_code(re.sub(r"^[ \t]*#+!?", lambda mark: " " * len(mark[0]), text, flags=re.MULTILINE))
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import eth_account
 import pytest
-from daemon import SOURCE
+from daemon import SOURCE, Daemon, standalone
 from eth_account.messages import SignableMessage, encode_defunct, encode_intended_validator, encode_typed_data
+from held import MESSAGES, address, holding, rule
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import Server
-from typed_signer import HELD, typed_signer
 
 from ordersigner.account import Account, HexBytes, keccak_256, passing_actions, passing_typed_data
-from ordersigner.client import SignerError
+from ordersigner.client import Client, SignerError
 from ordersigner.keccak import keccak_256 as fast_keccak_256
 
-LOCAL = HELD[0]
+KEY, OTHER_KEY = 64 * "1", 64 * "2"
+LOCAL, OTHER = map(eth_account.Account.from_key, (KEY, OTHER_KEY))
 MAIL: dict[str, Any] = {
     "types": {
         "EIP712Domain": [
@@ -70,15 +71,20 @@ PARTS: tuple[Any, ...] = (
 )
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with typed_signer() as running:
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """Holds two keys. With the first it signs whatever can be allowed, with the second only one message."""
+    directory: Path = tmp_path_factory.mktemp("daemon")
+    policy = MESSAGES + "[message login]\npattern = login\n"
+    policy += rule("any", address(KEY), allows="typed = any\nmessages = any\n")
+    policy += rule("login", address(OTHER_KEY), allows="messages = login\n")
+    with standalone(directory, *holding(directory, {"one": KEY, "other": OTHER_KEY}, policy)) as running:
         yield running
 
 
 @pytest.fixture
-def account(server: Server) -> Iterator[Account]:
-    with Account(LOCAL.address, server.path) as account:
+def account(daemon: Daemon) -> Iterator[Account]:
+    with Account(LOCAL.address, daemon.path) as account:
         yield account
 
 
@@ -124,18 +130,6 @@ def test_a_domain_that_is_declared_in_another_way_is_signed_as_by_eth_account(ac
     same(account.sign_typed_data(full_message=message), LOCAL.sign_typed_data(full_message=message))
 
 
-def test_the_daemon_gets_complete_typed_data_with_bytes_as_digits() -> None:
-    requests: list[dict[str, Any]] = []
-    with typed_signer(requests) as server, Account(LOCAL.address, server.path) as account:
-        account.sign_typed_data(*PARTS)
-    expected = {
-        **MAIL,
-        "domain": {**MAIL["domain"], "salt": "0x" + 16 * "deca"},
-        "message": {**MAIL["message"], "attached": "0x00ff"},
-    }
-    assert requests == [{"type": "typed_data", "typed_data": expected, "signer": LOCAL.address}]
-
-
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -152,32 +146,65 @@ def test_typed_data_that_is_not_complete_is_refused(arguments: dict[str, Any], t
         Account(LOCAL.address, "/nonexistent").sign_typed_data(**arguments)
 
 
-@pytest.mark.parametrize("body", [b"", b"Hello", "1 €\n".encode(), b"\x00", b"\xff", "\u202e".encode(), b"a" * 300])
+# What people see as it is. The daemon signs other messages with no key that it holds.
+PLAIN = st.characters(
+    exclude_categories=("Cc", "Cs", "Zl", "Zp"),
+    exclude_characters="\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+)
+
+
+@pytest.mark.parametrize("body", [b"", b"Hello", "1 €\n".encode(), b"a" * 300, b"\xff" * 32, "a\u00a0b".encode()])
 def test_a_message_is_signed_as_by_eth_account(account: Account, body: bytes) -> None:
     same(account.sign_message(encode_defunct(body)), LOCAL.sign_message(encode_defunct(body)))
 
 
-@given(st.binary(max_size=300))
-def test_any_message_is_signed_as_by_eth_account(body: bytes) -> None:
-    with typed_signer() as server, Account(LOCAL.address, server.path) as account:
-        same(account.sign_message(encode_defunct(body)), LOCAL.sign_message(encode_defunct(body)))
+@given(st.text(PLAIN | st.sampled_from("\n\t"), max_size=300))
+def test_any_text_is_signed_as_by_eth_account(daemon: Daemon, text: str) -> None:
+    with Account(LOCAL.address, daemon.path) as account:
+        same(account.sign_message(encode_defunct(text=text)), LOCAL.sign_message(encode_defunct(text=text)))
 
 
-def test_a_message_goes_to_the_daemon_as_text_if_people_can_read_it() -> None:
-    requests: list[dict[str, Any]] = []
-    with typed_signer(requests) as server, Account(LOCAL.address, server.path) as account:
-        for body in ("1700000000000", "€\t\n", "a\x00", "a\u202e", "\r"):
-            account.sign_message(encode_defunct(text=body))
-        account.sign_message(encode_defunct(b"\xff\xfe"))
-    members = [{key: request.get(key) for key in ("text", "hex")} for request in requests]
-    assert members == [
-        {"text": "1700000000000", "hex": None},
-        {"text": "€\t\n", "hex": None},
-        {"text": None, "hex": "0x6100"},
-        {"text": None, "hex": "0x61e280ae"},
-        {"text": None, "hex": "0x0d"},
-        {"text": None, "hex": "0xfffe"},
-    ]
+@pytest.mark.parametrize("body", [b"\x00", b"\xff", b"a\r\n", "\u202e".encode(), "\u2028".encode()])
+def test_a_message_that_people_cannot_read_is_refused(account: Account, body: bytes) -> None:
+    with pytest.raises(SignerError, match=r"hex: .*not_allowed"):
+        account.sign_message(encode_defunct(body))
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b"1700000000000", "text"),
+        ("€\t\n".encode(), "text"),
+        ("a\u00a0".encode(), "hex"),
+        (b"a\x00", "hex"),
+        ("a\u202e".encode(), "hex"),
+        (b"\r", "hex"),
+        (b"\xff\xfe", "hex"),
+    ],
+)
+def test_a_message_goes_to_the_daemon_as_text_if_people_can_read_it(daemon: Daemon, body: bytes, key: str) -> None:
+    """The refusal names the key of the request that had the message."""
+    with Account(OTHER.address, daemon.path) as account, pytest.raises(SignerError) as caught:
+        account.sign_message(encode_defunct(body))
+    assert list(caught.value.context) == [key]
+
+
+def test_the_pattern_of_a_rule_judges_a_message_however_it_comes(daemon: Daemon) -> None:
+    with Account(OTHER.address, daemon.path) as account:
+        signed = account.sign_message(encode_defunct(b"login"))
+    with Client(daemon.path) as client:
+        assert client.sign_message(OTHER.address, data=b"login") == signed.signature.to_0x_hex()
+        with pytest.raises(SignerError, match=r"hex: .*not_allowed"):
+            client.sign_message(OTHER.address, data=b"logout")
+
+
+@pytest.mark.parametrize(
+    "written", [LOCAL.address, LOCAL.address.lower(), LOCAL.address[2:], LOCAL.address[2:].lower()]
+)
+def test_an_address_is_taken_in_every_case_that_sdks_write(daemon: Daemon, written: str) -> None:
+    message = {**MAIL, "message": {**MAIL["message"], "to": [{"name": "", "wallets": [LOCAL.address]}] * 2}}
+    with Account(written, daemon.path) as account:
+        same(account.sign_typed_data(full_message=message), LOCAL.sign_typed_data(full_message=message))
 
 
 def test_typed_data_that_is_already_hashed_is_refused_with_what_to_call_instead() -> None:
@@ -216,8 +243,8 @@ def test_passing_actions_leaves_other_wallets_to_the_sdk() -> None:
     assert passing_actions(sign_l1_action)(LOCAL, 1, 2, is_mainnet=True) == (LOCAL, (1, 2), {"is_mainnet": True})
 
 
-def test_a_refusal_is_raised(server: Server) -> None:
-    with Account("0x" + 40 * "3", server.path) as account, pytest.raises(
+def test_a_refusal_is_raised(daemon: Daemon) -> None:
+    with Account("0x" + 40 * "3", daemon.path) as account, pytest.raises(
         SignerError, match=r"signer: .*unknown_signer"
     ):
         account.sign_message(encode_defunct(b"a"))

@@ -18,7 +18,10 @@ from typing import Any
 
 import pytest
 from daemon import EXAMPLE, SOURCE, Daemon, standalone, vectors
-from held import MARKET, address, holding, rule
+from eth_account import Account
+from eth_account.messages import encode_defunct, encode_typed_data
+from held import MARKET, MESSAGES, ORDERS, address, holding, rule
+from test_hyperliquid import expected as digest_of_action
 
 from ordersigner import __main__ as daemon_command
 from ordersigner import cli, client, journal, keytool, server, service
@@ -235,7 +238,9 @@ def test_limits_and_defaults_are_documented_as_they_are(built: Path) -> None:
 def holder(directory: Path) -> Iterator[Daemon]:
     """A daemon that holds the key of the example."""
     key: str = EXAMPLE["request"]["signer"]
-    policy = MARKET + rule("example", address(key))
+    cancels = "[hyperliquid cancels]\nactions = cancel\nnetwork = testnet\n"
+    allows = f"{ORDERS}typed = any\nmessages = any\nhyperliquid = cancels\n"
+    policy = MARKET + MESSAGES + cancels + rule("example", address(key), allows=allows)
     with standalone(directory, *holding(directory, {"example": key[2:]}, policy)) as running:
         yield running
 
@@ -244,11 +249,10 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
     """In the order of their page, in one program."""
     source = (DOCS / "python.rst").read_text()
     examples = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", source, re.MULTILINE)
-    signed_elsewhere = [example for example in examples if "signer, " in example]  # by tests/sdks
-    assert len(signed_elsewhere) == 3
-    examples = [example for example in examples if example not in signed_elsewhere]
-    assert len(examples) == 6
+    assert len(examples) == 9
     request, signature = EXAMPLE["request"], EXAMPLE["expect"]["signature"]
+    (mail,) = (row for row in vectors("typed-data/reference") if row["name"] == "EIP-712 Mail")
+    typed_data = {part: mail[part] for part in ("types", "primaryType", "domain", "message")}
     (tmp_path / "order.json").write_text(json.dumps(request))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ORDERSIGNER_SOCKET", holder.path)
@@ -258,13 +262,16 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
         "order": request["order"],
         "instrument": request["instrument"],
         "key": request["signer"],
+        "signer": address(request["signer"]),
+        **typed_data,
+        "typed_data": typed_data,
         "requests": [request, request],
         "SignerError": client.SignerError,
         "print": lambda *words: printed.append(words[0] if len(words) == 1 else words),
     }
     try:
         for number, example in enumerate(examples):
-            if number == 4:  # the one that shows a refusal
+            if number == 7:  # the one that shows a refusal
                 program["order"] = {**request["order"], "price": -1}
             exec(textwrap.dedent(example), program)
             program["order"] = request["order"]
@@ -273,9 +280,17 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
         used = program["client"]
         assert isinstance(used, client.Client)
         used.close()
+    account = Account.from_key(request["signer"])
+    cancel = {"action": {"type": "cancel", "cancels": [{"a": 0, "o": 5}]}, "nonce": 1_700_000_000_000}
+    signed = [
+        *[account.sign_message(encode_typed_data(full_message=typed_data))] * 2,
+        *(account.sign_message(encode_defunct(text=text)) for text in ("1700000000000", "€ 5")),
+        account.unsafe_sign_hash(digest_of_action({**cancel, "network": "testnet"})),
+    ]
     assert printed == [
         *[signature] * 2,
         (address(request["signer"]), ["example"], True),
+        *("0x" + bytes(one.signature).hex() for one in signed),
         *[signature] * 2,
         ("order.price", ["negative"]),
         signature,

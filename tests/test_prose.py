@@ -34,6 +34,7 @@ PLACES = {
     "error.py": 'raise ValueError(f"{{name}}: {}")\n',
     "script": "#!/bin/sh\n# {}\nexit 0\n",
     "unit.service": "[Service]\n# {}\nType=notify\n",
+    "venue.policy": "[rule a]\n# {}\nusers = somebody\n",
 }
 
 

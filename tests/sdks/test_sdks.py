@@ -6,58 +6,102 @@ A venue on this machine takes the exchange's place. What it gets must be signed 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import eth_account
 import pytest
-from daemon import SOURCE
-from eth_account.messages import encode_defunct, encode_typed_data
+from daemon import SOURCE, Daemon, standalone
+from held import address, holding, rule
 from hyperliquid import exchange
 from hyperliquid.utils import signing
 from polymarket import environments
 from polymarket.clients import secure
-from typed_signer import HELD, typed_signer
 from venue import Sent, Venue
 
 from ordersigner.account import Account
-from ordersigner.client import Client
+from ordersigner.client import SignerError
 
-LOCAL = HELD[0]
+KEY = 64 * "1"
+LOCAL, NOT_HELD = (eth_account.Account.from_key(key) for key in (KEY, 64 * "2"))
 OTHER = "0x" + 40 * "5"
+TOKEN = str(2**256 // 3)  # as large as those in use; the SDK takes small ones to another contract
 TYPED_DATA: dict[str, Any] = {
-    "types": {"EIP712Domain": [], "Mail": [{"name": "text", "type": "string"}]},
-    "domain": {},
+    "types": {"EIP712Domain": [{"name": "name", "type": "string"}], "Mail": [{"name": "text", "type": "string"}]},
+    "domain": {"name": "Mail"},
     "primaryType": "Mail",
     "message": {"text": "Hello"},
 }
+POLICY = f"""
+[typed mail]
+type = Mail(string text)
+domain.name = Mail
+
+[typed usd-send]
+type = HyperliquidTransaction:UsdSend(string hyperliquidChain,string destination,string amount,uint64 time)
+domain.name = HyperliquidSignTransaction
+domain.version = 1
+domain.chainId = 421614
+domain.verifyingContract = 0x0000000000000000000000000000000000000000
+message.hyperliquidChain = Testnet
+message.destination = {OTHER}
+message.amount = 1.5
+
+[hyperliquid perps]
+actions = order cancel
+assets = 0
+max-size = 0.2
+network = testnet
+"""
+
+
+def polymarket_policy() -> str:
+    """The one in the documentation, with what an operator puts in."""
+    text = (SOURCE / "docs/venues/polymarket.policy").read_text()
+    for given, put_in in {
+        "0x" + 40 * "1": LOCAL.address,
+        "tokenId = 1234": f"tokenId = {TOKEN}",
+        "makerAmount <= 50000000": "makerAmount <= 5000000",
+        "takerAmount >= 100000000": "takerAmount >= 10000000",
+        "users = polymarket-bot": f"users = {os.geteuid()}",
+    }.items():
+        assert given in text
+        text = text.replace(given, put_in)
+    return text
 
 
 @pytest.fixture(autouse=True)
-def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """What the daemon is asked."""
-    asked: list[dict[str, Any]] = []
-    with typed_signer(asked) as server:
-        monkeypatch.setenv("ORDERSIGNER_SOCKET", server.path)
-        yield asked
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    """Holds one key, with rules for what the SDKs sign."""
+    policy = POLICY + rule("sdks", address(KEY), allows="typed = mail usd-send\nhyperliquid = perps\n")
+    with standalone(tmp_path, *holding(tmp_path, {"one": KEY}, policy + polymarket_policy())) as running:
+        monkeypatch.setenv("ORDERSIGNER_SOCKET", running.path)
+        yield running
 
 
-def example(section: str, page: str = "sdks") -> str:
-    """The code that a page shows from that section's heading to the next."""
-    text = ("\n" + (SOURCE / "docs" / f"{page}.rst").read_text()).partition(f"\n{section}\n")[2]
+def signed(daemon: Daemon) -> list[tuple[str, str]]:
+    """What the daemon has signed, in the journal's words, and its digest."""
+    return re.findall(r"^ordersigner: Signed (.+) by 0x.+: digest (0x[0-9a-f]{64})$", daemon.log, re.MULTILINE)
+
+
+def example(section: str) -> str:
+    """The code that the page of SDKs shows from that section's heading to the next."""
+    text = ("\n" + (SOURCE / "docs/sdks.rst").read_text()).partition(f"\n{section}\n")[2]
     text = re.split(r"\n[^\n]+\n[-=~]{3,}\n", text[len(section) + 1 :])[0]
     blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)
     assert blocks
     return "".join(map(textwrap.dedent, blocks))
 
 
-def run(section: str, page: str = "sdks", **names: Any) -> tuple[dict[str, Any], list[Any]]:
+def run(section: str, **names: Any) -> tuple[dict[str, Any], list[Any]]:
     """The names that an example defines, and what it prints."""
     printed: list[Any] = []
     program = {**names, "print": lambda *values: printed.extend(values)}
-    exec(example(section, page), program)
+    exec(example(section), program)
     return program, printed
 
 
@@ -66,23 +110,6 @@ def test_the_first_example_signs_typed_data() -> None:
     program["account"].close()
     expected = LOCAL.sign_typed_data(full_message=TYPED_DATA)
     assert printed == ["0x" + bytes(expected.signature).hex(), expected.v]
-
-
-def test_the_client_signs_typed_data_messages_and_actions() -> None:
-    parts = {name: TYPED_DATA[name] for name in ("types", "domain", "message")}
-    names = {"signer": LOCAL.address, "typed_data": TYPED_DATA, **parts}
-    section = "Typed data, messages and actions"
-    with Client() as client:
-        _, printed = run(section, "python", client=client, **names)
-    messages = [encode_defunct(text="1700000000000"), encode_defunct(b"\x00\xff")]
-    signed = [LOCAL.sign_typed_data(full_message=TYPED_DATA)] * 2 + [
-        LOCAL.sign_message(message) for message in messages
-    ]
-    assert printed[:4] == ["0x" + bytes(one.signature).hex() for one in signed]
-    cancel = {"type": "cancel", "cancels": [{"a": 0, "o": 5}]}
-    parts = {"r": "0x" + printed[4][2:66], "s": "0x" + printed[4][66:130], "v": int(printed[4][130:], 16)}
-    signer = signing.recover_agent_or_user_from_l1_action(cancel, parts, None, 1_700_000_000_000, None, False)
-    assert signer == LOCAL.address
 
 
 def information(asked: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +129,7 @@ def signer_of_action(sent: Sent) -> str:
     return str(signing.recover_agent_or_user_from_l1_action(*parts, False))
 
 
-def test_hyperliquid_trades_and_transfers(hyperliquid: Venue, requests: list[dict[str, Any]]) -> None:
+def test_hyperliquid_trades_and_transfers(hyperliquid: Venue, daemon: Daemon) -> None:
     program, printed = run("Hyperliquid", address=LOCAL.address, url=hyperliquid.url)
     venue = program["venue"]
     assert printed == [{"status": "ok"}]
@@ -111,9 +138,10 @@ def test_hyperliquid_trades_and_transfers(hyperliquid: Venue, requests: list[dic
     venue.order("ETH", False, 0.2, 1100, {"limit": {"tif": "Ioc"}})
     actions = [sent for sent in hyperliquid.sent if sent.path == "/exchange"]
     assert [signer_of_action(sent) for sent in actions] == [LOCAL.address] * 3
-    assert [request["type"] for request in requests] == ["hyperliquid"] * 3
-    assert [list(request["action"].items()) for request in requests] == [
-        list(sent.body["action"].items()) for sent in actions
+    assert [what for what, _ in signed(daemon)] == [
+        "Hyperliquid's action order on testnet",
+        "Hyperliquid's action cancel on testnet",
+        f"Hyperliquid's action order on testnet of vault {OTHER}",
     ]
 
     venue.expires_after = venue.vault_address = None
@@ -122,19 +150,20 @@ def test_hyperliquid_trades_and_transfers(hyperliquid: Venue, requests: list[dic
     fields = signing.USD_SEND_SIGN_TYPES, "HyperliquidTransaction:UsdSend"
     signer = signing.recover_user_from_user_signed_action(sent["action"], sent["signature"], *fields, False)
     assert signer == LOCAL.address
-    assert requests[-1]["typed_data"]["primaryType"] == "HyperliquidTransaction:UsdSend"
+    assert signed(daemon)[3][0].startswith("typed data HyperliquidTransaction:UsdSend for HyperliquidSignTransaction")
+    with pytest.raises(SignerError, match=r"action\.orders\[0\]\.s: .*over_limit"):
+        venue.order("ETH", True, 0.3, 1100, {"limit": {"tif": "Gtc"}})
+    with pytest.raises(SignerError, match=r"typed_data\.message\.amount: .*not_allowed"):
+        venue.usd_transfer(2, OTHER)
     venue.wallet.close()
 
 
-def test_hyperliquid_still_trades_with_an_account_of_eth_account(
-    hyperliquid: Venue, requests: list[dict[str, Any]]
-) -> None:
+def test_hyperliquid_still_trades_with_an_account_of_eth_account(hyperliquid: Venue, daemon: Daemon) -> None:
     program, _ = run("Hyperliquid", address=LOCAL.address, url=hyperliquid.url)
     program["venue"].wallet.close()
-    requests.clear()
-    exchange.Exchange(HELD[1], hyperliquid.url).cancel("ETH", 5)
-    assert signer_of_action(hyperliquid.sent[-1]) == HELD[1].address
-    assert requests == []
+    exchange.Exchange(NOT_HELD, hyperliquid.url).cancel("ETH", 5)
+    assert signer_of_action(hyperliquid.sent[-1]) == NOT_HELD.address
+    assert len(signed(daemon)) == 1
 
 
 def test_hyperliquid_without_passing_says_what_to_do(hyperliquid: Venue) -> None:
@@ -143,9 +172,9 @@ def test_hyperliquid_without_passing_says_what_to_do(hyperliquid: Venue) -> None
         venue.usd_transfer(1.5, OTHER)
 
 
-def test_polymarket_logs_in_and_signs_an_order(monkeypatch: pytest.MonkeyPatch, requests: list[dict[str, Any]]) -> None:
-    market = {"t": [{"t": "123"}], "mts": 0.01, "nr": False}
-    tokens = {"condition_id": "0x" + 64 * "1", "primary_token_id": "123", "secondary_token_id": "2"}
+def test_polymarket_logs_in_and_signs_an_order(monkeypatch: pytest.MonkeyPatch, daemon: Daemon) -> None:
+    market = {"t": [{"t": TOKEN}], "mts": 0.01, "nr": False}
+    tokens = {"condition_id": "0x" + 64 * "1", "primary_token_id": TOKEN, "secondary_token_id": "2"}
     credentials = {"apiKey": "a", "secret": "c2VjcmV0", "passphrase": "p"}
     answers = {"/auth": credentials, "/markets-by-token": tokens, "/clob-markets": market}
     monkeypatch.setattr(secure, "Account", secure.Account)  # as it was, after the test
@@ -153,19 +182,20 @@ def test_polymarket_logs_in_and_signs_an_order(monkeypatch: pytest.MonkeyPatch, 
     with Venue(answers).running() as venue:
         object.__setattr__(environments.PRODUCTION, "_config", dataclasses.replace(config, clob_url=venue.url))
         try:
-            program, (order,) = run("Polymarket", address=LOCAL.address, wallet=LOCAL.address, token="123")
+            program, (order,) = run("Polymarket", address=LOCAL.address, wallet=LOCAL.address, token=TOKEN)
         finally:
             object.__setattr__(environments.PRODUCTION, "_config", config)
         program["client"].close()
         program["client"]._ctx.signer.close()
     headers = {name.upper(): value for name, value in venue.sent[0].headers.items()}
     assert headers["POLY_ADDRESS"] == LOCAL.address
-    assert signer_of(requests[0]["typed_data"], headers["POLY_SIGNATURE"]) == LOCAL.address
-    assert signer_of(requests[1]["typed_data"], order.signature) == LOCAL.address
-    message = requests[1]["typed_data"]["message"]
-    assert (message["tokenId"], message["makerAmount"], message["takerAmount"]) == (123, 5_000_000, 10_000_000)
-    assert (message["salt"], message["signer"]) == (order.salt, LOCAL.address)
+    (login, login_digest), (ordered, order_digest) = signed(daemon)
+    assert login == "typed data ClobAuth for ClobAuthDomain, 137"
+    assert ordered.startswith("typed data Order for Polymarket CTF Exchange, 137, 0xe111")
+    assert signer_of(login_digest, headers["POLY_SIGNATURE"]) == LOCAL.address
+    assert signer_of(order_digest, order.signature) == LOCAL.address
+    assert (order.token_id, order.maker_amount, order.taker_amount) == (TOKEN, 5_000_000, 10_000_000)
 
 
-def signer_of(typed_data: dict[str, Any], signature: str) -> str:
-    return str(eth_account.Account.recover_message(encode_typed_data(full_message=typed_data), signature=signature))
+def signer_of(digest: str, signature: str) -> str:
+    return str(eth_account.Account._recover_hash(bytes.fromhex(digest[2:]), signature=signature))
