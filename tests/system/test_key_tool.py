@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 from daemon import SOURCE, vectors
 from eth_account import Account
+from oracle import sign
 
 from system.conftest import MEMBER, REQUEST, RESPONSE, STRANGER, Packages, ask, install
 from system.machine import Machine
@@ -64,6 +66,36 @@ def test_a_new_key_is_sealed_and_its_backup_opens_elsewhere(tool: Machine) -> No
     tool.run("rm", "/root/bids.json")
     assert bytes(Account.decrypt(json.loads(backup), "words")).hex() == key
     assert key not in made + backup
+
+
+def test_the_readmes_lines_make_a_key_and_a_rule_and_a_user_signs_without_seeing_it(
+    tool: Machine, packages: Packages
+) -> None:
+    """All lines of the section, each with sudo as root and the others as the member. The first is about the package."""
+    section = (SOURCE / "README.rst").read_text().split("Keys that programs never see\n", 1)[1].split("\n\n\n", 1)[0]
+    block = "\n".join(re.findall(r"^    (.+)$", section, re.MULTILINE)).replace("\\\n", "")
+    first, *lines = block.split("\n")
+    assert first == "sudo apt install --yes ./dist/ordersigner-keys_*.deb"
+    assert packages.tool.name.startswith("ordersigner-keys_")
+    as_member = f"runuser -u {MEMBER} -- env address=$address bash -c "
+    script = [f"cd /; USER={MEMBER}", 'sudo() { command "$@"; }']
+    script += [line if "sudo" in line else as_member + shlex.quote(line) for line in lines]
+    output = in_bash(tool, "set -o pipefail; " + "\n".join(script))
+    key = unsealed(tool, "bids")
+    account = Account.from_key(key)
+    assert key not in output
+    (listed,) = re.findall("^(0x[0-9a-f]{40}) +bids$", output, re.MULTILINE)
+    assert listed == account.address.lower()
+    (signature,) = re.findall("^0x[0-9a-f]{130}$", output, re.MULTILINE)
+    request = {**REQUEST, "signer": key}
+    assert signature == sign(request)
+    assert f"user {MEMBER} (" in output  # of --check
+    assert f"by {listed}, rule bids, for uid" in output  # of the journal
+    assert "unknown_signer" in tool.run(
+        "sh", "-c", f"echo '{json.dumps({**REQUEST, 'signer': listed})}' | nc -N -U /run/ordersigner/ordersigner.sock"
+    )  # root has no rule
+    tool.run("sed", "-i", "/^\\[rule bids/,$d", "/etc/ordersigner/policy")
+    tool.run("systemctl", "stop", "ordersigner.service")
 
 
 def test_everything_that_can_be_imported_is_imported(tool: Machine) -> None:
