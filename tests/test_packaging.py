@@ -7,9 +7,10 @@ import re
 
 from daemon import SOURCE
 
-from ordersigner import __version__, journal
+from ordersigner import __version__, journal, policy_reader
 
 UNITS = SOURCE / "packaging/systemd"
+CHECK_KEYS = (UNITS / "check-keys").read_text()
 
 
 def test_the_template_is_the_service_with_what_makes_it_an_instance() -> None:
@@ -21,12 +22,25 @@ def test_the_template_is_the_service_with_what_makes_it_an_instance() -> None:
         "+ Description=Order Signing Daemon, instance %i",
         "+ # While an instance runs, clients do not make systemd start ordersigner.service. So the instance starts it.",
         "+ Wants=ordersigner.service",
+        "+ # One reload is enough for all processes.",
+        "+ ReloadPropagatedFrom=ordersigner.service",
         "+ Sockets=ordersigner.socket",
         "+ ",
         "+ [Install]",
         "+ # An enabled instance starts whenever ordersigner.service does: with the first client.",
         "+ WantedBy=ordersigner.service",
     ]
+
+
+def test_the_policy_that_is_installed_has_no_rule_and_shows_a_good_one() -> None:
+    text = (SOURCE / "packaging/policy").read_text()
+    installed = policy_reader.read(text, "policy")
+    assert (installed.errors, installed.policy.rules) == ([], ())
+    example = re.sub("^#   ", "", text, flags=re.MULTILINE)
+    assert example != text
+    reading = policy_reader.read(example, "policy")
+    assert reading.errors == []
+    assert [rule.name for rule in reading.policy.rules] == ["bids"]
 
 
 def test_the_debian_changelog_begins_with_the_version_of_the_package() -> None:
@@ -40,12 +54,13 @@ def test_the_journal_catalog_explains_every_message_id() -> None:
         "^-- ([0-9a-f]{32})\nSubject: .+\nDefined-By: ordersigner\nDocumentation: man:", catalog, re.M
     )
     defined = [value for value in vars(journal).values() if re.fullmatch("[0-9a-f]{32}", str(value))]
-    assert len(defined) >= 3
+    defined += re.findall("^MESSAGE_ID=(.+)$", CHECK_KEYS, re.M)
+    assert len(defined) >= 4
     assert sorted(explained) == sorted(defined)
 
 
 def test_the_journal_catalog_shows_only_fields_that_the_entries_have() -> None:
     shown = set(re.findall("@(.+?)@", (UNITS / "ordersigner.catalog").read_text()))
     assert shown
-    source = "".join((SOURCE / f"ordersigner/{name}.py").read_text() for name in ("journal", "orders", "peer"))
-    assert shown <= set(re.findall(r"ORDERSIGNER_\w+", source))
+    sources = [path.read_text() for path in (SOURCE / "ordersigner").glob("*.py")]
+    assert shown <= set(re.findall(r"ORDERSIGNER_\w+", "".join([*sources, CHECK_KEYS])))

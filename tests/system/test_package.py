@@ -138,7 +138,7 @@ def test_the_commands_and_units_have_man_pages_and_the_commands_print_the_packag
     for section, page in (("1", "ordersigner"), ("8", "ordersignerd"), ("7", "ordersigner-protocol")):
         assert f"{page} ({section})" in installed.run("whatis", "-s", section, page)
     manual = installed.run("man", "ordersignerd")
-    for unit in ("ordersigner.service", "ordersigner.socket", "ordersigner@.service"):
+    for unit in ("ordersigner.service", "ordersigner.socket", "ordersigner@.service", "ordersigner-check-keys.service"):
         assert installed.run("man", unit) == manual
 
 

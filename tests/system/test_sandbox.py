@@ -77,7 +77,7 @@ def test_a_program_in_the_daemons_place_can_do_nothing_harmful(installed: Machin
     found = json.loads(messages[0])
     assert found == {
         "uid is root's": False,
-        "groups": [],
+        "groups": [int(installed.run("getent", "group", "ordersigner-policy").split(":")[2])],
         "capabilities": ["0" * 16] * 5,
         "NoNewPrivs": "1",
         "Seccomp": "2",

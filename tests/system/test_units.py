@@ -151,7 +151,7 @@ def test_the_service_survives_a_restart_of_the_service_manager_and_the_journal(i
     [
         pytest.param("ExecStart=\nExecStart=/usr/bin/false", id="fails"),
         pytest.param("ExecStart=\nExecStart=/nonexistent", id="is-not-there"),
-        pytest.param("LoadCredential=key:/nonexistent", id="lacks-a-credential"),
+        pytest.param("LoadCredential=another:/nonexistent", id="lacks-a-credential"),
     ],
 )
 def test_the_socket_survives_a_service_that_cannot_start_and_its_clients_are_served_later(
