@@ -119,14 +119,20 @@ def changed(content: Any, path: str, value: Any) -> Any:
     return content
 
 
-def conversation(name: str, key: str = KEY, uid: int = 1001) -> Conversation:
-    """That of a user under the policy for a venue, once the address, the user and the limits are put in."""
-    text = (DIRECTORY / f"{name}.policy").read_text().replace(OWN, oracle.signer_address(key))
-    text = re.sub("^users = .+$", "users = 1001", text, flags=re.MULTILINE)
+def adapted(text: str, key: str, user: str) -> str:
+    """A policy for a venue with what an operator puts in: the address, the user and limits."""
+    text = text.replace(OWN, oracle.signer_address(key))
+    text = re.sub("^users = .+$", f"users = {user}", text, flags=re.MULTILINE)
     for limit, other in LIMITS.items():
         text = text.replace(limit, other)
+    return text
+
+
+def conversation(name: str, key: str = KEY, uid: int = 1001) -> Conversation:
+    """That of a user under the policy for a venue, which is for the user 1001."""
+    policy = policy_of(adapted((DIRECTORY / f"{name}.policy").read_text(), key, "1001"))
     ring = Keyring({key.address: key for key in [held(key)]})
-    shared = Service(Journal(LEVELS["err"], print), ring, policy_of(text), wire_keys=False)
+    shared = Service(Journal(LEVELS["err"], print), ring, policy, wire_keys=False)
     return Conversation(shared, Peer(pid=1, uid=uid, gid=uid))
 
 
@@ -270,24 +276,25 @@ def test_every_condition_refuses_what_breaks_it(example: Example) -> None:
             assert refused == (f"typed_data.{place}", code), (path, operator, value)
 
 
+ORDER = named("exchanges", "Hyperliquid L1: limit order, mainnet")
+
+
 def test_the_bare_agent_of_an_action_is_refused() -> None:
-    row = named("exchanges", "Hyperliquid L1: limit order, mainnet")
-    asked = conversation("hyperliquid", row["private_key"])
-    refused = ask(asked, "typed_data", row["private_key"], typed_data=content_of(row))
+    asked = conversation("hyperliquid", ORDER["private_key"])
+    refused = ask(asked, "typed_data", ORDER["private_key"], typed_data=content_of(ORDER))
     assert refused == ("type", "not_allowed")
 
 
 def hyperliquid(order: dict[str, Any] | None = None, **members: Any) -> Any:
     """The answer to the published order, with changes to the order and to the request."""
-    row = named("exchanges", "Hyperliquid L1: limit order, mainnet")
-    action = copy.deepcopy(row["hyperliquid"]["action"])
+    action = copy.deepcopy(ORDER["hyperliquid"]["action"])
     action["orders"][0].update(order or {})
-    members = {"action": action, "nonce": row["hyperliquid"]["nonce"], "network": "mainnet", **members}
-    return ask(conversation("hyperliquid", row["private_key"]), "hyperliquid", row["private_key"], **members)
+    members = {"action": action, "nonce": ORDER["hyperliquid"]["nonce"], "network": "mainnet", **members}
+    return ask(conversation("hyperliquid", ORDER["private_key"]), "hyperliquid", ORDER["private_key"], **members)
 
 
 def test_hyperliquids_own_example_is_signed() -> None:
-    assert hyperliquid() == named("exchanges", "Hyperliquid L1: limit order, mainnet")["signature"]
+    assert hyperliquid() == ORDER["signature"]
     assert hyperliquid(action={"type": "cancel", "cancels": [{"a": 1, "o": 5}]}).startswith("0x")
     assert hyperliquid(action={"type": "cancelByCloid", "cancels": [{"asset": 1, "cloid": "0x01"}]}).startswith("0x")
 

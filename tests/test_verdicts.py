@@ -35,7 +35,7 @@ MARKETS = [
     Section("market", "two", (Setting("base", "=", f"{TOKENS[1]} 0"), Setting("quote", "=", f"{TOKENS[0]} 2"))),
     Section("market", "future", (Setting("instrument", "=", "7"), Setting("quote", "=", f"{TOKENS[1]} 1"))),
 ]
-AMOUNTS = ["0", "1", "2.5", "10", "0.1", "25", "1000"]
+AMOUNTS = ["2.5", "10", "25", "0", "1", "6.25", "0.1"]
 
 amounts = st.sampled_from([0, 1, 2.5, "2.5", "2.51", 3, 10, "10.01", 100])
 seldom = st.sampled_from([False] * 7 + [True])
@@ -50,8 +50,7 @@ def orders(draw: st.DrawFn, rule: Section) -> dict[str, Any]:
     accounts = [account for account in rule.words("accounts") if account in ACCOUNTS] or ACCOUNTS
     order = {
         "accountId": draw(st.sampled_from(ACCOUNTS if draw(seldom) else accounts)),
-        "timestamp": NOW * 10**6
-        + draw(st.sampled_from([0, 0, 999_999, 10**6, -(10**6), 10**6 + 1, 60 * 10**6, 10**9])),
+        "timestamp": NOW * 10**6 + draw(st.sampled_from([0, 0, 10**6, -(10**6), 10**6 + 1, -(10**6) - 1, 10**9])),
         "side": draw(st.sampled_from(["buy", "sell"])),
         "price": draw(amounts),
         "quantity": draw(amounts),
@@ -140,10 +139,11 @@ def typed_data(draw: st.DrawFn, section: Section) -> dict[str, Any]:
         return struct(kind) if kind in types else draw(st.sampled_from(VALUES[kind]))
 
     fields = draw(st.sampled_from(DOMAINS)) if draw(seldom) else domain_of(section)
+    strange = draw(seldom)
     domain = {
-        "name": st.sampled_from(["X", "X", "X Y"]),
+        "name": st.sampled_from(["X", "X Y"]) if strange else st.just(section.get("domain.name")),
         "version": st.just("1"),
-        "chainId": st.sampled_from([1, 1, "0x5", 7]),
+        "chainId": st.sampled_from([1, "0x5", 7] if strange else section.words("domain.chainId")),
     }
     content = {
         "types": {**types, "EIP712Domain": [{"name": name, "type": kind} for name, kind in fields.items()]},
@@ -176,7 +176,7 @@ def typed_sections(draw: st.DrawFn, name: str) -> Section:
     for path, of in PATHS[kind].items():
         operator = draw(
             st.sampled_from(
-                ["", "", "=", "<=", ">=", *(["within"] if of == "uint64" else [])] if "int" in of else ["", "", "="]
+                ["", "", "=", "<=", ">=", *(["within"] * 3 if of == "uint64" else [])] if "int" in of else ["", "", "="]
             )
         )
         if operator == "=":
@@ -288,7 +288,7 @@ def rules(draw: st.DrawFn, name: str) -> Section:
         chosen.update(draw(order_settings()))
     for kind in sorted(kinds - {"markets"}):
         sections = several(["a", "b"])
-        chosen[kind] = draw(sections | st.just("any") if kind == "typed" else sections)
+        chosen[kind] = "any" if kind == "typed" and draw(seldom) else draw(sections)
     rate = draw(st.sampled_from([None, None, "1/hour", "2/hour"]))
     if rate:
         chosen["rate"] = rate
@@ -297,7 +297,8 @@ def rules(draw: st.DrawFn, name: str) -> Section:
 
 @st.composite
 def order_settings(draw: st.DrawFn) -> dict[str, str]:
-    markets = draw(st.just("any") | several([market.name for market in MARKETS]))
+    names = [market.name for market in MARKETS]
+    markets = draw(st.sampled_from([*names, *names, "any", "two one", "future one"]))  # a limit needs one market
     chosen = {"markets": markets, "accounts": draw(st.just("any") | several(ACCOUNTS))}
     binding = draw(st.booleans())  # whether the price of all its types of order binds
     types = several(["LMT", "SLM"] if binding else ["LMT", "MKT", "SLM", "STM"])
@@ -306,10 +307,10 @@ def order_settings(draw: st.DrawFn) -> dict[str, str]:
         "clock": st.sampled_from(["1", "60"]),
         **({} if binding else {"types": types}),
     }
-    if markets != "any" and " " not in markets:
+    if markets in names:
         limits = ["max-quantity", "min-price", "max-price", "max-notional"] if binding else ["max-quantity"]
         optional.update(dict.fromkeys(limits, st.sampled_from(AMOUNTS)))
-    chosen.update({word: draw(value) for word, value in optional.items() if draw(st.integers(0, 2)) == 0})
+    chosen.update({word: draw(value) for word, value in optional.items() if draw(st.booleans())})
     if binding:
         chosen["types"] = draw(types)
     return chosen
@@ -358,7 +359,7 @@ def contents_of(kind: str, rule: Section, sections: list[Section]) -> st.SearchS
 @st.composite
 def scenes(draw: st.DrawFn) -> tuple[list[Section], list[Asked]]:
     sections = draw(policies())
-    return sections, draw(st.lists(asked_under(sections), min_size=1, max_size=6))
+    return sections, draw(st.lists(asked_under(sections), min_size=5, max_size=12))
 
 
 def resolves(field: str, request: dict[str, Any]) -> bool:
