@@ -1,0 +1,146 @@
+"""Connections survive restarts, upgrades and reinstallations, and nothing is in the store at any other time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from daemon import SOURCE, wait_until
+
+from system.conftest import (
+    MEMBER,
+    REQUEST,
+    RESPONSE,
+    SERVICE,
+    SOCKET,
+    UPGRADED,
+    Packages,
+    ask,
+    drop_in,
+    faithful_clients,
+    install,
+    is_installed,
+)
+from system.machine import TIMEOUT, Machine
+
+INSTANCE = "ordersigner@2.service"
+PROCESSES = (SERVICE, INSTANCE)
+
+
+@pytest.fixture
+def scaled(installed: Machine) -> Iterator[Machine]:
+    """The machine with two processes."""
+    installed.run("systemctl", "enable", "--now", INSTANCE)
+    wait_until(lambda: all(installed.property(unit, "ActiveState") == "active" for unit in PROCESSES), TIMEOUT)
+    yield installed
+    if is_installed(installed):
+        installed.run("systemctl", "disable", "--now", INSTANCE)
+
+
+def process_numbers(machine: Machine) -> list[str]:
+    return [machine.property(unit, "MainPID") for unit in PROCESSES]
+
+
+def stored(machine: Machine, unit: str = SERVICE) -> int:
+    """How many descriptors systemd keeps for a service."""
+    return int(machine.property(unit, "NFileDescriptorStore"))
+
+
+def test_clients_keep_their_connections_through_six_restarts(scaled: Machine) -> None:
+    with faithful_clients(scaled, 4):
+        for _ in range(6):
+            before = process_numbers(scaled)
+            scaled.run("systemctl", "restart", *PROCESSES)
+            assert not {*before, "0"} & set(process_numbers(scaled))
+            assert [stored(scaled, unit) for unit in PROCESSES] == [0, 0]
+
+
+def test_clients_keep_their_connections_through_an_upgrade_and_a_reinstallation(
+    scaled: Machine, packages: Packages
+) -> None:
+    try:
+        with faithful_clients(scaled, 2):
+            before = process_numbers(scaled)
+            install(scaled, packages.newer)
+            assert ask(scaled, {"type": "ping"}) == {"ok": True, "version": UPGRADED}
+            upgraded = process_numbers(scaled)
+            assert not {*before, "0"} & set(upgraded)
+            scaled.run("apt-get", "install", "--yes", "--reinstall", f"/root/{packages.newer.name}")
+            assert not {*upgraded, "0"} & set(process_numbers(scaled))
+    finally:
+        install(scaled, packages.built)
+
+
+def test_clients_keep_their_connections_where_the_process_is_told_to_end(installed: Machine) -> None:
+    """Not by systemctl restart: systemd starts it again by itself."""
+    with faithful_clients(installed, 2):
+        installed.run("systemctl", "kill", "--signal=TERM", SERVICE)
+        wait_until(lambda: installed.property(SERVICE, "NRestarts") == "1", TIMEOUT)
+        wait_until(lambda: installed.property(SERVICE, "ActiveState") == "active", TIMEOUT)
+
+
+def test_as_many_connections_as_the_daemon_takes_of_a_user_are_kept(installed: Machine) -> None:
+    """And counted: it takes no other afterwards."""
+    installed.write("/usr/local/lib/crowd.py", (SOURCE / "tests/system/crowd.py").read_text())
+    arguments = ["python3", "/usr/local/lib/crowd.py", SOCKET, "256", json.dumps(REQUEST), "between-lines"]
+    with installed.started(*arguments, user=MEMBER) as crowd:
+        assert crowd.stdout is not None
+        assert crowd.stdout.readline() == "all are between two lines\n"
+        before = installed.now()
+        installed.run("systemctl", "restart", SERVICE)
+        said = [entry["MESSAGE"] for entry in installed.entries(f"_SYSTEMD_UNIT={SERVICE}", since=before)]
+        assert "256 connections taken over from the process before" in said
+        assert "too_many_connections" in installed.run("nc", "-N", "-U", SOCKET, user=MEMBER)
+        output, errors = crowd.communicate("go on\n", timeout=60)
+        assert crowd.returncode == 0, errors
+        assert [json.loads(line) for line in output.splitlines()] == [RESPONSE] * 256
+
+
+def test_after_a_kill_clients_see_the_end_of_their_connections(installed: Machine) -> None:
+    """As nothing is stored while the daemon serves, whether a connection was handed over before or not."""
+    with installed.started("nc", "-U", SOCKET, user=MEMBER) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        for _ in range(2):
+            client.stdin.write(json.dumps(REQUEST) + "\n")
+            client.stdin.flush()
+            assert json.loads(client.stdout.readline()) == RESPONSE
+            assert client.poll() is None
+            installed.run("systemctl", "restart", SERVICE)
+            assert stored(installed) == 0
+        installed.run("systemctl", "kill", "--signal=KILL", SERVICE)
+        assert client.stdout.readline() == ""
+        wait_until(lambda: installed.property(SERVICE, "NRestarts") == "1", TIMEOUT)
+        assert ask(installed, REQUEST) == RESPONSE
+
+
+def test_a_stop_ends_connections_and_leaves_nothing_in_the_store(installed: Machine) -> None:
+    with installed.started("nc", "-U", SOCKET, user=MEMBER) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        client.stdin.write(json.dumps(REQUEST) + "\n")
+        client.stdin.flush()
+        assert json.loads(client.stdout.readline()) == RESPONSE
+        installed.run("systemctl", "stop", SERVICE)
+        assert client.stdout.readline() == ""
+        assert stored(installed) == 0
+        assert ask(installed, REQUEST) == RESPONSE
+
+
+def test_a_client_that_leaves_while_its_connection_is_stored_disturbs_nothing(installed: Machine) -> None:
+    """In a service that is slow to come back, so that its client has the time to leave."""
+    with installed.started("nc", "-U", SOCKET, user=MEMBER) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        client.stdin.write(json.dumps(REQUEST) + "\n")
+        client.stdin.flush()
+        assert json.loads(client.stdout.readline()) == RESPONSE
+        wait = "until test -e /run/go-on; do sleep 0.1; done"
+        drop_in(installed, SERVICE, f"[Service]\nExecStartPre=+/bin/sh -c '{wait}'\n")
+        installed.run("systemctl", "restart", "--no-block", SERVICE)
+        wait_until(lambda: stored(installed) == 1, TIMEOUT)
+    wait_until(lambda: stored(installed) == 0, TIMEOUT)
+    installed.run("touch", "/run/go-on")
+    assert ask(installed, REQUEST) == RESPONSE
+    installed.run("rm", "/run/go-on")
