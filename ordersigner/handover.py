@@ -1,8 +1,8 @@
 """Connections from one process of the service to the next, by way of the service manager's file-descriptor store.
 
 In and out: connections on which nothing was read and not answered. The process that stops gives them, once no thread
-reads from them any more; the next one takes them when it starts. What clients send meanwhile waits in the kernel. Who
-is at the other end is in the socket itself (peer.py), and nothing else is handed on.
+reads from them any more; the next one takes them when it starts. What clients send meanwhile waits in the kernel. The
+socket itself says which process and user is at its other end (peer.py). Nothing else is handed on.
 
 Nothing is in the store while the daemon serves. Otherwise, after a crash, a client whose request was read and not
 answered would wait without end; as it is, its connection ends.

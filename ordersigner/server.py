@@ -42,17 +42,17 @@ happens to them depends on whether another process will go on with them:
 - If not, each thread answers the whole lines that have come, then ends its connection: at once if it is between two
   lines, after GRACE if it is in the middle of a line or before the first one. Bytes that are not a whole line by then
   are dropped, never judged.
-- If connections are kept, each thread answers the whole lines that it has read, and reads no other. A line of which it
-  has read the beginning is read to its end, and no further. Then the thread ends and leaves its connection open. No
-  byte of it was read in vain, no response is missing, and what the client sends now is read by the next process. Only
-  where a line that was begun does not end within REST_OF_LINE, the connection ends instead.
+- If connections are kept, each thread answers the whole lines that it has read. If it has read the beginning of
+  another line, it reads that line to its end, and no further. Then the thread ends and leaves its connection open. No
+  response is missing, and what the client sends now is read by the next process. If a line does not end within
+  REST_OF_LINE, the connection ends instead.
 
 In both cases clients have FAREWELL to take their responses. Then drain() cuts the remaining connections off: a client
 with half a response, or none, must see that nothing more comes.
 
-The beginning: take_over() gives connections that were kept to threads of their own, and counts them, as if they had
-just been accepted. Who is at the other end, peer.py asks the socket as usual. Keys that a client sent are not handed
-on: they are in each request.
+The beginning: take_over() counts connections that were kept and gives each to a thread, as if they had just been
+accepted. The socket still says which process and user is at its other end. Keys are in each request, so nothing else is
+handed on.
 
 Knows no JSON, no orders, no keys.
 """

@@ -30,7 +30,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 class Manager:
     """Runs one daemon at a time on the socket at `path`, its log in `log`.
 
-    keeps: how many descriptors the store takes. answers: whether it acts on messages; else it only receives them.
+    keeps: how many descriptors the store takes. answers: False if it receives messages and does nothing.
     """
 
     def __init__(self, directory: Path, *, keeps: int = 512, answers: bool = True) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -26,6 +27,15 @@ from system.machine import TIMEOUT, Machine
 
 INSTANCE = "ordersigner@2.service"
 PROCESSES = (SERVICE, INSTANCE)
+# Unlike nc, it ends its connection when its standard input ends.
+UNTIL_END_OF_INPUT = """
+import socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[1])
+for line in sys.stdin:
+    client.sendall(line.encode())
+    print(client.recv(1000).decode(), end="", flush=True)
+"""
 
 
 @pytest.fixture
@@ -45,6 +55,20 @@ def process_numbers(machine: Machine) -> list[str]:
 def stored(machine: Machine, unit: str = SERVICE) -> int:
     """How many descriptors systemd keeps for a service."""
     return int(machine.property(unit, "NFileDescriptorStore"))
+
+
+def converse(client: subprocess.Popen[str]) -> None:
+    """Have nc ask on the connection that it has."""
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write(json.dumps(REQUEST) + "\n")
+    client.stdin.flush()
+    assert json.loads(client.stdout.readline()) == RESPONSE
+
+
+def said(machine: Machine, since: int) -> list[str]:
+    """What the service wrote to the journal."""
+    return [entry["MESSAGE"] for entry in machine.entries(f"_SYSTEMD_UNIT={SERVICE}", since=since)]
 
 
 def test_clients_keep_their_connections_through_six_restarts(scaled: Machine) -> None:
@@ -89,8 +113,7 @@ def test_as_many_connections_as_the_daemon_takes_of_a_user_are_kept(installed: M
         assert crowd.stdout.readline() == "all are between two lines\n"
         before = installed.now()
         installed.run("systemctl", "restart", SERVICE)
-        said = [entry["MESSAGE"] for entry in installed.entries(f"_SYSTEMD_UNIT={SERVICE}", since=before)]
-        assert "256 connections taken over from the process before" in said
+        wait_until(lambda: "256 connections taken over from the process before" in said(installed, before), TIMEOUT)
         assert "too_many_connections" in installed.run("nc", "-N", "-U", SOCKET, user=MEMBER)
         output, errors = crowd.communicate("go on\n", timeout=60)
         assert crowd.returncode == 0, errors
@@ -100,12 +123,9 @@ def test_as_many_connections_as_the_daemon_takes_of_a_user_are_kept(installed: M
 def test_after_a_kill_clients_see_the_end_of_their_connections(installed: Machine) -> None:
     """As nothing is stored while the daemon serves, whether a connection was handed over before or not."""
     with installed.started("nc", "-U", SOCKET, user=MEMBER) as client:
-        assert client.stdin is not None
         assert client.stdout is not None
         for _ in range(2):
-            client.stdin.write(json.dumps(REQUEST) + "\n")
-            client.stdin.flush()
-            assert json.loads(client.stdout.readline()) == RESPONSE
+            converse(client)
             assert client.poll() is None
             installed.run("systemctl", "restart", SERVICE)
             assert stored(installed) == 0
@@ -117,30 +137,26 @@ def test_after_a_kill_clients_see_the_end_of_their_connections(installed: Machin
 
 def test_a_stop_ends_connections_and_leaves_nothing_in_the_store(installed: Machine) -> None:
     with installed.started("nc", "-U", SOCKET, user=MEMBER) as client:
-        assert client.stdin is not None
         assert client.stdout is not None
-        client.stdin.write(json.dumps(REQUEST) + "\n")
-        client.stdin.flush()
-        assert json.loads(client.stdout.readline()) == RESPONSE
+        converse(client)
         installed.run("systemctl", "stop", SERVICE)
         assert client.stdout.readline() == ""
         assert stored(installed) == 0
         assert ask(installed, REQUEST) == RESPONSE
 
 
-def test_a_client_that_leaves_while_its_connection_is_stored_disturbs_nothing(installed: Machine) -> None:
-    """In a service that is slow to come back, so that its client has the time to leave."""
+def test_connections_wait_in_the_store_while_the_service_cannot_start(installed: Machine) -> None:
+    """A client that leaves meanwhile leaves nothing there."""
     with installed.started("nc", "-U", SOCKET, user=MEMBER) as client:
-        assert client.stdin is not None
         assert client.stdout is not None
-        client.stdin.write(json.dumps(REQUEST) + "\n")
-        client.stdin.flush()
-        assert json.loads(client.stdout.readline()) == RESPONSE
-        wait = "until test -e /run/go-on; do sleep 0.1; done"
-        drop_in(installed, SERVICE, f"[Service]\nExecStartPre=+/bin/sh -c '{wait}'\n")
-        installed.run("systemctl", "restart", "--no-block", SERVICE)
+        converse(client)
+        with installed.started("python3", "-c", UNTIL_END_OF_INPUT, SOCKET, user=MEMBER) as hasty:
+            converse(hasty)
+            drop_in(installed, SERVICE, "[Service]\nExecStart=\nExecStart=/usr/bin/false\n")
+            installed.run("systemctl", "restart", SERVICE, check=False)
+            wait_until(lambda: int(installed.property(SERVICE, "NRestarts")) >= 3, TIMEOUT)
+            assert stored(installed) == 2
         wait_until(lambda: stored(installed) == 1, TIMEOUT)
-    wait_until(lambda: stored(installed) == 0, TIMEOUT)
-    installed.run("touch", "/run/go-on")
-    assert ask(installed, REQUEST) == RESPONSE
-    installed.run("rm", "/run/go-on")
+        drop_in(installed, SERVICE, "")
+        converse(client)
+        assert stored(installed) == 0
