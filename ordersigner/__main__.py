@@ -195,8 +195,8 @@ def serve(
         service.keyring.wipe()
         for fault in faults:
             service.journal.failed("The daemon cannot go on", fault)
-        left = f", {len(kept)} connections left to the next process" if kept else ""
-        service.journal.say("info", f"Stopped after {service.signed} signatures{left}")
+        given = f", {len(kept)} connections given to systemd" if kept else ""
+        service.journal.say("info", f"Stopped after {service.signed} signatures{given}")
 
     # How long a thread waits before it asks for the interpreter. The wait starts again whenever the worker gives it up
     # for a moment, so with a time longer than a turn the accepting thread could wait for seconds in a crowd.
@@ -204,7 +204,7 @@ def serve(
     service.journal.say("info", f"Listening on {listener.getsockname()}")
     kept = handover.take(others, notifier)
     if kept:
-        service.journal.say("info", f"{len(kept)} connections taken over from the process before")
+        service.journal.say("info", f"{len(kept)} connections taken from systemd")
     server.take_over(kept)
     threading.Thread(target=accept, name="accept", daemon=True).start()
     notifier.ready()

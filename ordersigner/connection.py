@@ -124,7 +124,7 @@ class Connection:
                 self._linger()
         except (ConnectionError, TimeoutError):  # the client hung up, or does not take its responses
             return False
-        return self._stop.keeps and self._buffer.empty and not (self._stream_ended or self._over)
+        return self._stop.keeps and self._buffer.empty and not (self._unsent or self._stream_ended or self._over)
 
     # What the thread does: everything that waits
 

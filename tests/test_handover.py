@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
+import math
 import os
 import signal
 import socket
@@ -20,13 +21,15 @@ from daemon import EXAMPLE_LINE, EXAMPLE_RESPONSE, PING, TIME_LIMIT, exchange, r
 from manager import Manager, managed
 
 from ordersigner import connection, handover
+from ordersigner.connection import Connection
 from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import peer_of
 from ordersigner.server import Limits, OrderServer
-from ordersigner.service import Service
+from ordersigner.service import Conversation, Service
 
 ORDER = EXAMPLE_LINE + b"\n"
 HALF = len(EXAMPLE_LINE) // 2
+LONG = EXAMPLE_LINE[:-1] + b" " * 50_000 + b"}\n"
 
 
 def receive(client: socket.socket, size: int) -> bytes:
@@ -48,14 +51,28 @@ def waiting_bytes(end: socket.socket) -> int:
 
 
 class Stopping:
-    """A server of one client, over a socket pair, whose stop can be looked at. ours: the client's end."""
+    """A server of one client, over a socket pair, that can be stopped. ours: the client's end."""
 
     def __init__(self, server: OrderServer, pool: ThreadPoolExecutor) -> None:
         self.server = server
         self.ours, self.theirs = socket.socketpair()
         self.ours.settimeout(TIME_LIMIT)
         self._pool = pool
-        server.process_request(self.theirs, peer_of(self.theirs))
+
+    def serve(self) -> None:
+        """Begin to serve the client, in a thread."""
+        self.server.process_request(self.theirs, peer_of(self.theirs))
+
+    def serve_from_here(self, sent: bytes) -> Connection:
+        """The client's connection, for this thread to serve, when it has answered what the client has sent."""
+        conversation = Conversation(self.server.service, peer_of(self.theirs))
+        served = Connection(self.theirs, conversation, self.server.work, self.server.stop, timeout=30)
+        self.ours.sendall(sent)
+        if sent:
+            assert served.read()
+            served.work(math.inf)
+            served.send()
+        return served
 
     def send(self, sent: bytes) -> None:
         """Returns when the server has read it."""
@@ -70,7 +87,7 @@ class Stopping:
 
     def unread(self) -> bytes:
         """What the next process would read."""
-        return self.theirs.recv(100_000, socket.MSG_DONTWAIT)
+        return self.theirs.recv(100_000, socket.MSG_DONTWAIT) if waiting_bytes(self.theirs) else b""
 
 
 @pytest.fixture
@@ -99,6 +116,7 @@ def stopping() -> Iterator[Stopping]:
         pytest.param(ORDER[:HALF], ORDER[HALF:], b"\r\n \n" + ORDER, id="half a line, before blank lines"),
         pytest.param(ORDER[:HALF], ORDER[HALF:], b"", id="half a line, before nothing"),
         pytest.param(ORDER[:1], ORDER[1:], ORDER * 50, id="a byte, before many lines"),
+        pytest.param(LONG[:20], LONG[20:], ORDER[:1], id="the beginning of a long line, before a byte"),
         pytest.param(EXAMPLE_LINE, b"\n", ORDER, id="a line without its LF"),
         pytest.param(EXAMPLE_LINE + b"\r", b"\n", ORDER, id="a line without the LF of its CRLF"),
         pytest.param(EXAMPLE_LINE, b"\r\n", b"\r\n" + ORDER, id="a line without its CRLF, before a blank line"),
@@ -107,44 +125,52 @@ def stopping() -> Iterator[Stopping]:
 def test_a_line_that_was_begun_is_read_to_its_end_and_no_further(
     stopping: Stopping, begun: bytes, rest: bytes, next_line: bytes
 ) -> None:
-    stopping.send(ORDER + begun)
-    assert receive(stopping.ours, len(EXAMPLE_RESPONSE)) == EXAMPLE_RESPONSE
-    kept = stopping.begin()
+    served = stopping.serve_from_here(ORDER + begun)
+    stopping.server.stop.begin(keep=True)
     stopping.ours.sendall(rest + next_line)
-    assert kept.result() == [stopping.theirs]
-    assert stopping.ours.recv(1000) == EXAMPLE_RESPONSE
-    assert waiting_bytes(stopping.theirs) == len(next_line)
-    assert next_line == b"" or stopping.unread() == next_line
+    assert served.serve()  # the next process can go on
+    assert stopping.unread() == next_line
+    assert receive(stopping.ours, 2 * len(EXAMPLE_RESPONSE)) == EXAMPLE_RESPONSE * 2
 
 
 @pytest.mark.parametrize("begun", [b"", b"\r", b"\n", b" ", b"\r\n \t\r\n  "])
 def test_between_two_lines_nothing_is_read_and_blank_bytes_begin_no_line(stopping: Stopping, begun: bytes) -> None:
-    stopping.send(ORDER + begun)
-    assert receive(stopping.ours, len(EXAMPLE_RESPONSE)) == EXAMPLE_RESPONSE
-    kept = stopping.begin()
+    served = stopping.serve_from_here(ORDER + begun)
+    stopping.server.stop.begin(keep=True)
     stopping.ours.sendall(ORDER * 2)
-    assert kept.result() == [stopping.theirs]
+    assert served.serve()
     assert stopping.unread() == ORDER * 2
+    assert receive(stopping.ours, len(EXAMPLE_RESPONSE)) == EXAMPLE_RESPONSE
 
 
-def test_a_client_that_has_sent_nothing_yet_is_kept_at_once(stopping: Stopping) -> None:
-    kept = stopping.begin()
+def test_of_a_client_that_has_just_connected_nothing_is_read(stopping: Stopping) -> None:
+    served = stopping.serve_from_here(b"")
+    stopping.server.stop.begin(keep=True)
     stopping.ours.sendall(ORDER)
-    assert kept.result() == [stopping.theirs]
+    assert served.serve()
     assert stopping.unread() == ORDER
 
 
 def test_the_end_of_a_stream_is_left_to_the_next_process(stopping: Stopping) -> None:
-    stopping.send(ORDER)
-    assert receive(stopping.ours, len(EXAMPLE_RESPONSE)) == EXAMPLE_RESPONSE
-    kept = stopping.begin()
+    served = stopping.serve_from_here(ORDER)
+    stopping.server.stop.begin(keep=True)
     stopping.ours.sendall(ORDER)
     stopping.ours.shutdown(socket.SHUT_WR)
-    assert kept.result() == [stopping.theirs]
+    assert served.serve()
     assert read_all(stopping.theirs) == ORDER
 
 
+def test_connections_that_are_kept_stay_open_and_their_threads_end_at_once(stopping: Stopping) -> None:
+    stopping.serve()
+    assert stopping.begin().result() == [stopping.theirs]
+    stopping.ours.sendall(ORDER)
+    assert stopping.unread() == ORDER
+    stopping.theirs.sendall(EXAMPLE_RESPONSE)
+    assert receive(stopping.ours, len(EXAMPLE_RESPONSE)) == EXAMPLE_RESPONSE
+
+
 def test_lines_that_were_read_are_answered_also_by_the_worker(stopping: Stopping) -> None:
+    stopping.serve()
     with stopping.server.work.work_lock:
         stopping.send(ORDER * 5 + ORDER[:HALF])
         wait_until(lambda: stopping.server.work._with_worker)
@@ -159,6 +185,7 @@ def test_the_rest_of_a_line_that_has_come_in_time_is_read_also_if_the_work_took_
     stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "REST_OF_LINE", 0.01)
+    stopping.serve()
     with stopping.server.work.work_lock:
         stopping.send(ORDER + ORDER[:HALF])
         wait_until(lambda: stopping.server.work._with_worker)
@@ -178,6 +205,7 @@ def test_a_line_that_does_not_end_in_time_ends_its_connection(
     stopping: Stopping, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "REST_OF_LINE", 0.05)
+    stopping.serve()
     stopping.send(sent)
     assert stopping.begin().result() == []
     assert read_all(stopping.ours) == EXAMPLE_RESPONSE * sent.count(b"\n")
@@ -188,6 +216,7 @@ def test_a_client_that_does_not_take_its_responses_is_cut_off(
 ) -> None:
     monkeypatch.setattr(connection, "REST_OF_LINE", 0.05)
     monkeypatch.setattr(connection, "FAREWELL", 0.05)
+    stopping.serve()
     stopping.ours.settimeout(0.2)
     with contextlib.suppress(TimeoutError, socket.timeout):
         while True:
@@ -199,6 +228,7 @@ def test_a_client_that_does_not_take_its_responses_is_cut_off(
 
 @pytest.mark.parametrize("last", [b"", ORDER, EXAMPLE_LINE])
 def test_a_client_that_ended_its_stream_gets_its_responses_and_the_end(stopping: Stopping, last: bytes) -> None:
+    stopping.serve()
     with stopping.server.work.work_lock:
         stopping.send(ORDER + last)
         stopping.ours.shutdown(socket.SHUT_WR)
@@ -208,6 +238,7 @@ def test_a_client_that_ended_its_stream_gets_its_responses_and_the_end(stopping:
 
 
 def test_a_client_that_was_refused_in_mid_line_is_not_kept(stopping: Stopping) -> None:
+    stopping.serve()
     stopping.ours.sendall(b"x" * 70_000)
     assert b"too_long" in stopping.ours.recv(1000)
     assert stopping.begin().result() == []
@@ -217,6 +248,7 @@ def test_urgent_data_that_cannot_be_read_does_not_hold_up_the_end(
     stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "REST_OF_LINE", 0.05)
+    stopping.serve()
     with stopping.server.work.work_lock:
         stopping.send(ORDER + ORDER[:HALF])
         wait_until(lambda: stopping.server.work._with_worker)
@@ -295,8 +327,8 @@ def test_more_connections_than_fit_a_message_are_kept_in_batches(manager: Manage
         for client in clients:
             ask(client)
         assert manager.largest_batch == handover.BATCH
-        assert f"{len(clients)} connections left to the next process" in manager.log.read_text()
-        assert f"{len(clients)} connections taken over" in manager.log.read_text()
+        assert f"{len(clients)} connections given to systemd" in manager.log.read_text()
+        assert f"{len(clients)} connections taken from systemd" in manager.log.read_text()
 
 
 def test_requests_that_are_sent_while_no_process_runs_are_answered_by_the_next(manager: Manager) -> None:

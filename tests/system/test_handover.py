@@ -113,7 +113,7 @@ def test_as_many_connections_as_the_daemon_takes_of_a_user_are_kept(installed: M
         assert crowd.stdout.readline() == "all are between two lines\n"
         before = installed.now()
         installed.run("systemctl", "restart", SERVICE)
-        wait_until(lambda: "256 connections taken over from the process before" in said(installed, before), TIMEOUT)
+        wait_until(lambda: "256 connections taken from systemd" in said(installed, before), TIMEOUT)
         assert "too_many_connections" in installed.run("nc", "-N", "-U", SOCKET, user=MEMBER)
         output, errors = crowd.communicate("go on\n", timeout=60)
         assert crowd.returncode == 0, errors
@@ -143,6 +143,17 @@ def test_a_stop_ends_connections_and_leaves_nothing_in_the_store(installed: Mach
         assert client.stdout.readline() == ""
         assert stored(installed) == 0
         assert ask(installed, REQUEST) == RESPONSE
+
+
+def test_a_unit_without_a_store_answers_what_has_come_and_ends_connections(installed: Machine) -> None:
+    """So a downgrade to a version without one leaves no client waiting: its unit is loaded before the restart."""
+    with installed.started("nc", "-U", SOCKET, user=MEMBER) as client:
+        assert client.stdout is not None
+        converse(client)
+        drop_in(installed, SERVICE, "[Service]\nFileDescriptorStoreMax=0\n")
+        installed.run("systemctl", "restart", SERVICE)
+        assert client.stdout.readline() == ""
+        assert stored(installed) == 0
 
 
 def test_connections_wait_in_the_store_while_the_service_cannot_start(installed: Machine) -> None:
