@@ -47,7 +47,8 @@ class Manager:
         self._listener.bind(self.path)
         self._listener.listen(1024)
         self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._notifications.bind(str(directory / "notify"))
+        self.notify = str(directory / "notify")
+        self._notifications.bind(self.notify)
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -61,7 +62,7 @@ class Manager:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", LAUNCHER, numbers, names, *command(*arguments)],
                 cwd=SOURCE,
-                env={**os.environ, "NOTIFY_SOCKET": self._notifications.getsockname()},
+                env={**os.environ, "NOTIFY_SOCKET": self.notify},
                 pass_fds=descriptors,
                 stderr=log,
             )
@@ -89,7 +90,7 @@ class Manager:
             self.process.kill()
             self.process.wait()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
-            last.sendto(b"END", self._notifications.getsockname())
+            last.sendto(b"END", self.notify)
         self._reader.join()
         self._notifications.close()
         self._listener.close()

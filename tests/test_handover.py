@@ -21,6 +21,7 @@ from daemon import EXAMPLE_LINE, EXAMPLE_RESPONSE, PING, TIME_LIMIT, exchange, r
 from manager import Manager, managed
 
 from ordersigner import connection, handover
+from ordersigner.activation import Notifier
 from ordersigner.connection import Connection
 from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import peer_of
@@ -237,6 +238,24 @@ def test_a_client_that_ended_its_stream_gets_its_responses_and_the_end(stopping:
     assert stopping.begin().result() == []
 
 
+@pytest.mark.parametrize(
+    ("begun", "rest", "answer"),
+    [
+        pytest.param(ORDER[:HALF], EXAMPLE_LINE[HALF:], EXAMPLE_RESPONSE, id="ends without a terminator"),
+        pytest.param(b"x", b"x" * 70_000, b"too_long", id="is too long"),
+    ],
+)
+def test_a_line_that_is_the_last_one_is_answered_and_ends_its_connection(
+    stopping: Stopping, begun: bytes, rest: bytes, answer: bytes
+) -> None:
+    served = stopping.serve_from_here(begun)
+    stopping.server.stop.begin(keep=True)
+    stopping.ours.sendall(rest)
+    stopping.ours.shutdown(socket.SHUT_WR)
+    assert not served.serve()
+    assert answer in stopping.ours.recv(1000)
+
+
 def test_a_client_that_was_refused_in_mid_line_is_not_kept(stopping: Stopping) -> None:
     stopping.serve()
     stopping.ours.sendall(b"x" * 70_000)
@@ -413,7 +432,36 @@ def test_what_is_no_clients_connection_is_closed_in_the_store_too(manager: Manag
         ask(stack.enter_context(manager.connect()))
 
 
+def test_it_ends_only_when_the_manager_has_taken_all_connections(manager: Manager) -> None:
+    """The manager may ignore the messages of a process that has ended, so it is asked to say how far it is."""
+    with manager.connect() as client:
+        ask(client)
+        assert manager.stop() == 0
+        assert manager.messages[-3:] == ["FDSTORE=1", "FDNAME=client", "BARRIER=1"]
+        manager.start()
+
+
 # Where nothing is kept
+
+
+@pytest.mark.parametrize(("keeps", "answers", "possible"), [(512, True, True), (0, True, False), (512, False, False)])
+def test_whether_the_manager_keeps_descriptors_is_tried(
+    keeps: int, answers: bool, possible: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("systemd")
+    monkeypatch.setattr(handover, "PATIENCE", 0.2 if not answers else TIME_LIMIT)
+    with contextlib.closing(Manager(tmp_path, keeps=keeps, answers=answers)) as manager:
+        monkeypatch.setenv("NOTIFY_SOCKET", manager.notify)
+        assert handover.is_possible(Notifier(str)) is possible
+        wait_until(lambda: "FDSTOREREMOVE=1" in manager.messages)
+        assert manager.store == []
+
+
+def test_without_a_manager_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert not handover.is_possible(Notifier(str))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    assert not handover.is_possible(Notifier(str))
 
 
 def test_a_manager_without_a_store_ends_connections_once_all_that_came_is_answered(tmp_path: Path) -> None:

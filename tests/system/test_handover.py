@@ -66,11 +66,6 @@ def converse(client: subprocess.Popen[str]) -> None:
     assert json.loads(client.stdout.readline()) == RESPONSE
 
 
-def said(machine: Machine, since: int) -> list[str]:
-    """What the service wrote to the journal."""
-    return [entry["MESSAGE"] for entry in machine.entries(f"_SYSTEMD_UNIT={SERVICE}", since=since)]
-
-
 def test_clients_keep_their_connections_through_six_restarts(scaled: Machine) -> None:
     with faithful_clients(scaled, 4):
         for _ in range(6):
@@ -111,9 +106,7 @@ def test_as_many_connections_as_the_daemon_takes_of_a_user_are_kept(installed: M
     with installed.started(*arguments, user=MEMBER) as crowd:
         assert crowd.stdout is not None
         assert crowd.stdout.readline() == "all are between two lines\n"
-        before = installed.now()
         installed.run("systemctl", "restart", SERVICE)
-        wait_until(lambda: "256 connections taken from systemd" in said(installed, before), TIMEOUT)
         assert "too_many_connections" in installed.run("nc", "-N", "-U", SOCKET, user=MEMBER)
         output, errors = crowd.communicate("go on\n", timeout=60)
         assert crowd.returncode == 0, errors
