@@ -161,9 +161,12 @@ def test_the_end_of_a_stream_is_left_to_the_next_process(stopping: Stopping) -> 
     assert read_all(stopping.theirs) == ORDER
 
 
-def test_connections_that_are_kept_stay_open_and_their_threads_end_at_once(stopping: Stopping) -> None:
+def test_connections_that_are_kept_stay_open_and_their_threads_end_at_once(
+    stopping: Stopping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "REST_OF_LINE", 3600.0)
     stopping.serve()
-    assert stopping.begin().result() == [stopping.theirs]
+    assert stopping.begin().result(TIME_LIMIT) == [stopping.theirs]
     stopping.ours.sendall(ORDER)
     assert stopping.unread() == ORDER
     stopping.theirs.sendall(EXAMPLE_RESPONSE)
