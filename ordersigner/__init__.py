@@ -21,6 +21,7 @@ Around it, many clients at once on a Unix stream socket:
     server      accepts connections, counts them, ends them; begins with the theory of operation
     connection  one client: bytes in, responses out
     work        who works when
+    handover    connections to the next process at a restart, and from the one before
 """
 
 __version__ = "1.2.0"

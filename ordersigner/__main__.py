@@ -6,13 +6,13 @@ import argparse
 import contextlib
 import os
 import signal
-import socket
 import sys
 import threading
 from typing import Callable, Iterator, Sequence
 
-from ordersigner import __version__, activation, binding, check, keyring, policy_reader, process, reload
-from ordersigner.connection import FAREWELL, GRACE
+from ordersigner import __version__, activation, binding, check, handover, keyring, policy_reader, process, reload
+from ordersigner.activation import HandedOver
+from ordersigner.connection import FAREWELL, GRACE, REST_OF_LINE
 from ordersigner.journal import LEVELS, Journal, open_journal
 from ordersigner.keyring import Keyring
 from ordersigner.policy import Policy
@@ -23,6 +23,7 @@ from ordersigner.work import TURN
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 RELOAD_SECONDS = 5.0  # for a new policy, before the next signal is looked at
 STOP_SECONDS = GRACE + FAREWELL + 2 * GRACE + 1.0  # for the end; after that, whatever hangs is left behind
+HANDOVER_SECONDS = REST_OF_LINE + 2 * handover.PATIENCE  # for it too, where another process goes on
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,11 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     with contextlib.ExitStack() as cleanup:
         try:
-            listener = open_listener(arguments, cleanup)
+            handed_over = open_listener(arguments, cleanup)
         except (activation.ActivationError, binding.BindingError) as error:
             print(f"ordersignerd: {error}", file=sys.stderr)
             return 1
-        # From here on a stop signal waits for sigwait(). Before, it ends the process, which has nothing to lose yet.
+        # From here on a stop signal waits for sigwait(). Before, it ends the process, which has nothing to lose yet:
+        # connections that it was handed are still in systemd's store.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         service = Service(journal, keys, wire_keys=not arguments.no_wire_keys)
         for label, reason in keys.refused.items():
@@ -57,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = policy_path(arguments)
         take_policy(service, path)
         own_socket = arguments.socket is not None
-        return serve(listener, service, limits, path, own_socket=own_socket, cleanup=cleanup)
+        return serve(handed_over, service, limits, path, own_socket=own_socket, cleanup=cleanup)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -109,13 +111,13 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> socket.socket:
-    """The socket to serve: bound to the path that is given, or the one that systemd hands over."""
+def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> HandedOver:
+    """The socket to serve: bound to the path that is given, or the one that systemd hands over, with all it does."""
     if arguments.socket is None:
-        return activation.listener()
+        return activation.handed_over()
     if activation.is_handed_over():
         raise activation.ActivationError("systemd handed a socket over: --socket is not allowed")
-    return cleanup.enter_context(binding.bound(arguments.socket, arguments.mode))
+    return HandedOver(cleanup.enter_context(binding.bound(arguments.socket, arguments.mode)), {})
 
 
 def held_keys(arguments: argparse.Namespace) -> Keyring:
@@ -151,7 +153,7 @@ def take_policy(service: Service, path: str | None) -> bool:
 
 
 def serve(
-    listener: socket.socket,
+    handed_over: HandedOver,
     service: Service,
     limits: Limits,
     path: str | None,
@@ -163,6 +165,7 @@ def serve(
 
     path: of the policy, for reloads. own_socket: the listener is not systemd's; cleanup removes its path.
     """
+    listener, others = handed_over
     notifier = activation.Notifier(service.status)
     server = OrderServer(listener, service, limits, heartbeat=lambda alive: notifier.heartbeat(alive=alive))
     faults: list[Exception] = []
@@ -186,17 +189,23 @@ def serve(
         if own_socket:  # clients that wait at systemd's socket are left to the next process
             cleanup.close()  # first, so that new clients find no socket rather than one that nobody serves
             server.accept_pending()
-        server.drain()
+        kept = server.drain(keep=not own_socket and handover.is_possible(notifier))
+        handover.give(kept, notifier)
         server.server_close()
         service.keyring.wipe()
         for fault in faults:
             service.journal.failed("The daemon cannot go on", fault)
-        service.journal.say("info", f"Stopped after {service.signed} signatures")
+        given = f", {len(kept)} connections given to systemd" if kept else ""
+        service.journal.say("info", f"Stopped after {service.signed} signatures{given}")
 
     # How long a thread waits before it asks for the interpreter. The wait starts again whenever the worker gives it up
     # for a moment, so with a time longer than a turn the accepting thread could wait for seconds in a crowd.
     sys.setswitchinterval(TURN / 5)
     service.journal.say("info", f"Listening on {listener.getsockname()}")
+    kept = handover.take(others, notifier)
+    if kept:
+        service.journal.say("info", f"{len(kept)} connections taken from systemd")
+    server.take_over(kept)
     threading.Thread(target=accept, name="accept", daemon=True).start()
     notifier.ready()
     while True:
@@ -207,7 +216,7 @@ def serve(
             within(RELOAD_SECONDS, change_policy, received.si_pid)
         elif signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup(1) has it; the wait also returns those
             break
-    within(STOP_SECONDS, stop)
+    within(STOP_SECONDS + (0 if own_socket else HANDOVER_SECONDS), stop)
     return 1 if faults else 0
 
 

@@ -1,22 +1,31 @@
 """What systemd hands over to the daemon, and what the daemon tells systemd.
 
 In: the environment that systemd set. Out: the listening socket, which systemd owns: it is never bound and its path
-never removed here; the directory of the service's credentials; and messages to the service manager about state and
-health. Raises ActivationError where the handover does not hold exactly one listening Unix stream socket. The only
-reader of LISTEN_*, CREDENTIALS_DIRECTORY, NOTIFY_SOCKET and WATCHDOG_*. Source: sd_listen_fds(3), sd_notify(3).
+never removed here; the other descriptors, with their names; the directory of the service's credentials; and messages to
+the service manager about state and health, and with descriptors for its store. Raises ActivationError where what was
+handed over does not hold exactly one listening Unix stream socket. The only reader of LISTEN_*, CREDENTIALS_DIRECTORY,
+NOTIFY_SOCKET and WATCHDOG_*. Source: sd_listen_fds(3), sd_notify(3), sd_pid_notify_with_fds(3).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import time
-from typing import Callable, Iterator
+from typing import Callable, Iterator, NamedTuple, Sequence
 
 
 class ActivationError(Exception):
     """What was handed over is not what the daemon needs."""
+
+
+class HandedOver(NamedTuple):
+    """The descriptors that systemd hands over."""
+
+    listener: socket.socket
+    others: dict[int, str]  # to their names, which are empty where systemd gave none
 
 
 def is_handed_over() -> bool:
@@ -29,12 +38,8 @@ def credentials() -> str | None:
     return os.environ.get("CREDENTIALS_DIRECTORY")
 
 
-def listener() -> socket.socket:
-    """The one listening Unix stream socket among the descriptors that systemd hands over; raises ActivationError.
-
-    Descriptors that do not listen are closed: a newer version may have left its clients' connections in systemd's
-    file-descriptor store before a downgrade, and a connection that nobody serves would hang.
-    """
+def handed_over() -> HandedOver:
+    """The one listening Unix stream socket, and what else systemd hands over; raises ActivationError."""
     if "LISTEN_FDS" not in os.environ:
         raise ActivationError("no socket: start ordersigner.socket, or give --socket PATH")
     if not is_handed_over():
@@ -43,6 +48,7 @@ def listener() -> socket.socket:
         from systemd import daemon  # here, because a daemon with a socket of its own does not need libsystemd
     except ImportError as error:
         raise ActivationError("systemd handed a socket over, but the package systemd-python is missing") from error
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
     try:
         descriptors = daemon.listen_fds()
         listening = [each for each in descriptors if daemon.is_socket(each, socket.AF_UNSPEC, 0, 1)]
@@ -54,10 +60,9 @@ def listener() -> socket.socket:
         )
     if not (listening and daemon.is_socket_unix(listening[0], socket.SOCK_STREAM, 1)):
         raise ActivationError(f"descriptor {(listening or descriptors)[0]} is not a listening Unix stream socket")
-    for descriptor in descriptors:
-        if descriptor != listening[0]:
-            os.close(descriptor)
-    return socket.socket(fileno=listening[0])
+    named = dict(zip(descriptors, names)) if len(names) == len(descriptors) else {}
+    others = {each: named.get(each, "") for each in descriptors if each != listening[0]}
+    return HandedOver(socket.socket(fileno=listening[0]), others)
 
 
 class Notifier:
@@ -94,6 +99,26 @@ class Notifier:
         """The daemon is about to end."""
         self._notify("STOPPING=1")
 
+    def store(self, descriptors: Sequence[int], name: str) -> None:
+        """Have the manager keep copies of descriptors for the next process of this service. It may decline."""
+        self._notify(f"FDSTORE=1\nFDNAME={name}", descriptors)
+
+    def forget(self, name: str) -> None:
+        """Have the manager close the copies that it keeps under a name."""
+        self._notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
+    def wait_until_heard(self, seconds: float) -> bool:
+        """Wait until the manager has done what all messages up to now asked for; False if it has not in time.
+
+        It is sent a pipe's end and closes it when it comes to it: see sd_notify_barrier(3).
+        """
+        reader, writer = os.pipe()
+        sent = self._notify("BARRIER=1", [writer])
+        os.close(writer)
+        heard = sent and has_ended(reader, seconds)
+        os.close(reader)
+        return heard
+
     def heartbeat(self, *, alive: bool = True) -> None:
         """To be called at least every second.
 
@@ -112,17 +137,26 @@ class Notifier:
                 self._next_status = now + self.STATUS_INTERVAL
                 self._notify(f"STATUS={status}")
 
-    def _notify(self, state: str) -> None:
+    def _notify(self, state: str, descriptors: Sequence[int] = ()) -> bool:
+        """Whether the message was sent."""
         if not self._enabled:
-            return
+            return False
         try:
             from systemd import daemon
 
-            daemon.notify(state)
+            daemon.notify(state, fds=list(descriptors))
         except ImportError:
             self._enabled = False
-        except OSError:
-            pass  # nobody listens; if it matters, the watchdog acts
+        except OSError:  # nobody listens; if it matters, the watchdog acts
+            return False
+        return self._enabled
+
+
+def has_ended(pipe: int, seconds: float = 0.0) -> bool:
+    """Whether nobody has the other end of a pipe any more, now or within that time."""
+    end = select.poll()
+    end.register(pipe, 0)
+    return bool(end.poll(max(seconds, 0.0) * 1000))
 
 
 def _watchdog_seconds() -> float:

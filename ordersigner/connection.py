@@ -12,6 +12,10 @@ the thread.
 The reading ends with the client's stream, with a line that is refused before its end, or with the daemon's stop. Bytes
 that are not a whole line by then are dropped, and all responses are sent before the connection is closed.
 
+If connections are kept for the next process, the stop ends the reading at the end of the line that was begun, if any:
+no byte beyond it is read. What is not read stays in the kernel for the next process. A connection is kept only if its
+lines are answered, its responses sent, and no line is begun.
+
 Knows no JSON, no orders, no keys.
 """
 
@@ -42,6 +46,7 @@ LINGER = (
     2.0  # seconds in which a refused client may go on writing, so that it comes to read why; what it writes is dropped
 )
 LINGER_BYTES = 1024 * 1024
+REST_OF_LINE = 1.0  # seconds at the stop for the end of a line that was begun, if connections are kept
 GRACE = 0.2  # seconds at the stop in which a client may finish sending a request; what has come by then is answered
 FAREWELL = 5.0  # seconds after these in which a client may take the last of its responses
 
@@ -52,6 +57,7 @@ class Stop:
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         self.read_until = self.send_until = math.inf  # by monotonic()
+        self.keeps = False  # whether connections are kept for the next process, as far as they are between two lines
 
     @property
     def begun(self) -> bool:
@@ -60,8 +66,9 @@ class Stop:
     def fileno(self) -> int:
         return self._reader
 
-    def begin(self) -> None:
-        self.read_until = monotonic() + GRACE
+    def begin(self, *, keep: bool = False) -> None:
+        self.keeps = keep  # first: who sees that the stop has begun must see this too
+        self.read_until = monotonic() + (REST_OF_LINE if keep else GRACE)
         self.send_until = self.read_until + FAREWELL
         os.close(self._writer)
 
@@ -105,15 +112,19 @@ class Connection:
         self.answered = False
         work.admit(self)
 
-    def serve(self) -> None:
-        """Answer lines until the client ends the stream, breaks a limit or hangs up, or until the daemon stops."""
+    def serve(self) -> bool:
+        """Answer lines until the client ends the stream, breaks a limit or hangs up, or until the daemon stops.
+
+        Returns whether the next process can go on with the connection.
+        """
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             self._converse()
             if self._over:
                 self._linger()
-        except (ConnectionError, TimeoutError):
-            pass  # the client hung up, or does not take its responses
+        except (ConnectionError, TimeoutError):  # the client hung up, or does not take its responses
+            return False
+        return self._stop.keeps and self._buffer.empty and not (self._unsent or self._stream_ended or self._over)
 
     # What the thread does: everything that waits
 
@@ -140,6 +151,8 @@ class Connection:
 
     def _has_input(self) -> bool:
         """Whether input, or the end of the stream, comes in time."""
+        if self._stop.keeps and self._stop.begun and self._buffer.empty:
+            return False  # what comes from here on is for the next process
         if monotonic() >= self._stop.read_until:
             if self._left_to_read < 0:
                 self._left_to_read = _bytes_received(self._socket)
@@ -150,7 +163,7 @@ class Connection:
                 left = min(self._deadline, self._stop.read_until) - monotonic()
                 if left <= 0:
                     return False
-                between_lines = self._greeted and self._buffer.empty
+                between_lines = self._buffer.empty and (self._greeted or self._stop.keeps)
                 milliseconds = 0 if self._stop.begun and between_lines else left * 1000
             ready = self._input.poll(milliseconds)
             if not ready:
@@ -213,6 +226,11 @@ class Connection:
         self.readable = False
         size = CHUNK if self._left_to_read < 0 else min(CHUNK, self._left_to_read)
         try:
+            if self._stop.keeps:
+                if self._buffer.empty:
+                    return False
+                seen = self._socket.recv(size, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+                size = seen.find(b"\n") + 1 or len(seen) or 1
             chunk = self._socket.recv(size, socket.MSG_DONTWAIT)
         except BlockingIOError:
             self._left_to_read = min(self._left_to_read, 0)  # urgent data (MSG_OOB) was counted, but cannot be read

@@ -36,10 +36,23 @@ The bounds:
 - Waiting: by the timeout, both for the rest of a line and for the client to take responses.
 - Work: by the turn, and by what protocol.py accepts as a request.
 
-The end: shutdown() ends the accepting. drain() tells all connections (Stop), and the worker returns those it owns. Each
-thread answers the whole lines that have come, then ends its connection: at once if it is between two lines, after GRACE
-if it is in the middle of a line or before the first one. Bytes that are not a whole line by then are dropped, never
-judged. Clients have FAREWELL to take their responses. Then drain() cuts the remaining connections off.
+The end: shutdown() ends the accepting. drain() tells all connections (Stop), and the worker returns those it owns. What
+happens to them depends on whether another process will go on with them:
+
+- If not, each thread answers the whole lines that have come, then ends its connection: at once if it is between two
+  lines, after GRACE if it is in the middle of a line or before the first one. Bytes that are not a whole line by then
+  are dropped, never judged.
+- If connections are kept, each thread answers the whole lines that it has read. If it has read the beginning of
+  another line, it reads that line to its end, and no further. Then the thread ends and leaves its connection open. No
+  response is missing, and what the client sends now is read by the next process. If a line does not end within
+  REST_OF_LINE, the connection ends instead.
+
+In both cases clients have FAREWELL to take their responses. Then drain() cuts the remaining connections off: a client
+with half a response, or none, must see that nothing more comes.
+
+The beginning: take_over() counts connections that were kept and gives each to a thread, as if they had just been
+accepted. The socket still says which process and user is at its other end. Keys are in each request, so nothing else is
+handed on.
 
 Knows no JSON, no orders, no keys.
 """
@@ -55,9 +68,9 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Sequence
 
-from ordersigner.connection import FAREWELL, GRACE, LINGER, Connection, Stop, shut
+from ordersigner.connection import GRACE, LINGER, Connection, Stop, shut
 from ordersigner.peer import Peer, peer_of, user_behind
 from ordersigner.refusal import Refusal
 from ordersigner.service import Conversation, Service
@@ -88,7 +101,9 @@ class OrderHandler(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         server = self.server
         conversation = Conversation(server.service, self.client_address)
-        Connection(self.request, conversation, server.work, server.stop, timeout=server.limits.timeout).serve()
+        connection = Connection(self.request, conversation, server.work, server.stop, timeout=server.limits.timeout)
+        if connection.serve():
+            server.keep(self.request)
 
 
 class OrderServer(socketserver.ThreadingUnixStreamServer):
@@ -118,6 +133,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self.stop = Stop()
         self._heartbeat = heartbeat
         self._connections: dict[socket.socket, int] = {}  # to the uid that each counts for
+        self._kept: set[socket.socket] = set()  # those that the next process can go on with
         self._changed = threading.Condition()
         self._turned_away: deque[tuple[float, socket.socket]] = deque()  # until when they stay open
         self._exhausted = False
@@ -177,6 +193,18 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         if error is not None:
             self.service.journal.failed("A connection failed", error)
 
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
+        """Called when a connection's thread has ended. shutdown() would reach the client of one that is kept."""
+        if request not in self._kept:
+            super().shutdown_request(request)
+
+    # The beginning: called by __main__ before serve_forever()
+
+    def take_over(self, connections: Sequence[socket.socket]) -> None:
+        """Serve the connections that the process before has kept."""
+        for connection in connections:
+            self._process(connection, peer_of(connection))
+
     # The end: called by __main__, in this order, after shutdown()
 
     def accept_pending(self) -> None:
@@ -186,22 +214,21 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
                 request, peer = self.get_request()
             except OSError:  # nobody is left
                 return
-            try:
-                self.process_request(request, peer)
-            except Exception:  # noqa: BLE001 - as socketserver has it: one client's, not all clients'
-                self.handle_error(request, peer)
-                self.shutdown_request(request)
+            self._process(request, peer)
 
-    def drain(self) -> None:
-        """Answer what was received, end all connections."""
-        self.stop.begin()
+    def drain(self, *, keep: bool = False) -> list[socket.socket]:
+        """Answer what was received, and end all connections.
+
+        keep: those that the next process can go on with are left open, and returned. No thread uses them any more.
+        """
+        self.stop.begin(keep=keep)
         self.work.return_all()
         with self._changed:
-            if self._changed.wait_for(lambda: not self._connections, GRACE + FAREWELL):
-                return
-            for connection in self._connections:
-                shut(connection, socket.SHUT_RDWR)
-            self._changed.wait_for(lambda: not self._connections, GRACE)
+            if not self._changed.wait_for(lambda: not self._connections, self.stop.send_until - time.monotonic()):
+                for connection in self._connections.keys() - self._kept:
+                    shut(connection, socket.SHUT_RDWR)
+                self._changed.wait_for(lambda: not self._connections, GRACE)
+            return list(self._kept)
 
     def server_close(self) -> None:
         super().server_close()
@@ -211,7 +238,22 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         if not self._connections:  # else a thread may still poll the descriptor
             self.stop.close()
 
+    # Called by the connections' threads
+
+    def keep(self, request: socket.socket) -> None:
+        """Leave a connection open when its thread ends."""
+        with self._changed:
+            self._kept.add(request)
+
     # Counting
+
+    def _process(self, request: socket.socket, peer: Peer) -> None:
+        """As socketserver does it."""
+        try:
+            self.process_request(request, peer)
+        except Exception:  # noqa: BLE001 - one client's, not all clients'
+            self.handle_error(request, peer)
+            self.shutdown_request(request)
 
     def _admit(self, request: socket.socket, peer: Peer) -> None:
         user = user_behind(peer.uid)

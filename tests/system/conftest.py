@@ -150,3 +150,19 @@ def clients_at_work(machine: Machine) -> Iterator[None]:
     good, bad = output.split(maxsplit=1)
     assert bad == "[]\n", errors
     assert int(good) > 100
+
+
+@contextlib.contextmanager
+def faithful_clients(machine: Machine, count: int) -> Iterator[None]:
+    """Clients that keep one connection each and never make another: see faithful.py. All of them must be served."""
+    machine.write("/usr/local/lib/faithful.py", (SOURCE / "tests/system/faithful.py").read_text())
+    arguments = [SOCKET, json.dumps(REQUEST), json.dumps(RESPONSE), str(count)]
+    with machine.started("python3", "/usr/local/lib/faithful.py", *arguments, user=MEMBER) as clients:
+        assert clients.stdout is not None
+        assert clients.stdout.readline() == "started\n"
+        yield
+        output, errors = clients.communicate(timeout=60)
+    good, bad = json.loads(output)
+    assert bad == [], errors
+    assert good["idle"] == 2 * count
+    assert all(good[kind] > 100 for kind in ("busy", "pipelining"))
