@@ -4,16 +4,20 @@ In: typed data and messages, in all forms that eth-account takes. Out: eth-accou
 raises: SignerError if the daemon refuses, for example because its policy does not allow what is to be signed. The
 daemon signs no transactions and no bare hashes: TypeError, or AttributeError for methods that only serve that.
 
-Nothing but the standard library and ordersigner.client is needed, so eth-account is not either.
+It needs the client, and what the daemon hashes with: pycryptodome where OpenSSL has no keccak-256. It does not need
+eth-account.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import re
 from typing import Any, Callable, Iterator, Mapping, NamedTuple
 
+from ordersigner import client, typed_data
 from ordersigner.client import TIMEOUT, Client
+from ordersigner.keccak import keccak_256
 
 # eth-account's EIP712Domain: those of these fields that the domain has, in this order.
 DOMAIN_TYPES = {
@@ -60,7 +64,7 @@ class SignedMessage:
 
     @functools.cached_property
     def message_hash(self) -> HexBytes:
-        """What was signed. It is computed only here, in Python, which takes some milliseconds."""
+        """What was signed. It is computed when it is asked for."""
         return HexBytes(self._message_hash())
 
     @property
@@ -254,11 +258,9 @@ def checksummed(address: str) -> str:
     return "0x" + right
 
 
-def typed_data_hash(typed_data: Mapping[str, Any]) -> bytes:
-    """The hash of typed data that the daemon signed, so it is valid."""
-    types = typed_data["types"]
-    domain = _struct_hash(types, "EIP712Domain", typed_data["domain"])
-    return keccak_256(b"\x19\x01" + domain + _struct_hash(types, typed_data["primaryType"], typed_data["message"]))
+def typed_data_hash(completed_data: Mapping[str, Any]) -> bytes:
+    """The hash of typed data that the daemon signed: of what was sent to it, bytes in hex."""
+    return typed_data.read(json.loads(client.encode({"type": "typed_data", "typed_data": completed_data}))).digest
 
 
 def _primary_type(types: Mapping[str, Any]) -> str:
@@ -273,98 +275,3 @@ def _primary_type(types: Mapping[str, Any]) -> str:
 def _element(kind: str) -> str:
     """The type without its array dimensions."""
     return kind.partition("[")[0]
-
-
-def _struct_hash(types: Mapping[str, Any], name: str, value: Mapping[str, Any]) -> bytes:
-    encoded = [_encoded(types, field["type"], value[field["name"]]) for field in types[name]]
-    return keccak_256(keccak_256(_encode_type(types, name).encode()) + b"".join(encoded))
-
-
-def _encode_type(types: Mapping[str, Any], name: str) -> str:
-    found = {name}
-    left = [name]
-    while left:
-        new = {_element(field["type"]) for field in types[left.pop()]} & types.keys() - found
-        found |= new
-        left.extend(new)
-    return "".join(
-        f"{struct}({','.join(field['type'] + ' ' + field['name'] for field in types[struct])})"
-        for struct in (name, *sorted(found - {name}))
-    )
-
-
-def _encoded(types: Mapping[str, Any], kind: str, value: Any) -> bytes:
-    """The 32 bytes that stand for a value."""
-    if kind.endswith("]"):
-        return keccak_256(b"".join(_encoded(types, kind.rpartition("[")[0], item) for item in value))
-    if kind in types:
-        return _struct_hash(types, kind, value)
-    if kind == "string":
-        return keccak_256(value.encode())
-    if kind == "bytes":
-        return keccak_256(_bytes(value))
-    if kind.startswith("bytes"):
-        return _bytes(value).ljust(32, b"\0")
-    if kind == "address":
-        return _bytes(value).rjust(32, b"\0")
-    number = int(value, 16 if value.startswith("0x") else 10) if isinstance(value, str) else int(value)
-    return (number % 2**256).to_bytes(32, "big")  # two's complement
-
-
-def _bytes(value: str | bytes) -> bytes:
-    return bytes.fromhex(value[2:] if value[:2] == "0x" else value) if isinstance(value, str) else bytes(value)
-
-
-_ROTATIONS = (
-    *(0, 1, 62, 28, 27),
-    *(36, 44, 6, 55, 20),
-    *(3, 10, 43, 25, 39),
-    *(41, 45, 15, 21, 8),
-    *(18, 2, 61, 56, 14),
-)
-_RATE = 136  # bytes
-
-
-def keccak_256(data: bytes) -> bytes:
-    """Ethereum's hash, in Python alone: hashlib has it only with OpenSSL 3.2 or later."""
-    padded = bytearray(data) + b"\x01" + bytes(-(len(data) + 1) % _RATE)
-    padded[-1] |= 0x80
-    lanes = [0] * 25
-    for start in range(0, len(padded), _RATE):
-        for index in range(_RATE // 8):
-            lanes[index] ^= int.from_bytes(padded[start + 8 * index : start + 8 * index + 8], "little")
-        _permute(lanes)
-    return b"".join(lane.to_bytes(8, "little") for lane in lanes[:4])
-
-
-def _permute(lanes: list[int]) -> None:
-    """Keccak-f[1600], as the Keccak reference defines it: lane (x, y) is lanes[x + 5 * y]."""
-    for constant in _ROUND_CONSTANTS:
-        columns = [lanes[x] ^ lanes[x + 5] ^ lanes[x + 10] ^ lanes[x + 15] ^ lanes[x + 20] for x in range(5)]
-        parities = [columns[x - 1] ^ _rotated(columns[(x + 1) % 5], 1) for x in range(5)]
-        moved = [0] * 25
-        for index in range(25):
-            y, x = divmod(index, 5)
-            moved[y + 5 * ((2 * x + 3 * y) % 5)] = _rotated(lanes[index] ^ parities[x], _ROTATIONS[index])
-        for index in range(25):
-            row, x = index - index % 5, index % 5
-            lanes[index] = moved[index] ^ (~moved[row + (x + 1) % 5] & moved[row + (x + 2) % 5])
-        lanes[0] ^= constant
-
-
-def _rotated(lane: int, bits: int) -> int:
-    return ((lane << bits) | (lane >> (64 - bits))) & 0xFFFFFFFFFFFFFFFF
-
-
-def _round_constants() -> Iterator[int]:
-    """24 constants: the bits 2**j - 1 of each come from a linear feedback shift register."""
-    register = 1
-    for _ in range(24):
-        constant = 0
-        for j in range(7):
-            constant |= (register & 1) << (2**j - 1)
-            register = register << 1 ^ (0x171 if register & 0x80 else 0)
-        yield constant
-
-
-_ROUND_CONSTANTS = tuple(_round_constants())
