@@ -10,10 +10,10 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Dict, NamedTuple, Tuple
 
-Fault = tuple[str, str]  # field and code
-Request = dict[str, Any]
+Fault = Tuple[str, str]  # field and code
+Request = Dict[str, Any]
 
 SECTIONS = {"typed_data": "typed", "message": "messages", "hyperliquid": "hyperliquid"}  # settings of a rule
 STANDARD = {"name": "string", "version": "string", "chainId": "uint256"}
