@@ -222,7 +222,9 @@ ACTIONS = ["order", "modify", "cancel", "cancelByCloid", "updateLeverage", "with
 @st.composite
 def actions(draw: st.DrawFn, section: Section) -> dict[str, Any]:
     """Mostly of a type that the section allows."""
-    kind = draw(st.sampled_from(ACTIONS if draw(seldom) else section.words("actions")))
+    allowed = section.words("actions")
+    placing = [kind for kind in allowed if kind in ("order", "modify")]  # they have the most limits
+    kind = draw(st.sampled_from(ACTIONS if draw(seldom) else [*allowed, *placing * 3]))
 
     def several_of(make: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
         return [make() for _ in range(draw(st.sampled_from([1, 1, 1, 2, 2, 0])))]
@@ -273,7 +275,7 @@ def hyperliquid_sections(draw: st.DrawFn, name: str) -> Section:
     }
     kinds = draw(st.lists(st.sampled_from(ACTIONS), min_size=2, unique=True).map(" ".join))
     chosen = [Setting("actions", "=", kinds)]
-    chosen += [Setting(word, "=", draw(value)) for word, value in optional.items() if draw(st.integers(0, 2)) == 0]
+    chosen += [Setting(word, "=", draw(value)) for word, value in optional.items() if draw(st.booleans())]
     return Section("hyperliquid", name, tuple(chosen))
 
 
