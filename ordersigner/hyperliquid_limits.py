@@ -13,7 +13,7 @@ import re
 from typing import Iterator, Mapping, NamedTuple
 
 from ordersigner.hyperliquid import SOURCES, Action
-from ordersigner.order_limits import Amount
+from ordersigner.order_limits import AMOUNT, Amount, listed
 from ordersigner.policy import Objection, Subject
 from ordersigner.section import SettingsError, Wrong
 
@@ -21,7 +21,6 @@ SETTINGS = ("actions", "assets", "sides", "max-size", "min-price", "max-price", 
 SIDES = ("buy", "sell")
 MAX_ASSET = 2**32 - 1
 
-_AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?").fullmatch
 _DIGITS = re.compile(r"[0-9]{1,10}").fullmatch
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}").fullmatch
 # The keys of the actions whose content is judged. Source: hyperliquid-python-sdk, hyperliquid/utils/signing.py.
@@ -135,13 +134,13 @@ class HyperliquidLimits:
         return None
 
     def permits(self) -> list[str]:
-        words = [f"Hyperliquid's actions {_listed(self._actions)}"]
+        words = [f"Hyperliquid's actions {listed(self._actions)}"]
         if self._networks:
-            words.append(f"on {_listed(self._networks)}")
+            words.append(f"on {listed(self._networks)}")
         if self._assets:
-            words.append(f"in the assets {_listed(list(map(str, self._assets)))}")
+            words.append(f"in the assets {listed(list(map(str, self._assets)))}")
         if self._sides:
-            words.append(f"to {_listed(self._sides)}")
+            words.append(f"to {listed(self._sides)}")
         if self._size:
             words.append(f"of at most {self._size.text} in each order")
         if self._min_price:
@@ -199,7 +198,7 @@ def _amount(name: str, words: Mapping[str, list[str]], problems: list[Wrong]) ->
     value = words.get(name)
     if not value:
         return None
-    if len(value) != 1 or not _AMOUNT(value[0]):
+    if len(value) != 1 or not AMOUNT.fullmatch(value[0]):
         problems.append((name, "this must be decimal digits with at most one point and 18 digits after it"))
         return None
     return Amount.of(value[0])
@@ -207,13 +206,8 @@ def _amount(name: str, words: Mapping[str, list[str]], problems: list[Wrong]) ->
 
 def _decimal(value: object) -> Amount | None:
     """An amount of an action, exactly; None if it is not one."""
-    return Amount.of(value) if type(value) is str and _AMOUNT(value) else None
+    return Amount.of(value) if type(value) is str and AMOUNT.fullmatch(value) else None
 
 
 def _is_more(one: Amount, other: Amount) -> bool:
     return one.numerator * other.denominator > other.numerator * one.denominator
-
-
-def _listed(words: list[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} or {last}" if first else last

@@ -18,12 +18,14 @@ Not possible: an EIP-191 message would need an order of type 0x35, and an EIP-71
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple, Sequence
 
 from ordersigner.orders import FUTURES_ORDER_TYPES, SIDES, Order
 from ordersigner.policy import Objection, Subject
 
 MICROSECONDS = 1_000_000
+AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")  # decimal digits with at most one point
 _NO_INSTRUMENT = bytes(4)
 
 
@@ -36,7 +38,7 @@ class Amount(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Amount:
-        """text: decimal digits with at most one point."""
+        """text: matches AMOUNT."""
         whole, _, fraction = text.partition(".")
         return cls(text, int(whole + fraction), 10 ** len(fraction))
 
@@ -170,12 +172,12 @@ class OrderLimits:
 
     def permits(self) -> list[str]:
         quantity, min_price, max_price, notional = self._amounts
-        words = ["orders in any market" if self._markets is None else f"orders in {_listed(self._markets)}"]
-        words.append("for any account" if self._accounts is None else f"for {_listed(_hex(self._accounts))}")
+        words = ["orders in any market" if self._markets is None else f"orders in {listed(self._markets)}"]
+        words.append("for any account" if self._accounts is None else f"for {listed(_hex(self._accounts))}")
         if self._sides:
-            words.append(f"to {_listed(self._sides)}")
+            words.append(f"to {listed(self._sides)}")
         if self._types:
-            words.append(f"of type {_listed(self._types)}")
+            words.append(f"of type {listed(self._types)}")
         if quantity:
             words.append(f"of at most {quantity.text}")
         if min_price:
@@ -220,6 +222,6 @@ def _hex(addresses: Sequence[bytes]) -> list[str]:
     return ["0x" + address.hex() for address in addresses]
 
 
-def _listed(words: Sequence[object]) -> str:
+def listed(words: Sequence[object]) -> str:
     *first, last = map(str, words)
     return f"{', '.join(first)} or {last}" if first else last

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence, TypeVar
 from ordersigner import hyperliquid_limits
 from ordersigner.hyperliquid_limits import HyperliquidLimits
 from ordersigner.message_limits import MessageLimits
-from ordersigner.order_limits import Amount, Market, OrderLimits
+from ordersigner.order_limits import AMOUNT, Amount, Market, OrderLimits
 from ordersigner.orders import FUTURES_ORDER_TYPES, MAX_DECIMALS, SIDES
 from ordersigner.policy import Judge, Named, Policy, Rate, Rule
 from ordersigner.section import SettingsError
@@ -61,7 +61,6 @@ _SETTING = re.compile(r"([A-Za-z][^\s=<>]*)[ \t]*(=|<=|>=|(?<=[ \t])within(?=[ \
 _ADDRESS = re.compile(r"(?:0x)?([0-9A-Fa-f]{40})")
 _PRIVATE_KEY = re.compile(r"(?:0x)?[0-9A-Fa-f]{64}")
 _HALF_OF_A_KEY = re.compile(r"[0-9A-Fa-f]{32}")  # what is repeated never has so much of one
-_AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _RATE = re.compile(r"([0-9]{1,6})/(second|minute|hour)")
 _BLANKS = " \t\r"
@@ -428,7 +427,7 @@ def _number(word: str, least: int, most: int, what: str) -> int:
 
 
 def _amount(words: list[str]) -> Amount:
-    if not _AMOUNT.fullmatch(words[0]):
+    if not AMOUNT.fullmatch(words[0]):
         raise _Invalid("an amount is decimal digits with at most one point and 18 digits after it")
     return Amount.of(words[0])
 

@@ -14,7 +14,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 SOURCE = Path(__file__).resolve().parent.parent
 VECTORS = Path(__file__).resolve().parent / "vectors"
@@ -41,6 +44,24 @@ def wait_until(condition: Callable[[], Any], seconds: float = TIME_LIMIT) -> Any
             return value
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.005)
+
+
+def traced(function: Callable[[], T]) -> tuple[T, int]:
+    """What `function` returns, and its work: how many lines of Python ran, and calls and returns there were."""
+    steps = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal steps
+        steps += 1
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        result = function()
+    finally:
+        sys.settrace(before)
+    return result, steps
 
 
 def connect(path: str) -> socket.socket:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import oracle
 import pytest
-from daemon import EXAMPLE
+from daemon import EXAMPLE, traced
 from hypothesis import given
 from hypothesis import strategies as st
 from test_keyring import held
@@ -117,24 +116,11 @@ def test_a_key_that_could_not_be_loaded_is_unavailable_to_those_who_may_use_it()
 
 
 def answer_and_work(service: Service, signer: str) -> tuple[bytes, int]:
-    """The response, and how many lines of code and calls of C it took."""
+    """The response to a second request, and how much work it was."""
     conversation = Conversation(service, ALICE)
     line = json.dumps({**REQUEST, "signer": signer}).encode()
     conversation.respond(line)  # what only the first request does
-    steps = 0
-
-    def count(frame: object, event: str, argument: object) -> Any:
-        nonlocal steps
-        steps += 1
-        return count
-
-    before = sys.gettrace()
-    sys.settrace(count)
-    try:
-        response = conversation.respond(line)
-    finally:
-        sys.settrace(before)
-    return response, steps
+    return traced(lambda: conversation.respond(line))
 
 
 def test_a_key_that_is_not_there_and_one_that_is_not_yours_get_the_same_answer_for_the_same_work() -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import threading
-from types import FrameType
 from typing import Any
 
 import pytest
-from daemon import EXAMPLE
+from daemon import EXAMPLE, traced
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -217,19 +215,7 @@ def test_the_work_for_a_line_is_bounded_by_its_values_not_by_its_length(name: st
     """Work is counted in lines of Python that run. The functions in C take time that is linear in the line's length."""
     line = WORST[name]
     assert len(line) <= MOST
-    steps = 0
-
-    def count(frame: FrameType, event: str, argument: object) -> Any:
-        nonlocal steps
-        steps += 1
-        return count
-
-    before = sys.gettrace()
-    sys.settrace(count)
-    try:
-        response = respond(line)
-    finally:
-        sys.settrace(before)
+    response, steps = traced(lambda: respond(line))
     assert 10 < steps < 12 * protocol.MAX_VALUES
     assert len(response) <= protocol.MAX_RESPONSE
     assert json.loads(response).get("error", {}).get("type") != "InternalError"
