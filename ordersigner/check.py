@@ -39,13 +39,13 @@ def _words(rule: Rule) -> list[str]:
     users = [f"user {user}" for user in rule.users] + [f"members of group {group}" for group in rule.groups]
     lines = [
         f"Rule {rule.name}, line {rule.line}:",
-        f"                  {', '.join(users) or 'nobody, since no user or group of it exists,'}",
-        f"  with the key    {', '.join(rule.keys)}",
+        f"  lets            {', '.join(users) or 'nobody, since no user or group of it exists,'}",
+        f"  use the key     {', '.join(rule.keys)}",
     ]
     open_ends: list[str] = []
     for judge in dict.fromkeys(judge for judges in rule.judges.values() for judge in judges):
         what, *limits = judge.permits()
-        lines += [f"  may sign        {what}", *(f"                  {words}" for words in limits)]
+        lines += [f"  to sign         {what}", *(f"                  {words}" for words in limits)]
         open_ends += judge.leaves_open()
     if rule.rate is None:
         open_ends.append("how many signatures")
