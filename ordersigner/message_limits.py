@@ -14,16 +14,16 @@ the text's length: a backtracking matcher could be kept busy for ages.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Sequence
+from bisect import bisect_right
+from typing import NamedTuple, Sequence, Tuple
 
 from ordersigner.messages import Message
 from ordersigner.policy import Objection, Subject
 from ordersigner.section import SettingsError, Wrong
 
 MAX_PATTERN = 512  # characters
-MAX_POSITIONS = 1024  # of an alternative: its characters and sets, each as often as it may repeat
+MAX_POSITIONS = 1024  # of a pattern: its characters and sets, each as often as it may repeat
 MAX_TEXT = 4096  # characters of a message that a pattern allows
-MAX_KEPT = 256  # characters; an alternative remembers where they match
 
 _COUNT = re.compile(r"\{([0-9]{1,4})(,?)([0-9]{0,4})\}")
 _SPECIAL = "()[]{}?*+|^$"
@@ -36,10 +36,10 @@ class MessageLimits:
     def __init__(self, *, pattern: str | None = None, hashes: str = "no") -> None:
         """As the settings say it. hashes: "yes" or "no"."""
         problems: list[Wrong] = []
-        self._alternatives: list[_Alternative] = []
+        self._compiled: _Pattern | None = None
         if pattern is not None:
             try:
-                self._alternatives = _compile(pattern)
+                self._compiled = _compile(pattern)
             except ValueError as error:
                 problems.append(("pattern", str(error)))
         if hashes not in ("yes", "no"):
@@ -61,7 +61,7 @@ class MessageLimits:
         if text is None or not subject.is_plain:
             message = "A message must be text without control characters and overrides of the direction."
             return Objection(2, subject.key, "not_allowed", message)
-        if len(text) > MAX_TEXT or not any(alternative.matches(text) for alternative in self._alternatives):
+        if self._compiled is None or len(text) > MAX_TEXT or not self._compiled.matches(text):
             return Objection(3, subject.key, "not_allowed", "No rule allows this message.")
         return None
 
@@ -75,63 +75,67 @@ class MessageLimits:
         return ["what a hash stands for: orders and transactions of venues that take such signatures are signed too"]
 
 
+_Ranges = Tuple[Tuple[str, str], ...]  # of characters, each with its first and its last
+
+
 class _Item(NamedTuple):
     """A character or a set of a pattern, and how often it may repeat."""
 
-    ranges: tuple[tuple[str, str], ...]
+    ranges: _Ranges
     negated: bool
     least: int
     most: int | None  # None: any number
 
-    def takes(self, character: str) -> bool:
-        return any(first <= character <= last for first, last in self.ranges) != self.negated
 
+class _Pattern:
+    """Alternatives of items in a row, as an automaton: state i has passed i positions.
 
-class _Alternative:
-    """Items in a row, as an automaton without branches: state i has passed i positions.
-
-    The states that are reached are the bits of an integer, so one step for all of them is a few operations.
+    The states that are reached are the bits of an integer, so one step for all of them is a few operations. No way
+    leads from the end of an alternative to the start of the next. Which positions take a character is worked out
+    beforehand, for each span of characters that no item tells apart: clients choose the characters.
     """
 
-    def __init__(self, items: Sequence[_Item]) -> None:
-        self._masks: list[tuple[_Item, int]] = []  # the positions of each item, as bits
-        self._optional = self._repeated = 0
+    def __init__(self, alternatives: Sequence[Sequence[_Item]]) -> None:
+        self._starts = self._ends = self._optional = self._repeated = 0
+        places: dict[tuple[_Ranges, bool], int] = {}  # the positions of equal items, as bits
         at = 0
-        for item in items:
-            size = max(1, item.least) if item.most is None else item.most
-            positions = ((1 << size) - 1) << at
-            self._masks.append((item, positions))
-            self._optional |= (positions >> item.least + at) << item.least + at
-            if item.most is None:
-                self._repeated |= 1 << (at + size - 1)
-            at += size
-            if at > MAX_POSITIONS:
-                raise ValueError(f"a pattern matches at most {MAX_POSITIONS} characters, not counting those of * and +")
-        self._end = 1 << at
-        self._kept: dict[str, int] = {}
+        for items in alternatives:
+            self._starts |= 1 << at
+            for item in items:
+                size = max(1, item.least) if item.most is None else item.most
+                positions = ((1 << size) - 1) << at
+                places[item.ranges, item.negated] = places.get((item.ranges, item.negated), 0) | positions
+                self._optional |= (positions >> item.least + at) << item.least + at
+                if item.most is None:
+                    self._repeated |= 1 << (at + size - 1)
+                at += size
+                if at > MAX_POSITIONS:
+                    raise ValueError(
+                        f"a pattern matches at most {MAX_POSITIONS} characters, not counting those of * and +, in all "
+                        "alternatives together"
+                    )
+            self._ends |= 1 << at
+            at += 1
+        edges = {0}
+        for ranges, _ in places:
+            for first, last in ranges:
+                edges |= {ord(first), ord(last) + 1}
+        self._spans = sorted(edges)  # the first character of each
+        self._masks = [0] * len(self._spans)  # the positions that take the characters of each span, as bits
+        for index, character in enumerate(self._spans):
+            for (ranges, negated), positions in places.items():
+                if any(ord(first) <= character <= ord(last) for first, last in ranges) != negated:
+                    self._masks[index] |= positions
 
     def matches(self, text: str) -> bool:
-        states = self._skip(1)
+        states = self._skip(self._starts)
         for character in text:
-            mask = self._kept.get(character)
-            if mask is None:
-                mask = self._mask(character)
+            mask = self._masks[bisect_right(self._spans, ord(character)) - 1]
             # On to the next state, or back to the one before a position that repeats.
             states = self._skip((states & mask) << 1 | (states >> 1 & self._repeated & mask) << 1)
             if not states:
                 return False
-        return bool(states & self._end)
-
-    def _mask(self, character: str) -> int:
-        """The positions that take a character."""
-        mask = 0
-        for item, positions in self._masks:
-            if item.takes(character):
-                mask |= positions
-        if len(self._kept) == MAX_KEPT:
-            self._kept.clear()
-        self._kept[character] = mask
-        return mask
+        return bool(states & self._ends)
 
     def _skip(self, states: int) -> int:
         """`states`, and all that follow them over optional positions.
@@ -141,7 +145,7 @@ class _Alternative:
         return states | (((states & self._optional) + self._optional) ^ self._optional)
 
 
-def _compile(pattern: str) -> list[_Alternative]:
+def _compile(pattern: str) -> _Pattern:
     """Raises ValueError, with the reason."""
     if not pattern:
         raise ValueError("a value is missing")
@@ -157,10 +161,10 @@ def _compile(pattern: str) -> list[_Alternative]:
         ranges, negated, at = _read_set(pattern, at)
         least, most, at = _read_count(pattern, at)
         alternatives[-1].append(_Item(ranges, negated, least, most))
-    return [_Alternative(items) for items in alternatives]
+    return _Pattern(alternatives)
 
 
-def _read_set(pattern: str, at: int) -> tuple[tuple[tuple[str, str], ...], bool, int]:
+def _read_set(pattern: str, at: int) -> tuple[_Ranges, bool, int]:
     """The characters that the item at `at` takes or, negated, does not take; and where it ends."""
     if pattern[at] == ".":
         return (("\n", "\n"),), True, at + 1

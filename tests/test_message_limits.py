@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -152,7 +153,7 @@ texts = st.text("abc01 -.\n[]é\\", max_size=12)
 
 
 def matches(pattern: str, text: str) -> bool:
-    return any(alternative.matches(text) for alternative in _compile(pattern))
+    return _compile(pattern).matches(text)
 
 
 @given(patterns, st.lists(texts, min_size=1, max_size=8))
@@ -175,22 +176,37 @@ def test_the_longest_counts_are_counted_exactly() -> None:
     assert not matches(pattern, "a" * (MAX_POSITIONS - 2))
 
 
-def test_what_a_backtracking_matcher_never_ends_is_a_step_for_each_character() -> None:
-    (alternative,) = _compile("a*" * 100 + "b")
+@pytest.mark.parametrize("pattern", ["a*" * 100 + "b", "|".join([".*b"] * 100)])
+def test_what_a_backtracking_matcher_never_ends_is_a_step_for_each_character(pattern: str) -> None:
+    compiled = _compile(pattern)
     steps = 0
-    skip = alternative._skip
+    skip = compiled._skip
 
     def counted(states: int) -> int:
         nonlocal steps
         steps += 1
         return skip(states)
 
-    alternative._skip = counted  # type: ignore[method-assign]
-    assert not alternative.matches("a" * MAX_TEXT)
+    compiled._skip = counted  # type: ignore[method-assign]
+    assert not compiled.matches("a" * MAX_TEXT)
     assert steps == MAX_TEXT + 1
 
 
-def test_characters_that_are_remembered_are_bounded() -> None:
-    (alternative,) = _compile("[^x]*")
-    assert alternative.matches("".join(map(chr, range(0x4E00, 0x4E00 + 3000))))
-    assert len(alternative._kept) <= 256
+@pytest.mark.parametrize("pattern", ["I agree to the terms of 2026. " * 13 + ".*", "|".join([".*b"] * 100)])
+def test_the_work_for_a_character_does_not_grow_with_the_pattern(pattern: str) -> None:
+    # All characters are different, so nothing is known about the next one from those before.
+    beginning = pattern[: -len(".*")] if pattern.endswith(".*") else ""
+    others = "".join(map(chr, range(0x4E00, 0x4E00 + MAX_TEXT - len(beginning))))
+    limits = MessageLimits(pattern=pattern)
+    calls = 0
+
+    def count(frame: object, event: str, function: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        denied(limits, text=beginning + others)
+    finally:
+        sys.setprofile(None)
+    assert calls < 10 * MAX_TEXT
