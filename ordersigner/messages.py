@@ -18,7 +18,7 @@ KEYS = ("text", "hex")
 
 _HASH_IN_HEX = re.compile(rb"(0[xX])?[0-9A-Fa-f]{64}").fullmatch
 # Control characters except tab and newline, separators of lines and paragraphs, and what turns the direction of a text.
-_NOT_PLAIN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]").search
+NOT_PLAIN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]").search
 
 
 class Message(NamedTuple):
@@ -55,7 +55,7 @@ class Message(NamedTuple):
         """Whether it is text that people see as it is: no control characters but tab and newline, no overrides of the
         direction.
         """
-        return self.text is not None and _NOT_PLAIN(self.text) is None
+        return self.text is not None and NOT_PLAIN(self.text) is None
 
 
 def read(request: Mapping[str, object]) -> Message:

@@ -7,6 +7,9 @@ with its line. Where an address is wanted, a wrong word is never repeated, and n
     section = "[" KIND " " NAME "]"     KIND: a key of SETTINGS; NAME: letters, digits, . _ / -, up to 64; each once
     setting = WORD OPERATOR VALUE       OPERATOR: "=", or another one for typed data; each once in a section
 
+Control characters are a mistake in comments too. Many editors end a line at some of them, and show a setting where the
+rest of a comment is.
+
 Not configparser: that takes an indented line as more of the value above and copies [DEFAULT] into every section, and
 its values have no line numbers. Not TOML: values have no line numbers there either, and nan is a number.
 """
@@ -21,6 +24,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence, TypeVar
 from ordersigner import hyperliquid_limits
 from ordersigner.hyperliquid_limits import HyperliquidLimits
 from ordersigner.message_limits import MessageLimits
+from ordersigner.messages import NOT_PLAIN
 from ordersigner.order_limits import AMOUNT, Amount, Market, OrderLimits
 from ordersigner.orders import FUTURES_ORDER_TYPES, MAX_DECIMALS, SIDES
 from ordersigner.policy import Judge, Named, Policy, Rate, Rule
@@ -179,6 +183,9 @@ class _Reader:
         section: _Section | None = None
         seen: set[tuple[str, str]] = set()
         for number, line in enumerate((line.strip(_BLANKS) for line in text.split("\n")), 1):
+            if NOT_PLAIN(line):
+                self.error(number, "this line has a control character, or one that changes the direction of the text")
+                continue
             if not line or line[0] in "#;":
                 continue
             if line[0] == "[":

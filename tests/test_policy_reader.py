@@ -189,6 +189,21 @@ def test_a_mistake_is_said_with_its_line(text: str, expected: list[str]) -> None
         assert line.startswith(beginning), line
 
 
+@pytest.mark.parametrize(
+    "character", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\0", "\x1b[A", "\u202e"]
+)
+@pytest.mark.parametrize("place", ["# At most{}max-quantity = 1", "groups = root{}max-quantity = 1"])
+def test_a_character_that_hides_where_a_line_ends_is_a_mistake_in_comments_too(place: str, character: str) -> None:
+    text = "[rule bids]\n" + place.format(character) + rule().replace("[rule bids]", "")
+    assert complaints(text) == [
+        "policy:2: this line has a control character, or one that changes the direction of the text"
+    ]
+
+
+def test_lines_may_end_as_in_windows() -> None:
+    assert len(policy_of(rule().replace("\n", "\r\n")).rules) == 1
+
+
 def test_all_mistakes_are_said_at_once_in_the_order_of_their_lines() -> None:
     said = complaints(rule(key="x", sides="up", rate="5", accounts=None) + "nonsense\n[what]\n")
     assert [int(line.split(":")[1]) for line in said] == [2, 4, 5, 6, 14, 15]
