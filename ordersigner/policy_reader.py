@@ -389,9 +389,10 @@ class _Reader:
             self.error(setting.line, f"{word}: it takes at least one word")
         for number, one in enumerate(setting.words, 1):
             try:
-                if one in setting.words[: number - 1]:
+                value = read([one])
+                if one in setting.words[: number - 1] or (value is not None and value in values):
                     raise _Invalid("it is there twice")
-                values.append(read([one]))
+                values.append(value)
             except _Invalid as error:
                 place = f", word {number}" if len(setting.words) > 1 else ""
                 self.error(setting.line, f"{word}{place}: {error}")

@@ -149,6 +149,7 @@ def test_a_policy_without_mistakes_has_no_complaints(text: str) -> None:
         (rule(key=""), ["policy:2: key: it takes at least one word"]),
         (rule(key="0x12"), ["policy:2: key: this is not an address of 40 hexadecimal digits"]),
         (rule(key=f"{KEY} {KEY}"), ["policy:2: key, word 2: it is there twice"]),
+        (rule(key=f"{KEY} {KEY[2:].upper()}"), ["policy:2: key, word 2: it is there twice"]),
         (rule(key=PRIVATE_KEY), ["policy:2: key: this may be a private key, which must not be here"]),
         (rule(accounts=f"any {BASE}"), ["policy:4: accounts, word 1: this is not an address"]),
         (rule(markets="any BTC"), ["policy:5: markets, word 1: there is no section [market any]"]),
