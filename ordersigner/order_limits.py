@@ -8,12 +8,13 @@ is not the client's own, that must not be signed:
 
 - A transaction. Its encoding (RLP) may have 134 bytes too. Then it begins f8 84; or with a byte from 00 to 7f, the type
   of a typed transaction, and f8 83. These are the first bytes of the order's account, so only an account that a rule
-  names may begin so. Nobody can choose the other fields so that an account which is named becomes a transaction.
+  names may begin so.
+- Data for a contract, as in version 0 of EIP-191: 19 00, the contract's address, then anything. The same holds for it.
 - An order of the other kind. The two layouts have the same first 30 bytes, and then a spot order has its quantity where
   a futures order has the instrument. A spot quantity below 2^224 has four zero bytes there, an instrument that is not 0
   has none. So one of the two is always refused.
 
-Not possible: an EIP-191 message would need an order of type 0x35, and an EIP-712 digest has 66 bytes.
+Not possible: a message of EIP-191's version 0x45 would need an order of type 0x35, and an EIP-712 digest has 66 bytes.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Market(NamedTuple):
 
 # The steps of a judgment, in their order, and what is wrong where they fail.
 _TRANSACTION = Objection(1, "order.accountId", "ambiguous", "An order with this account could be a transaction.")
+_CONTRACT_DATA = Objection(1, "order.accountId", "ambiguous", "An order with this account could be data of EIP-191.")
 _FUTURES_AS_SPOT = Objection(1, "order.quantity", "ambiguous", "This order could be a futures order.")
 _SPOT_AS_FUTURES = Objection(1, "order.instrument", "ambiguous", "This order could be a spot order.")
 _ACCOUNT = Objection(2, "order.accountId", "not_allowed", "No rule allows this account.")
@@ -124,8 +126,10 @@ class OrderLimits:
         packed = subject.packed
         account = packed[:20]
         is_named = account in self._account_set
-        if not is_named and (packed[:2] == b"\xf8\x84" or (packed[1:3] == b"\xf8\x83" and packed[0] < 0x80)):
-            return _TRANSACTION
+        if not is_named:
+            disguised = _disguised(account)
+            if disguised is not None:
+                return disguised
         if subject.type == "spot":
             if packed[30:34] != _NO_INSTRUMENT:
                 return _FUTURES_AS_SPOT
@@ -197,9 +201,9 @@ class OrderLimits:
             words.append("the account: orders for accounts of others are signed too")
         else:
             words += [
-                f"account 0x{account.hex()}: it begins like a transaction, so an order for it may be one"
+                f"account 0x{account.hex()}: it begins like a transaction or data of EIP-191; an order may be one"
                 for account in self._accounts
-                if account[:2] == b"\xf8\x84" or (account[1:3] == b"\xf8\x83" and account[0] < 0x80)
+                if _disguised(account) is not None
             ]
         if self._markets is None:
             words.append("the market: orders for tokens that nobody listed are signed too")
@@ -216,6 +220,13 @@ class OrderLimits:
         if self._seconds is None:
             words.append("the timestamp: an order may be signed today and used later")
         return [*words, "expiry, post-only, reduce-only, trigger price, leverage: they are not signed"]
+
+
+def _disguised(account: bytes) -> Objection | None:
+    """The objection to an order for an account that begins like something else; None for any other account."""
+    if account[:2] == b"\xf8\x84" or (account[1:3] == b"\xf8\x83" and account[0] < 0x80):
+        return _TRANSACTION
+    return _CONTRACT_DATA if account[:2] == b"\x19\x00" else None
 
 
 def _hex(addresses: Sequence[bytes]) -> list[str]:

@@ -101,7 +101,7 @@ class Verdict:
         is_spot = request["type"] == "spot"
         account = order["accountId"].lower()
         if account not in rule.words("accounts"):
-            if re.match("0x(f884|[0-7][0-9a-f]f883)", account):
+            if re.match("0x(f884|[0-7][0-9a-f]f883|1900)", account):
                 yield "order.accountId", "ambiguous"
             if rule.get("accounts") != "any":
                 yield "order.accountId", "not_allowed"

@@ -11,6 +11,7 @@ import pytest
 import rlp
 from daemon import EXAMPLE, vectors
 from eth_account import Account
+from eth_account.messages import encode_intended_validator
 from hypothesis import given
 from hypothesis import strategies as st
 from test_policy_reader import policy_of
@@ -240,7 +241,21 @@ def test_a_transaction_that_looks_like_an_order_is_not_signed_with_a_held_key() 
     assert rlp.decode(packed) == fields
 
 
-@pytest.mark.parametrize("start", ["f884", "00f883", "01f883", "02f883", "7ff883"])
+def test_data_for_a_contract_that_looks_like_an_order_is_not_signed_with_a_held_key() -> None:
+    # Version 0 of EIP-191: a contract that takes such signatures sees only its own address, and then its own data.
+    data = bytes(6) + b"\1\1" + bytes(31) + b"\1" + bytes(31) + b"\1" + bytes(40)
+    signable = encode_intended_validator("0x" + "00" * 20, primitive=data)
+    packed = b"\x19" + signable.version + signable.header + signable.body
+    request = as_order(packed)
+    assert orders.read(request).packed == packed
+
+    signature = Signer(SPOT["signer"]).sign(orders.read(request).digest)
+    assert Account.recover_message(signable, signature=signature).lower() == oracle.signer_address(SPOT["signer"])
+
+    assert denied(objection(request)) == ("order.accountId", "ambiguous")
+
+
+@pytest.mark.parametrize("start", ["f884", "00f883", "01f883", "02f883", "7ff883", "1900"])
 @pytest.mark.parametrize("request_", [changed(SPOT, quantity=1), FUTURES], ids=["spot", "futures"])
 def test_an_account_that_begins_like_a_transaction_must_be_named(start: str, request_: dict[str, Any]) -> None:
     account = start + "11" * (20 - len(start) // 2)
@@ -250,7 +265,9 @@ def test_an_account_that_begins_like_a_transaction_must_be_named(start: str, req
     assert objection(request_, accounts=f"{ACCOUNT} 0x{account}") is None
 
 
-@pytest.mark.parametrize("start", ["f883", "f885", "f984", "80f883", "c0f883", "01f884", "01f783", "0001f883"])
+@pytest.mark.parametrize(
+    "start", ["1901", "1800", "0019", "f883", "f885", "f984", "80f883", "c0f883", "01f884", "01f783", "0001f883"]
+)
 def test_other_accounts_need_not_be_named(start: str) -> None:
     request = changed(SPOT, accountId=start + "11" * (20 - len(start) // 2))
     assert objection(request) is None

@@ -29,7 +29,7 @@ LOST, UNKNOWN = "0x" + "33" * 20, "0x" + "44" * 20
 
 # Orders
 TOKENS = ["0x" + digit * 40 for digit in "abc"]
-ACCOUNTS = ["0x" + "5" * 40, "0x" + "6" * 40, "0xf884" + "7" * 36, "0x02f883" + "7" * 34]
+ACCOUNTS = ["0x" + "5" * 40, "0x" + "6" * 40, "0xf884" + "7" * 36, "0x02f883" + "7" * 34, "0x1900" + "7" * 36]
 MARKETS = [
     Section("market", "one", (Setting("base", "=", f"{TOKENS[0]} 2"), Setting("quote", "=", f"{TOKENS[1]} 1"))),
     Section("market", "two", (Setting("base", "=", f"{TOKENS[1]} 0"), Setting("quote", "=", f"{TOKENS[0]} 2"))),
