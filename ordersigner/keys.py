@@ -69,10 +69,11 @@ class HeldKey:
     read there, decoded there, and used there by libsecp256k1.
     """
 
-    __slots__ = ("_page", "_secret", "address")
+    __slots__ = ("_page", "_secret", "_wiped", "address")
 
     def __init__(self, descriptor: int) -> None:
         """descriptor: of a file with 64 hexadecimal digits, with or without 0x, and at most one newline after them."""
+        self._wiped = False
         self._page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         try:
             self._page.madvise(mmap.MADV_DONTDUMP)
@@ -92,7 +93,10 @@ class HeldKey:
         if len(digest) != 32:
             raise ValueError("a digest has 32 bytes")
         signature = ffi.new("secp256k1_ecdsa_recoverable_signature *")
-        if not lib.secp256k1_ecdsa_sign_recoverable(_CONTEXT, signature, digest, self._secret, ffi.NULL, ffi.NULL):
+        signed = lib.secp256k1_ecdsa_sign_recoverable(_CONTEXT, signature, digest, self._secret, ffi.NULL, ffi.NULL)
+        # The library reads the key twice, without the interpreter's lock. If it was wiped between, the nonce was made
+        # from zeros, so anyone could work out the key from this signature.
+        if self._wiped or not signed:
             raise ValueError("the key was wiped")
         packed, recovery = ffi.new("unsigned char[64]"), ffi.new("int *")
         lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(_CONTEXT, packed, recovery, signature)
@@ -100,6 +104,7 @@ class HeldKey:
 
     def wipe(self) -> None:
         """Overwrite the key. It signs nothing any more."""
+        self._wiped = True  # first, for a thread that is signing
         self._page[:] = bytes(len(self._page))
 
 

@@ -8,11 +8,13 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import oracle
 import pytest
+from coincurve._libsecp256k1 import ffi, lib
 from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, running, standalone, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +99,33 @@ def test_a_key_that_was_wiped_signs_nothing() -> None:
     with pytest.raises(ValueError, match="wiped"):
         key.sign(bytes(32))
     assert bytes(key._page) == bytes(len(key._page))
+
+
+class WipedInBetween:
+    """libsecp256k1, in the middle of whose signing another thread wipes the key."""
+
+    def __init__(self, wipe: Callable[[], None]) -> None:
+        arguments = "unsigned char *, " + "const unsigned char *, " * 3 + "void *, unsigned int"
+
+        def nonce(*arguments: Any) -> int:
+            wipe()
+            return int(lib.secp256k1_nonce_function_rfc6979(*arguments))
+
+        self._nonce = ffi.callback(f"int({arguments})", nonce)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(lib, name)
+
+    def secp256k1_ecdsa_sign_recoverable(self, *arguments: Any) -> int:
+        return int(lib.secp256k1_ecdsa_sign_recoverable(*arguments[:4], self._nonce, ffi.NULL))
+
+
+def test_a_key_that_is_wiped_while_it_signs_gives_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The nonce would be that of a key of zeros, which everyone knows, and so the signature would give the key away.
+    key = held(KEY)
+    monkeypatch.setattr("ordersigner.keys.lib", WipedInBetween(key.wipe))
+    with pytest.raises(ValueError, match="wiped"):
+        key.sign(b"\7" * 32)
 
 
 def test_a_child_process_has_no_copy() -> None:
