@@ -36,6 +36,9 @@ _KEYS = {
 _ORDER_KEYS = {"a", "b", "p", "s", "r", "t", "c"}
 _PLACING = {"order", "modify", "batchModify"}
 
+# With this grouping the size follows the position. Such an order may say 0, and trades the whole position.
+_WHOLE_POSITION = "positionTpsl"
+
 _NETWORK = Objection(1, "network", "not_allowed", "No rule allows this network.")
 _UNKNOWN = "No rule allows what is not known here."
 
@@ -96,6 +99,8 @@ class HyperliquidLimits:
         unknown = next((key for key in action if key not in _KEYS[kind]), None)
         if unknown is not None:
             return Objection(3, f"action.{unknown}", "not_allowed", _UNKNOWN)
+        if self._size is not None and action.get("grouping") == _WHOLE_POSITION:
+            return Objection(3, "action.grouping", "not_allowed", "The size of such an order follows the position.")
         orders = list(_orders(kind, action))
         if not orders:
             return Objection(3, "action", "not_allowed", _UNKNOWN)
@@ -125,8 +130,8 @@ class HyperliquidLimits:
             return Objection(6, f"{place}.s", "not_allowed", "A size must be plain decimal digits.")
         if price is None:
             return Objection(6, f"{place}.p", "not_allowed", "A price must be plain decimal digits.")
-        if self._size is not None and _is_more(size, self._size):
-            return Objection(7, f"{place}.s", "over_limit", "This size is above the limit.")
+        if self._size is not None and (_is_more(size, self._size) or not size.numerator):
+            return Objection(7, f"{place}.s", "over_limit", "This size is above the limit, or zero.")
         if self._min_price is not None and _is_more(self._min_price, price):
             return Objection(8, f"{place}.p", "over_limit", "This price is below the limit.")
         if self._max_price is not None and _is_more(price, self._max_price):

@@ -273,6 +273,8 @@ def hyperliquid_faults(section: Section, request: Request, now: int) -> Iterator
         return
     for key in action.keys() - KNOWN[kind]:
         yield f"action.{key}", "not_allowed"
+    if section.get("max-size") and action.get("grouping") == "positionTpsl":
+        yield "action.grouping", "not_allowed"
     if kind in ("order", "modify"):
         orders = enumerate(action["orders"]) if kind == "order" else [(None, action["order"])]
         places = [("action.order" if at is None else f"action.orders[{at}]", order, "a") for at, order in orders]
@@ -306,7 +308,8 @@ def order_faults(section: Section, place: str, order: dict[str, Any]) -> Iterato
         amount = Fraction(order[key])
         names = {"s": ("", "max-size"), "p": ("min-price", "max-price")}[key]
         least, most = (section.get(name) for name in names)
-        if (least and amount < Fraction(least)) or (most and amount > Fraction(most)):
+        whole_position = key == "s" and most and not amount
+        if whole_position or (least and amount < Fraction(least)) or (most and amount > Fraction(most)):
             yield f"{place}.{key}", "over_limit"
 
 

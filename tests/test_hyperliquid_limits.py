@@ -67,6 +67,8 @@ def test_a_published_action_is_allowed_by_its_type_only(row: dict[str, Any]) -> 
         ({"max_size": "99.999999999999999999"}, {}, "s", "over_limit"),
         ({"max_size": "0.3"}, {"s": "0.30000000000000001"}, "s", "over_limit"),
         ({"max_size": "9007199254740992"}, {"s": "9007199254740993"}, "s", "over_limit"),
+        ({"max_size": "100"}, {"s": "0.0"}, "s", "over_limit"),  # the whole position
+        ({}, {"s": "0.0"}, None, None),
         ({"max_price": "100"}, {}, None, None),
         ({"max_price": "99.9"}, {}, "p", "over_limit"),
         ({"min_price": "100"}, {}, None, None),
@@ -89,6 +91,12 @@ def test_a_published_action_is_allowed_by_its_type_only(row: dict[str, Any]) -> 
 def test_a_limit_on_an_order(settings: dict[str, str], values: dict[str, Any], field: str | None, code: str) -> None:
     expected = (f"action.orders[0].{field}", code) if field else None
     assert denied(limits(**settings), order(**values)) == expected
+
+
+def test_an_order_whose_size_follows_the_position_is_past_any_limit_of_the_size() -> None:
+    request = changed(action={**ORDER["action"], "grouping": "positionTpsl"})
+    assert denied(limits(max_price="100"), request) is None
+    assert denied(limits(max_size="100"), request) == ("action.grouping", "not_allowed")
 
 
 def test_every_order_of_an_action_is_judged() -> None:

@@ -246,7 +246,7 @@ def actions(draw: st.DrawFn, section: Section) -> dict[str, Any]:
 
     content: dict[str, Any] = {"type": kind}
     if kind == "order":
-        content.update(orders=several_of(order), grouping="na")
+        content.update(orders=several_of(order), grouping=draw(st.sampled_from(["na", "na", "positionTpsl"])))
     elif kind == "modify":
         content.update(oid=5, order=order())
     elif kind == "cancel":
