@@ -33,6 +33,7 @@ _KEYS = {
     "updateLeverage": {"type", "asset", "isCross", "leverage"},
     "updateIsolatedMargin": {"type", "asset", "isBuy", "ntli"},
 }
+_NOT_LIMITED = {"updateLeverage": "the leverage", "updateIsolatedMargin": "how much margin is added or removed"}
 _ORDER_KEYS = {"a", "b", "p", "s", "r", "t", "c"}
 _PLACING = {"order", "modify", "batchModify"}
 
@@ -171,6 +172,7 @@ class HyperliquidLimits:
             if not self._min_price:
                 words.append("how low a price may be")
             words.append("how many orders an action has, time in force, reduce-only, trigger price, the builder's fee")
+        words += [_NOT_LIMITED[action] for action in self._actions if action in _NOT_LIMITED]
         return [*words, "the vault or sub-account that an action is for, and its nonce and expiry"]
 
 

@@ -206,3 +206,9 @@ def test_a_section_in_words() -> None:
     assert "the content of the action usdClassTransfer, which is signed whatever it says" in free
     assert {"the assets", "the side", "the size"} < set(free)
     assert denied(limits(), changed(vaultAddress=ADDRESS)) is None
+
+
+def test_leverage_and_margin_are_open_where_their_actions_are_allowed() -> None:
+    words = section_of(actions="updateLeverage updateIsolatedMargin", max_size="1").leaves_open()
+    assert {"the leverage", "how much margin is added or removed"} <= set(words)
+    assert not {"the leverage", "how much margin is added or removed"} & set(limits().leaves_open())
