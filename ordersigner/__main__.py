@@ -135,7 +135,11 @@ def policy_path(arguments: argparse.Namespace) -> str | None:
 
 
 def take_policy(service: Service, path: str | None) -> bool:
-    """Put the policy at `path` in force. If it has an error, return False: the one before stays in force."""
+    """Put the policy at `path` in force. If it has an error, return False: the one before stays in force.
+
+    The same where this call was left behind, and another one has begun since: that one has the later policy.
+    """
+    service.reloads = turn = service.reloads + 1
     policy: Policy | None = Policy()
     if path is not None and (path != policy_reader.DEFAULT_PATH or os.path.exists(path)):
         reading = policy_reader.read_file(path)
@@ -143,7 +147,7 @@ def take_policy(service: Service, path: str | None) -> bool:
             service.journal.say("warning", line)
         if reading.errors:
             service.journal.say("err", "The policy is not used: " + "; ".join(reading.lines(reading.errors)))
-        policy = None if reading.errors else reading.policy
+        policy = None if reading.errors or turn < service.reloads else reading.policy
     if policy is not None:
         service.replace_policy(policy)
     in_force, held = service.policy, service.keyring.keys.keys()

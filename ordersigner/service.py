@@ -44,6 +44,7 @@ class Service:
         self.keyring = keyring or Keyring()
         self.policy = policy or Policy()
         self.wire_keys = wire_keys
+        self.reloads = 0  # readings of the policy that have begun
         self.signed = 0
         self.refused = 0
         self.failed = 0

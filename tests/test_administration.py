@@ -8,12 +8,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import oracle
 import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, Daemon, command, standalone, wait_until
 from test_keyring import ADDRESS, KEY, OTHER_KEY, put, with_held_key
+
+from ordersigner.__main__ import take_policy
+from ordersigner.journal import LEVELS, Journal
+from ordersigner.service import Service
 
 LINE = with_held_key(EXAMPLE_LINE) + b"\n"
 ME = os.getuid()
@@ -146,6 +151,20 @@ def test_a_hangup_reloads_too_and_a_broken_policy_changes_nothing(files: Files) 
         wait_until(lambda: "0 rules" in daemon.log)
         assert codes(daemon, LINE) == ["unknown_signer"]
         assert daemon.stop() == 0
+
+
+def test_a_reload_that_hangs_keeps_no_later_one_from_working_and_does_not_undo_it(files: Files) -> None:
+    service = Service(Journal(LEVELS["err"], print))
+    hanging = files.directory / "hanging"
+    os.mkfifo(hanging)
+    earlier = Thread(target=take_policy, args=(service, str(hanging)))
+    earlier.start()
+    with open(hanging, "w") as file:  # which waits until it is being read
+        files.policy.write_text(RULE.replace("all", "later"))
+        assert take_policy(service, str(files.policy))
+        file.write(RULE)
+    earlier.join()
+    assert [rule.name for rule in service.policy.rules] == ["later"]
 
 
 def test_a_reload_fails_where_no_daemon_takes_it(files: Files) -> None:
