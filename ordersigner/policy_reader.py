@@ -59,6 +59,7 @@ LISTS = {
     "messages": ("message", "message"),
     "hyperliquid": ("hyperliquid", "hyperliquid"),
 }
+HAVE_ANY = ("market", "typed")  # kinds of sections for which a rule may say "any"
 
 _SECTION = re.compile(rf"\[({'|'.join(SETTINGS)}) ([A-Za-z0-9._/-]{{1,64}})\]")
 _SETTING = re.compile(r"([A-Za-z][^\s=<>]*)[ \t]*(=|<=|>=|(?<=[ \t])within(?=[ \t]|$))[ \t]*(.*)")
@@ -221,6 +222,8 @@ class _Reader:
             )
         elif _PRIVATE_KEY.fullmatch(match[2]):
             self.error(number, "a name must not look like a private key")
+        elif match[1] in HAVE_ANY and match[2] == "any":
+            self.error(number, f"any stands for every {match[1]}, so none can have this name")
         else:
             return _Section(number, match[1], match[2], {})
         return _Section(number, "", "", {})

@@ -201,6 +201,12 @@ def test_a_character_that_hides_where_a_line_ends_is_a_mistake_in_comments_too(p
     ]
 
 
+@pytest.mark.parametrize("text", [rule(markets="any").replace("LEV/ETH", "any"), "[typed any]\ntype = Any()\n"])
+def test_a_section_that_a_rule_could_not_name_is_a_mistake(text: str) -> None:
+    # "markets = any" would allow every market, and not the one of this name.
+    assert "so none can have this name" in complaints(text)[0]
+
+
 def test_lines_may_end_as_in_windows() -> None:
     assert len(policy_of(rule().replace("\n", "\r\n")).rules) == 1
 
