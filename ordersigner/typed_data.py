@@ -145,13 +145,18 @@ class Schema:
 
     def paths(self) -> Iterator[tuple[str, str]]:
         """Each atom of the message, as path() takes it, and its type. There can be very many: structs share structs."""
-        return self._paths_of("message", self.primary_type)
+        bare: set[str] = set()  # structs with no atom at any depth: the walk through them could last for ages
+        for name in _encode_types(self._fields):
+            if all(field.base in bare for field in self._fields[name]):
+                bare.add(name)
+        return self._paths_of("message", self.primary_type, bare)
 
-    def _paths_of(self, path: str, base: str) -> Iterator[tuple[str, str]]:
+    def _paths_of(self, path: str, base: str, bare: set[str]) -> Iterator[tuple[str, str]]:
         if base not in self._fields:
             yield path, base
         for field in self._fields.get(base, ()):
-            yield from self._paths_of(f"{path}.{field.name}" + ".*" * len(field.lengths), field.base)
+            if field.base not in bare:
+                yield from self._paths_of(f"{path}.{field.name}" + ".*" * len(field.lengths), field.base, bare)
 
 
 _ARRAY = 'this is an array; "*" must follow, for every element'

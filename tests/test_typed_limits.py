@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from typing import Any
 
 import pytest
@@ -359,6 +360,25 @@ def test_a_type_with_very_many_fields_is_cut_short() -> None:
     levels = [f"T{number:02}(T{number + 1:02} a,T{number + 1:02} b)" for number in range(30)]
     limits = TypedLimits("".join([*levels, "T30(bool c)"]), conditions("domain.name = x"))
     assert len(limits.leaves_open()) == 101
+
+
+def test_structs_without_a_field_at_any_depth_are_not_walked_through() -> None:
+    # With 60 levels the walk would never end, and meet nothing on its way.
+    levels = [f"T{number:02}(T{number + 1:02} a,T{number + 1:02} b)" for number in range(14)]
+    limits = TypedLimits("".join(["P(T00 a,bool c)", *levels, "T14()"]), conditions("domain.name = x"))
+    steps = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal steps
+        steps += event == "call"
+
+    sys.setprofile(count)
+    try:
+        free = limits.leaves_open()
+    finally:
+        sys.setprofile(None)
+    assert free == ["message.c"]
+    assert steps < 1000
 
 
 # Any typed data.
