@@ -65,7 +65,7 @@ _SECTION = re.compile(rf"\[({'|'.join(SETTINGS)}) ([A-Za-z0-9._/-]{{1,64}})\]")
 _SETTING = re.compile(r"([A-Za-z][^\s=<>]*)[ \t]*(=|<=|>=|(?<=[ \t])within(?=[ \t]|$))[ \t]*(.*)")
 _ADDRESS = re.compile(r"(?:0x)?([0-9A-Fa-f]{40})")
 _PRIVATE_KEY = re.compile(r"(?:0x)?[0-9A-Fa-f]{64}")
-_HALF_OF_A_KEY = re.compile(r"[0-9A-Fa-f]{32}")  # what is repeated never has so much of one
+_HALF_OF_A_KEY = re.compile(r"[0-9A-Fa-f]{32,}")  # what is repeated never has so much of one
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _RATE = re.compile(r"([0-9]{1,6})/(second|minute|hour)")
 _BLANKS = " \t\r"
@@ -178,7 +178,7 @@ class _Reader:
         self.warnings: list[Complaint] = []
 
     def error(self, line: int, reason: str) -> None:
-        self.errors.append(Complaint(line, reason))
+        self.errors.append(Complaint(line, _HALF_OF_A_KEY.sub("(a long word)", reason)))
 
     def sections(self, text: str) -> Iterator[_Section]:
         section: _Section | None = None

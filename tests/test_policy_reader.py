@@ -282,7 +282,11 @@ def test_a_key_in_the_place_of_an_address_is_never_repeated(setting: str, secret
 
 
 @pytest.mark.parametrize(
-    "place", ["{}", "{} = 1", "[{}]", "[rule {}]", "[rule a]\nkey = {0}\nusers = {0}\nmarkets = {0}"]
+    "place",
+    [
+        *("{}", "{} = 1", "[{}]", "[rule {}]", "[rule a]\nkey = {0}\nusers = {0}\nmarkets = {0}"),
+        *("[typed a]\ntype = {}(uint x)", "[typed a]\ntype = A({0} x){0}({0} x)"),
+    ],
 )
 def test_a_key_anywhere_is_never_repeated(place: str) -> None:
     reading = read(place.format(PRIVATE_KEY), "policy")
