@@ -21,9 +21,9 @@ from ordersigner.service import Service
 from ordersigner.work import TURN
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-RELOAD_SECONDS = 5.0  # for a new policy, before the next signal is looked at
-STOP_SECONDS = GRACE + FAREWELL + 2 * GRACE + 1.0  # for the end; after that, whatever hangs is left behind
-HANDOVER_SECONDS = REST_OF_LINE + 2 * handover.PATIENCE  # for it too, where another process goes on
+RELOAD_SECONDS = 5.0  # for a new policy; after that, the daemon looks at the next signal
+STOP_SECONDS = GRACE + FAREWELL + 2 * GRACE + 1.0  # for the stop; after that, the process ends even if something hangs
+HANDOVER_SECONDS = REST_OF_LINE + 2 * handover.PATIENCE  # more for a stop that leaves connections to another process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> HandedOver:
-    """The socket to serve: bound to the path that is given, or the one that systemd hands over, with all it does."""
+    """The socket to serve: bound to --socket, or what systemd hands over, with all other descriptors."""
     if arguments.socket is None:
         return activation.handed_over()
     if activation.is_handed_over():
@@ -129,13 +129,13 @@ def held_keys(arguments: argparse.Namespace) -> Keyring:
 
 
 def policy_path(arguments: argparse.Namespace) -> str | None:
-    """--policy; without it a service of systemd's has a default, and any other daemon has no policy."""
+    """--policy. Without it, a daemon with systemd's socket has a default, and any other daemon has no policy."""
     path: str | None = arguments.policy
     return policy_reader.DEFAULT_PATH if path is None and arguments.socket is None else path
 
 
 def take_policy(service: Service, path: str | None) -> bool:
-    """Put the policy at `path` in force. If it has an error, return False: the one before stays in force.
+    """Put the policy at `path` in force. If it has an error, return False: the earlier one stays in force.
 
     The same where this call was left behind, and another one has begun since: that one has the later policy.
     """
@@ -218,7 +218,7 @@ def serve(
             break
         if path is not None:
             within(RELOAD_SECONDS, change_policy, received.si_pid)
-        elif signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup(1) has it; the wait also returns those
+        elif signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup(1) ignores it; the wait still ends
             break
     within(STOP_SECONDS + (0 if own_socket else HANDOVER_SECONDS), stop)
     return 1 if faults else 0

@@ -1,4 +1,4 @@
-"""An account as eth-account makes them, whose key the daemon holds: for programs and SDKs that take a LocalAccount.
+"""An account like those of eth-account, whose key the daemon holds: for programs and SDKs that take a LocalAccount.
 
 In: typed data and messages, in all forms that eth-account takes. Out: eth-account's signatures. Raises what the client
 raises: SignerError if the daemon refuses, for example because its policy does not allow what is to be signed. The
@@ -19,7 +19,7 @@ from ordersigner import client, typed_data
 from ordersigner.client import TIMEOUT, Client
 from ordersigner.keccak import keccak_256
 
-# eth-account's EIP712Domain: those of these fields that the domain has, in this order.
+# The fields of eth-account's EIP712Domain. A domain has some of them, in this order.
 DOMAIN_TYPES = {
     "name": "string",
     "version": "string",

@@ -110,7 +110,7 @@ class Notifier:
     def wait_until_heard(self, seconds: float) -> bool:
         """Wait until the manager has done what all messages up to now asked for; False if it has not in time.
 
-        It is sent a pipe's end and closes it when it comes to it: see sd_notify_barrier(3).
+        It is sent one end of a pipe, and closes it when it reaches this message: see sd_notify_barrier(3).
         """
         reader, writer = os.pipe()
         sent = self._notify("BARRIER=1", [writer])
@@ -153,7 +153,7 @@ class Notifier:
 
 
 def has_ended(pipe: int, seconds: float = 0.0) -> bool:
-    """Whether nobody has the other end of a pipe any more, now or within that time."""
+    """Whether no process has the other end of a pipe open any more, now or within that time."""
     end = select.poll()
     end.register(pipe, 0)
     return bool(end.poll(max(seconds, 0.0) * 1000))

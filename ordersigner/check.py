@@ -13,10 +13,10 @@ from ordersigner.policy_reader import Reading
 
 
 def check(reading: Reading, keyring: Keyring | None) -> int:
-    """Print both. keyring: None if the keys are not known. Returns the exit status: 0, or 1 if anything is wrong.
+    """Print what the policy means, and what is wrong. Returns the exit status: 0, or 1 if anything is wrong.
 
-    A user or group that does not exist, and a key that a rule names and that is not there, are wrong here. The daemon
-    itself goes on without them.
+    keyring: None if the keys are not known. A user or group that does not exist is wrong here, and so is a key that a
+    rule names and no file holds. The daemon itself works without them.
     """
     problems = reading.lines([*reading.errors, *reading.warnings])
     if keyring is not None:

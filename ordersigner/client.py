@@ -255,7 +255,7 @@ class Client(object):
 
     def signers(self):
         # type: () -> List[Signer]
-        """What this program may use of the keys that the daemon holds: an empty list if it may use none.
+        """The keys that the daemon holds and this program may use: an empty list if it may use none.
 
         For each key a dict: "address", which is what a request has as its signer; "rules", the names of the rules in
         the daemon's policy that allow the key; "available", False if the daemon could not load the key.

@@ -67,7 +67,7 @@ class Stop:
         return self._reader
 
     def begin(self, *, keep: bool = False) -> None:
-        self.keeps = keep  # first: who sees that the stop has begun must see this too
+        self.keeps = keep  # first: a thread that sees that the stop has begun must see this too
         self.read_until = monotonic() + (REST_OF_LINE if keep else GRACE)
         self.send_until = self.read_until + FAREWELL
         os.close(self._writer)

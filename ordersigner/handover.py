@@ -1,11 +1,11 @@
 """Connections from one process of the service to the next, by way of the service manager's file-descriptor store.
 
-In and out: connections on which nothing was read and not answered. The process that stops gives them, once no thread
-reads from them any more; the next one takes them when it starts. What clients send meanwhile waits in the kernel. The
-socket itself says which process and user is at its other end (peer.py). Nothing else is handed on.
+In and out: connections on which everything that was read has been answered. The process that stops gives them, once
+no thread reads from them any more; the next one takes them when it starts. What clients send meanwhile waits in the
+kernel. The socket itself says which process and user is at its other end (peer.py). Nothing else is handed on.
 
-Nothing is in the store while the daemon serves. Otherwise, after a crash, a client whose request was read and not
-answered would wait without end; as it is, its connection ends.
+Nothing is in the store while the daemon serves. So after a crash every connection ends. Otherwise a client whose
+request was read and not answered would wait without end.
 
 Knows no lines. Source: systemd's FileDescriptorStoreMax= and sd_pid_notify_with_fds(3).
 """
@@ -23,7 +23,7 @@ from ordersigner.activation import Notifier, has_ended
 
 NAME = "client"  # of each descriptor in the store
 BATCH = 64  # descriptors on their way at once; the kernel counts those of all processes of a user against LimitNOFILE=
-PATIENCE = 3.0  # seconds for the manager, which takes milliseconds, unless it is busy with something else
+PATIENCE = 3.0  # seconds for the manager, which needs milliseconds unless it is busy with something else
 
 
 def is_possible(notifier: Notifier) -> bool:
@@ -59,14 +59,14 @@ def take(descriptors: dict[int, str], notifier: Notifier) -> list[socket.socket]
         else:
             connections.append(connection)
     for name in set(descriptors.values()):
-        notifier.forget(name)  # the manager still has copies: connections would not end where they are closed here
+        notifier.forget(name)  # while the manager has copies, closing a connection here would not end it
     if descriptors:
         notifier.wait_until_heard(PATIENCE)
     return connections
 
 
 def _connection(descriptor: int) -> socket.socket | None:
-    """The Unix stream socket that it is, if it has another at its other end."""
+    """The descriptor as a socket, if it is a connected Unix stream socket."""
     if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         return None
     connection = socket.socket(fileno=descriptor)

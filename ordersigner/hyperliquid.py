@@ -38,7 +38,7 @@ _Link = Tuple[Any, str, int]  # to a container: the link to the one around it, t
 
 
 class Action(NamedTuple):
-    """An action, whose content is not checked beyond what its hash takes. vault: 20 bytes."""
+    """An action. Its content is checked only as far as its hash depends on it. vault: 20 bytes."""
 
     digest: bytes
     action: dict[str, object]

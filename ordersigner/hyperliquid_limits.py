@@ -2,9 +2,9 @@
 
 In: an Action and the time. Out: an Objection, or None. Raises SettingsError for a section that is wrong. Pure.
 
-A section names the types of actions that it allows. Of those in _KEYS, every order and every asset is judged, and
-whatever is not known in them is refused, because nobody can say what it does. Other types are allowed as a whole, or
-not. Amounts are compared as the exact decimals that are signed.
+A section names the types of actions that it allows. In those of _KEYS, every order and every asset is judged, and any
+unknown key is refused, because nobody can say what it does. Other types are allowed as a whole, or not. Amounts are
+compared as the exact decimals that are signed.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _PLACING = {"order", "modify", "batchModify"}
 _WHOLE_POSITION = "positionTpsl"
 
 _NETWORK = Objection(1, "network", "not_allowed", "No rule allows this network.")
-_UNKNOWN = "No rule allows what is not known here."
+_UNKNOWN = "This part of the action is unknown, so no rule allows it."
 
 
 class _Order(NamedTuple):
-    """An order in an action, or what else names an asset, and its path."""
+    """An order in an action, or another part that names an asset, and its path."""
 
     place: str
     content: object
@@ -177,7 +177,7 @@ class HyperliquidLimits:
 
 
 def _orders(kind: str, action: Mapping[str, object]) -> Iterator[_Order]:
-    """Everything in an action that names an asset. Nothing, if it does not look as it must."""
+    """Everything in an action that names an asset. Nothing, if the action does not have the expected form."""
     if kind == "order":
         yield from (_Order(f"action.orders[{at}]", order, "a", _ORDER_KEYS) for at, order in _listing(action, "orders"))
     elif kind == "modify":

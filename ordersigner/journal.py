@@ -95,7 +95,7 @@ class Journal:
         )
 
     def nothing_allowed(self, peer: Peer) -> None:
-        """A client asked which keys it may use, and there is none. Limited in rate like refusals."""
+        """A client asked which keys it may use, and it may use none. Limited in rate like refusals."""
         if self._level < LEVELS["notice"]:
             return
         withheld = self._refusals.next()

@@ -22,7 +22,7 @@ _LABEL = re.compile(r"[A-Za-z0-9.-]+")
 
 
 class Keyring:
-    """Held keys by address, and why the other files hold none, by their names."""
+    """Held keys by address, and by the names of the other files, why each holds no usable key."""
 
     def __init__(self, keys: Mapping[str, HeldKey] | None = None, refused: Mapping[str, str] | None = None) -> None:
         self.keys = dict(keys or {})
@@ -35,7 +35,7 @@ class Keyring:
     def count(self, named: set[str]) -> tuple[int, int]:
         """How many keys there are, and how many there should be. named: the addresses that rules name.
 
-        A file that could not be opened has no address, so it may be that of a key that is named and not there.
+        The address of a key that could not be opened is unknown. So it may be one of those that rules name.
         """
         return len(self.keys), len(self.keys) + max(len(self.refused), len(named - self.keys.keys()))
 

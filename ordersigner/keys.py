@@ -103,7 +103,7 @@ class HeldKey:
         return "0x" + bytes(ffi.buffer(packed)).hex() + _RECOVERY[recovery[0]]
 
     def wipe(self) -> None:
-        """Overwrite the key. It signs nothing any more."""
+        """Overwrite the key. It cannot sign any more."""
         self._wiped = True  # first, for a thread that is signing
         self._page[:] = bytes(len(self._page))
 
@@ -111,7 +111,7 @@ class HeldKey:
 def address_in(signer: str) -> str | None:
     """The address that a request names in place of a key, in lower case and with 0x; None where it may be a key.
 
-    Raises Refusal for text of the length of an address that is none.
+    Raises Refusal for text that has the length of an address but is not one.
     """
     if len(signer) not in (40, 42):
         return None

@@ -57,7 +57,7 @@ class Problem(Exception):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0; 1 if it could not be done, or a listed key cannot be used; 2 for wrong arguments."""
+    """Returns the exit status: 0; 1 if the command failed, or a listed key cannot be used; 2 for wrong arguments."""
     arguments = parse(argv)
     close_memory()  # Python cannot wipe a key: it stays there until this process ends, which is soon
     os.umask(0o022)  # for the directories above the keys; whatever holds a key has a mode of its own
@@ -117,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
     parser = Parser(prog="ordersigner-keys", description="Manage the keys that the daemon holds.")
     parser.add_argument("--version", action="version", version=f"ordersigner-keys {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
-    ends = "Exit status: 0 if it is done, 1 if not, 2 if the arguments are wrong."
+    ends = "Exit status: 0 if the command succeeded, 1 if not, 2 if the arguments are wrong."
 
     new_parser = commands.add_parser(
         "new", parents=[common, passphrase], help="make a key", description="Make a key and seal it.", epilog=ends
@@ -131,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
     import_parser = commands.add_parser(
         "import",
         parents=[common, passphrase],
-        help="take over a key",
+        help="import a key",
         description="Read 64 hex digits, a version 3 keystore or a mnemonic, and seal the key.",
         epilog=ends,
     )
@@ -142,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
         type=not_key,
         nargs="?",
         default=STDIN,
-        help="- is standard input; a terminal is asked (default: -)",
+        help="- is standard input; if that is a terminal, it asks (default: -)",
     )
     import_parser.add_argument(
         "--derivation-path", metavar="PATH", type=derivation_path, help=f"of a mnemonic's key, such as {FIRST_PATH}"
@@ -260,7 +260,7 @@ def remove(directory: Directory, arguments: argparse.Namespace) -> int:
 
 
 def explain(directory: Directory, label: str, account: str) -> None:
-    """Tell what to do with a key that is in place now, and what it depends on."""
+    """Say what to do with a key that is in place now, and what it depends on."""
     print(f"The address of the key {label} is {account}")
     print("\nThe daemon signs nothing with it without a rule. Put one like this, with your own words in place of those")
     print(f"in capitals, into {policy(directory)}:\n")
@@ -464,7 +464,7 @@ def read_key(text: str, arguments: argparse.Namespace) -> str:
     text = text.strip()
     words = text.split()
     if arguments.derivation_path and len(words) not in WORDS:
-        raise Problem("--derivation-path is for a mnemonic, and this is none")
+        raise Problem("--derivation-path is for a mnemonic, and this is not one")
     digits = KEY.fullmatch(text)
     if digits:
         return checked(digits[1])
@@ -547,7 +547,7 @@ def from_mnemonic(words: str, arguments: argparse.Namespace) -> str:
 
 
 def read_secret(file: str) -> str:
-    """The text of a file; of what is typed where standard input is a terminal. Raises Problem."""
+    """The text of a file, or what is typed if standard input is a terminal. Raises Problem."""
     if file == STDIN and os.isatty(0):
         return ask("Private key, keystore or mnemonic, in one line: ", else_use="a FILE")
     try:

@@ -22,7 +22,7 @@ NOT_PLAIN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 
 
 class Message(NamedTuple):
-    """A message. text: what it says, also where it came in hex; None if it is not UTF-8. key: of KEYS, how it came."""
+    """A message. text: its text, also if it came in hex; None if it is not UTF-8. key: of KEYS, how it came."""
 
     digest: bytes
     content: bytes

@@ -1,7 +1,8 @@
 """What a rule says about orders. It judges the bytes that are signed.
 
-In: an Order and the time. Out: an Objection, or None. Pure. What a client says about its order counts for nothing:
-decimals, for example, are its own word, so amounts are compared in units of the market's decimals, as exact integers.
+In: an Order and the time. Out: an Objection, or None. Pure. Only signed bytes count. The client's decimals, for
+example, are not signed and could be wrong. So amounts are compared in units of the market's decimals, as exact
+integers.
 
 An order's 134 bytes have no prefix that says "order", so something else can be made to look like one. With a key that
 is not the client's own, that must not be signed:
@@ -11,8 +12,8 @@ is not the client's own, that must not be signed:
   names may begin so.
 - Data for a contract, as in version 0 of EIP-191: 19 00, the contract's address, then anything. The same holds for it.
 - An order of the other kind. The two layouts have the same first 30 bytes, and then a spot order has its quantity where
-  a futures order has the instrument. A spot quantity below 2^224 has four zero bytes there, an instrument that is not 0
-  has none. So one of the two is always refused.
+  a futures order has the instrument. A spot quantity below 2^224 has four zero bytes there. An instrument that is not 0
+  has at least one other byte. So one of the two orders is always refused.
 
 Not possible: a message of EIP-191's version 0x45 would need an order of type 0x35, and an EIP-712 digest has 66 bytes.
 """

@@ -2,7 +2,7 @@
 
 In: a client (Peer), the address of a key, and what is to be signed (Subject). Out: the rule that allows it. Raises
 Denied, which says what the rule that came closest objects to. Rules only permit: a request is signed if one rule allows
-all of it, in whatever order they are written. Without a rule nobody may do anything, root included.
+all of it. The order of the rules does not matter. Without a rule nobody may do anything, root included.
 
 An address that the client has no rule for is denied before it is looked up among the held keys. So nobody learns, from
 an answer or from the time that it takes, which other keys there are.
@@ -37,7 +37,7 @@ class Subject(Protocol):
 class Objection(NamedTuple):
     """Why a rule does not allow something."""
 
-    step: int  # how far it came: the check that failed. The higher, the closer.
+    step: int  # the number of the check that failed: the higher, the closer the rule came
     field: str
     code: str
     message: str
@@ -207,4 +207,4 @@ def key_unavailable(rule: Rule) -> Denied:
 
 def key_on_wire() -> Denied:
     """The daemon signs only with keys that it holds."""
-    return Denied(Objection(0, "signer", "key_on_wire", "This daemon takes no keys, only addresses of its own."))
+    return Denied(Objection(0, "signer", "key_on_wire", "This daemon takes only addresses of keys that it holds."))

@@ -25,7 +25,7 @@ from ordersigner import hyperliquid_limits
 from ordersigner.hyperliquid_limits import HyperliquidLimits
 from ordersigner.message_limits import MessageLimits
 from ordersigner.messages import NOT_PLAIN
-from ordersigner.order_limits import AMOUNT, Amount, Market, OrderLimits
+from ordersigner.order_limits import AMOUNT, Amount, Market, OrderLimits, listed
 from ordersigner.orders import FUTURES_ORDER_TYPES, MAX_DECIMALS, SIDES
 from ordersigner.policy import Judge, Named, Policy, Rate, Rule
 from ordersigner.section import SettingsError
@@ -33,7 +33,7 @@ from ordersigner.typed_limits import AnyTypedData, Condition, TypedLimits
 
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes
-MAX_GRANTS = 190  # keys that the rules name, counted for each rule: so many fit into the answer to a client that asks
+MAX_GRANTS = 190  # keys that the rules name, counted for each rule; the answer to a client that asks has room for these
 MAX_RATE = 100_000  # signatures; a rule remembers the time of each
 MAX_CLOCK = 10**9  # seconds
 MAX_QUOTED = 64  # characters of a word that may be repeated
@@ -61,11 +61,12 @@ LISTS = {
 }
 HAVE_ANY = ("market", "typed")  # kinds of sections for which a rule may say "any"
 
+_HEADERS = [f"[{kind} NAME]" for kind in SETTINGS]
 _SECTION = re.compile(rf"\[({'|'.join(SETTINGS)}) ([A-Za-z0-9._/-]{{1,64}})\]")
 _SETTING = re.compile(r"([A-Za-z][^\s=<>]*)[ \t]*(=|<=|>=|(?<=[ \t])within(?=[ \t]|$))[ \t]*(.*)")
 _ADDRESS = re.compile(r"(?:0x)?([0-9A-Fa-f]{40})")
 _PRIVATE_KEY = re.compile(r"(?:0x)?[0-9A-Fa-f]{64}")
-_HALF_OF_A_KEY = re.compile(r"[0-9A-Fa-f]{32,}")  # what is repeated never has so much of one
+_HALF_OF_A_KEY = re.compile(r"[0-9A-Fa-f]{32,}")  # no word that is repeated contains this much of a key
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _RATE = re.compile(r"([0-9]{1,6})/(second|minute|hour)")
 _BLANKS = " \t\r"
@@ -82,7 +83,7 @@ class Complaint(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a policy file says. With errors, nothing of it holds.
+    """What a policy file says. With errors, none of it is in force.
 
     warnings: of users and groups that do not exist. One that was deleted must not stop the others.
     """
@@ -218,7 +219,7 @@ class _Reader:
         match = _SECTION.fullmatch(line)
         if match is None:
             self.error(
-                number, "a section is [market NAME] or [rule NAME], with letters, digits and . _ / - in the name"
+                number, f"a section is {listed(_HEADERS)}, with at most 64 letters, digits and . _ / - in the name"
             )
         elif _PRIVATE_KEY.fullmatch(match[2]):
             self.error(number, "a name must not look like a private key")

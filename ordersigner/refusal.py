@@ -45,7 +45,7 @@ CODES = {
     "not_allowed": "no rule allows this value",
     "over_limit": "the value is past the limit of the rule that came closest",
     "rate_limited": "the rule allows no more signatures for now",
-    "ambiguous": "the signature could be one of something else; see security",
+    "ambiguous": "the signature could also be valid for something else; see ordersigner-policy(5)",
 }
 
 

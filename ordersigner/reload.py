@@ -1,8 +1,8 @@
 """The two ends of a reload: `ordersignerd --reload`, which systemd runs, and the daemon.
 
-The one end checks the policy file, sends the daemon SIGHUP, and waits until the new policy is in force: then the daemon
-answers with SIGURG. A process that does not expect SIGURG ignores it, so the daemon may answer any sender. So that
-`systemctl reload` fails where nothing was reloaded, and returns only when everything was.
+The command checks the policy file, sends the daemon SIGHUP, and waits until the new policy is in force: then the daemon
+answers with SIGURG. A process that does not expect SIGURG ignores it, so the daemon may answer any sender. This way
+`systemctl reload` fails if nothing was reloaded, and returns only when the reload is complete.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is wrong with the settings of a policy's section that is read as a whole."""
+"""What is wrong with the settings of a section of the policy, for sections whose settings are read together."""
 
 from __future__ import annotations
 

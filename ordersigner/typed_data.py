@@ -1,8 +1,7 @@
 """Typed data, EIP-712: turns types, a domain and a message into a 32-byte digest.
 
-In: the decoded JSON object of a request. Out: TypedData, with the digest, the schema that its types make,
-and access to the values for the policy. Raises Refusal at the first fault, with its path, such as
-typed_data.message.offer[1].token.
+In: the decoded JSON object of a request. Out: TypedData, with the digest, the schema that its types make, and access to
+the values for the policy. Raises Refusal at the first fault, with its path, such as typed_data.message.offer[1].token.
 Pure: no sockets, no JSON, no keys. Source: EIP-712, and what the implementations in use agree on.
 
 What is hashed is exactly what the JSON says. Nothing is coerced, padded, cut or defaulted, because the contract
@@ -160,7 +159,7 @@ class Schema:
 
 
 _ARRAY = 'this is an array; "*" must follow, for every element'
-_NO_ARRAY = '"*" stands for every element of an array, and this is none'
+_NO_ARRAY = '"*" stands for every element of an array, and this is not an array'
 
 
 def read(request: Mapping[str, object]) -> TypedData:

@@ -2,12 +2,12 @@
 
 In: TypedData and the time. Out: an Objection, or None. Raises SettingsError for a section that is wrong. Pure.
 
-A section allows data of one type. It is the whole string of the type, because names say little: "Order" is eight
-different types among today's venues. The domain says which contract may use the signature. It must be of the type that
+A section allows data of one type. The type is given as its whole string, because names say little: today's venues have
+eight different types named "Order". The domain says which contract may use the signature. It must be of the type that
 the section implies, and each of its fields must have a value that the section allows. Without that, a signature for a
 test network would be one for the real one. Fields of the message may have conditions, and what has none is free. A
-condition on the elements of an array holds for each of them. It refuses an array that has none: nothing would be left
-of the condition.
+condition on the elements of an array holds for each of them. It refuses an array without elements, which would meet any
+condition.
 
 Only the values that are hashed count, as exact integers and bytes.
 """
@@ -128,7 +128,7 @@ class TypedLimits:
         return _first_objection(self._checks, _STEP + len(self._domain_checks), subject, now)
 
     def _domain_objection(self, schema: Schema) -> Objection:
-        """That to the field which only one of the domains has, if there is one."""
+        """The objection to a field that only one of the two domains has, or else to the domain's type."""
         theirs = {field.name for field in schema.domain}
         ours = {field.name for field in self._schema.domain}
         for field in (*schema.domain, *self._schema.domain):
@@ -157,7 +157,7 @@ class TypedLimits:
 
 
 class AnyTypedData:
-    """All typed data, for `typed = any`, but Hyperliquid's Agent: it stands for an action that it does not show."""
+    """All typed data, for `typed = any`, except Hyperliquid's Agent: it stands for an action that it does not show."""
 
     def judge(self, subject: Subject, now: float) -> Objection | None:
         assert isinstance(subject, TypedData)
@@ -171,7 +171,7 @@ class AnyTypedData:
 
 
 def _schema(type: str, own: Condition | None, conditions: Sequence[Condition], problems: list[Wrong]) -> Schema:
-    """own: the condition that says the type of the domain."""
+    """own: the condition that gives the domain's type."""
     nothing = typed_data.schema_of("Nothing()")
     try:
         typed_data.schema_of(type)
@@ -200,7 +200,7 @@ def _schema(type: str, own: Condition | None, conditions: Sequence[Condition], p
 
 
 def _first_objection(checks: Sequence[_Check], first_step: int, data: TypedData, now: float) -> Objection | None:
-    """That of the first of `checks` that does not hold."""
+    """The objection of the first of `checks` that does not hold."""
     for step, check in enumerate(checks, first_step):
         values = check.access.values(data)
         for value in values:

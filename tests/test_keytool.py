@@ -645,7 +645,7 @@ def test_a_keystore_whose_content_is_no_key_is_refused(secret: bytes, reason: st
 def test_a_derivation_path_for_anything_but_a_mnemonic_is_refused(keys: Path, text: str) -> None:
     arguments = ["import", "bids", "--plain", "--keys", keys, "--derivation-path", "m/0"]
     status, _, errors = run(*arguments, stdin=text)
-    assert (status, errors) == (1, "ordersigner-keys: --derivation-path is for a mnemonic, and this is none\n")
+    assert (status, errors) == (1, "ordersigner-keys: --derivation-path is for a mnemonic, and this is not one\n")
     assert not keys.exists()
 
 
