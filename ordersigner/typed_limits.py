@@ -144,7 +144,12 @@ class TypedLimits:
     def leaves_open(self) -> list[str]:
         judged = {check.path for check in self._checks}
         fixed = {check.path for check in self._checks if check.code == "not_allowed"}
-        words: list[str] = []
+        bounded = {check.path for check in self._checks if check.message != _COMPARISONS[">="][1]}
+        words = [
+            f"how high {path} may be"
+            for path in dict.fromkeys(check.path for check in self._checks)
+            if path not in bounded
+        ]
         paths = list(islice(self._schema.paths(), MAX_OPEN + 1))
         for path, kind in paths[:MAX_OPEN]:
             packed = _PACKED.get(path, _HASH if kind.startswith("bytes") else "")

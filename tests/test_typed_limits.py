@@ -350,6 +350,12 @@ def test_a_field_that_hides_something_is_said_to(file: str, name: str, path: str
     assert any(words.startswith(f"{path} (") for words in free)
 
 
+def test_how_high_a_value_may_be_is_left_open_by_its_lower_limit() -> None:
+    assert "how high message.buyAmount may be" in cow("message.buyAmount >= 5").leaves_open()
+    for other in ("message.buyAmount <= 9", "message.buyAmount = 7", "message.buyAmount within 60"):
+        assert not any("message.buyAmount" in words for words in cow(f"message.buyAmount >= 5\n{other}").leaves_open())
+
+
 def test_how_many_elements_an_array_has_is_left_open() -> None:
     free = pinned(SEAPORT, f"message.offer.*.token = {SEAPORT_TOKEN}").leaves_open()
     assert "how many elements message.offer has" in free
