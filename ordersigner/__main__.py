@@ -141,7 +141,7 @@ def take_policy(service: Service, path: str | None) -> bool:
     """
     service.reloads = turn = service.reloads + 1
     policy: Policy | None = Policy()
-    if path is not None and (path != policy_reader.DEFAULT_PATH or os.path.exists(path)):
+    if path is not None:
         reading = policy_reader.read_file(path)
         for line in reading.lines(reading.warnings):
             service.journal.say("warning", line)

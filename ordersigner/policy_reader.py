@@ -99,7 +99,7 @@ class Reading(NamedTuple):
 
 
 def read_file(path: str) -> Reading:
-    """The policy at `path`."""
+    """The policy at `path`. No file at DEFAULT_PATH is a policy without rules."""
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_SIZE + 1)
@@ -107,6 +107,8 @@ def read_file(path: str) -> Reading:
             return _unreadable(path, f"it has more than {MAX_SIZE:,} bytes")
         return read(content.decode(), path)
     except OSError as error:
+        if path == DEFAULT_PATH and isinstance(error, FileNotFoundError):
+            return Reading(path, Policy(), [], [])
         hint = f": chgrp ordersigner-policy {path}" if isinstance(error, PermissionError) else ""
         return _unreadable(path, f"it cannot be read: {error.strerror}{hint}")
     except UnicodeDecodeError as error:

@@ -331,6 +331,12 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     assert len(policy_reader.read_file(str(path)).policy.rules) == 1
 
 
+def test_no_file_at_the_default_path_is_a_policy_without_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_reader, "DEFAULT_PATH", str(tmp_path / "policy"))
+    found = policy_reader.read_file(str(tmp_path / "policy"))
+    assert (found.policy.rules, list(found.errors), list(found.warnings)) == ((), [], [])
+
+
 @given(st.text(max_size=200) | st.lists(st.sampled_from(rule(rate="5/second").split("\n"))).map("\n".join))
 def test_no_text_makes_the_reader_fail(text: str) -> None:
     reading = read(text, "policy")
