@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import selectors
@@ -56,11 +57,13 @@ def traced(function: Callable[[], T]) -> tuple[T, int]:
         return count
 
     before = sys.gettrace()
+    gc.disable()  # a collection runs finalizers and callbacks, which are no work of the function
     sys.settrace(count)
     try:
         result = function()
     finally:
         sys.settrace(before)
+        gc.enable()
     return result, steps
 
 
