@@ -40,6 +40,7 @@ MAX_QUOTED = 64  # characters of a word that may be repeated
 SPANS = {"second": 1, "minute": 60, "hour": 3600}  # of a rate, in seconds
 UNBOUND_TYPES = {"MKT", "STM"}  # types of order whose price binds nobody
 
+ORDER_SETTINGS = ("accounts", "sides", "types", "max-quantity", "min-price", "max-price", "max-notional", "clock")
 # The settings that each kind of section has; those of "typed" are paths, which the types say.
 SETTINGS: dict[str, tuple[str, ...]] = {
     "market": ("base", "quote", "instrument"),
@@ -48,11 +49,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "hyperliquid": hyperliquid_limits.SETTINGS,
     "rule": (
         *("key", "users", "groups", "rate"),
-        *("markets", "accounts", "sides", "types", "max-quantity", "min-price", "max-price", "max-notional", "clock"),
+        *("markets", *ORDER_SETTINGS),
         *("typed", "messages", "hyperliquid"),
     ),
 }
-ORDER_SETTINGS = ("accounts", "sides", "types", "max-quantity", "min-price", "max-price", "max-notional", "clock")
 # The settings of a rule that list sections: the kind of these sections, and the type of request that they are about.
 LISTS = {
     "typed": ("typed", "typed_data"),

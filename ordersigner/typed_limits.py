@@ -92,7 +92,7 @@ class TypedLimits:
         own = next((condition for condition in conditions if condition.setting == "domain"), None)
         rest = [condition for condition in conditions if condition is not own]
         self._schema = _schema(type, own, rest, problems)
-        self._checks: list[_Check] = []
+        checks: list[_Check] = []
         self._allowed_domains: set[bytes] = set()  # separators of domains that were allowed before
         if not problems:
             seen: set[str] = set()
@@ -101,7 +101,7 @@ class TypedLimits:
                     if condition.setting in seen:
                         raise ValueError("it is set twice")
                     seen.add(condition.setting)
-                    self._checks.append(_compile(condition, self._schema))
+                    checks.append(_compile(condition, self._schema))
                 except ValueError as error:
                     problems.append((condition.setting, str(error)))
             pinned = {condition.path for condition in rest}
@@ -110,8 +110,8 @@ class TypedLimits:
                     problems.append((f"domain.{field.name}", "the domain has this field, so it needs a value"))
         if problems:
             raise SettingsError(problems)
-        self._domain_checks = [check for check in self._checks if check.path.startswith("domain.")]
-        self._checks = [check for check in self._checks if check not in self._domain_checks]
+        self._domain_checks = [check for check in checks if check.path.startswith("domain.")]
+        self._message_checks = [check for check in checks if check.path.startswith("message.")]
 
     def judge(self, subject: Subject, now: float) -> Objection | None:
         assert isinstance(subject, TypedData)
@@ -125,7 +125,7 @@ class TypedLimits:
                 return objection
             if len(self._allowed_domains) < MAX_DOMAINS:
                 self._allowed_domains.add(subject.separator)
-        return _first_objection(self._checks, _STEP + len(self._domain_checks), subject, now)
+        return _first_objection(self._message_checks, _STEP + len(self._domain_checks), subject, now)
 
     def _domain_objection(self, schema: Schema) -> Objection:
         """The objection to a field that only one of the two domains has, or else to the domain's type."""
@@ -138,16 +138,16 @@ class TypedLimits:
         return _DOMAIN_TYPE
 
     def permits(self) -> list[str]:
-        checks = [*self._domain_checks, *self._checks]
+        checks = [*self._domain_checks, *self._message_checks]
         return [f"typed data {self._schema.type}", *(check.words for check in checks)]
 
     def leaves_open(self) -> list[str]:
-        judged = {check.path for check in self._checks}
-        fixed = {check.path for check in self._checks if check.code == "not_allowed"}
-        bounded = {check.path for check in self._checks if check.message != _COMPARISONS[">="][1]}
+        judged = {check.path for check in self._message_checks}
+        fixed = {check.path for check in self._message_checks if check.code == "not_allowed"}
+        bounded = {check.path for check in self._message_checks if check.message != _COMPARISONS[">="][1]}
         words = [
             f"how high {path} may be"
-            for path in dict.fromkeys(check.path for check in self._checks)
+            for path in dict.fromkeys(check.path for check in self._message_checks)
             if path not in bounded
         ]
         paths = list(islice(self._schema.paths(), MAX_OPEN + 1))
