@@ -212,6 +212,8 @@ def serve(
     server.take_over(kept)
     threading.Thread(target=accept, name="accept", daemon=True).start()
     notifier.ready()
+    if notifier.is_mute:
+        service.journal.say("warning", "systemd-python is missing: systemd is told nothing")
     while True:
         received = signal.sigwaitinfo(STOP_SIGNALS)
         if received.si_signo != signal.SIGHUP:

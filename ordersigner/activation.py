@@ -75,6 +75,7 @@ class Notifier:
 
     def __init__(self, status: Callable[[], str]) -> None:
         self._status = status
+        self.is_mute = False  # systemd-python is missing
         self._shown_status = ""
         self._enabled = "NOTIFY_SOCKET" in os.environ
         self._watchdog_interval = _watchdog_seconds() / 3
@@ -146,7 +147,7 @@ class Notifier:
 
             daemon.notify(state, fds=list(descriptors))
         except ImportError:
-            self._enabled = False
+            self.is_mute, self._enabled = True, False
         except OSError:  # nobody listens; if it matters, the watchdog acts
             return False
         return self._enabled
