@@ -15,6 +15,7 @@ from ordersigner.activation import HandedOver
 from ordersigner.connection import FAREWELL, GRACE, REST_OF_LINE
 from ordersigner.journal import LEVELS, Journal, open_journal
 from ordersigner.keyring import Keyring
+from ordersigner.peer import Peer
 from ordersigner.policy import Policy
 from ordersigner.server import POLL, RESERVED_DESCRIPTORS, Limits, OrderServer
 from ordersigner.service import Service
@@ -53,10 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # From here on a stop signal waits for sigwait(). Before, it ends the process, which has nothing to lose yet:
         # connections that it was handed are still in systemd's store.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        service = Service(journal, keys, wire_keys=not arguments.no_wire_keys)
+        path = policy_path(arguments)
+        service = Service(
+            journal, keys, wire_keys=not arguments.no_wire_keys, may_read_status=lambda peer: may_read(peer, path)
+        )
         for label, reason in keys.refused.items():
             journal.say("warning", f"Key {label} is not used: {reason}")
-        path = policy_path(arguments)
         take_policy(service, path)
         own_socket = arguments.socket is not None
         return serve(handed_over, service, limits, path, own_socket=own_socket, cleanup=cleanup)
@@ -134,6 +137,16 @@ def policy_path(arguments: argparse.Namespace) -> str | None:
     return policy_reader.DEFAULT_PATH if path is None and arguments.socket is None else path
 
 
+def may_read(peer: Peer, path: str | None) -> bool:
+    """Whether a client may read the policy at `path`, by its mode. Without a policy: root and the daemon's own user."""
+    if peer.uid in (0, os.getuid()):
+        return True
+    try:
+        return path is not None and peer.may_read(os.stat(path))
+    except OSError:
+        return False
+
+
 def take_policy(service: Service, path: str | None) -> bool:
     """Put the policy at `path` in force. If it has an error, return False: the earlier one stays in force.
 
@@ -152,7 +165,8 @@ def take_policy(service: Service, path: str | None) -> bool:
         service.replace_policy(policy)
     in_force, held = service.policy, service.keyring.keys.keys()
     if path is not None or held:
-        service.journal.in_force(sorted(held), sorted(in_force.keys - held), len(in_force.rules), path)
+        _, wanted = service.keyring.count(in_force.keys)
+        service.journal.in_force(sorted(held), wanted, sorted(in_force.keys - held), len(in_force.rules), path)
     return policy is not None
 
 
@@ -200,7 +214,7 @@ def serve(
         for fault in faults:
             service.journal.failed("The daemon cannot go on", fault)
         given = f", {len(kept)} connections given to systemd" if kept else ""
-        service.journal.say("info", f"Stopped after {service.signed} signatures{given}")
+        service.journal.say("info", f"Stopped after {service.counters.signed} signatures{given}")
 
     # How long a thread waits before it asks for the interpreter. The wait starts again whenever the worker gives it up
     # for a moment, so with a time longer than a turn the accepting thread could wait for seconds in a crowd.

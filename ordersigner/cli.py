@@ -1,4 +1,4 @@
-"""The command `ordersigner`: signs lines of orders, lists usable keys, and checks that the daemon answers.
+"""The command `ordersigner`: signs lines of orders, lists usable keys, and says how the daemon is doing.
 
 In: lines from files or standard input. They are sent as they are: the daemon checks them. Out: one line for each, on
 stdout. Refusals are reported on stderr and in the exit status.
@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Iterator, NamedTuple, Sequence
 
-from ordersigner import __version__
+from ordersigner import __version__, status
 from ordersigner.client import (
     MAX_TIMEOUT,
     TIMEOUT,
@@ -57,20 +57,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         with Client(arguments.socket, arguments.timeout) as client:
-            status: int = arguments.run(client, arguments)
+            outcome: int = arguments.run(client, arguments)
             sys.stdout.flush()
     except Error as error:
         report(str(error))
-        status = FAILED
+        outcome = FAILED
     except OSError as error:
         report(f"{error.filename or 'standard output'}: {error.strerror}")
-        status = FAILED
+        outcome = FAILED
     try:
         sys.stdout.flush()
     except OSError:  # reported above; this keeps Python from trying once more, and reporting it, at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = FAILED
-    return status
+        outcome = FAILED
+    return outcome
 
 
 def seconds(text: str) -> float:
@@ -123,6 +123,16 @@ def parser() -> argparse.ArgumentParser:
     )
     signers_parser.add_argument("--json", action="store_true", help="write the whole response")
     signers_parser.set_defaults(run=signers)
+    status_parser = commands.add_parser(
+        "status",
+        parents=[common],
+        help="show what the daemon has done",
+        description="Show, for each process of the daemon, what it has signed and refused since its start. The daemon "
+        "tells only root and users who may read its policy.",
+        epilog="Exit status: 0 if all processes answer, 1 if one does not or the daemon refuses, 2 if none answers.",
+    )
+    status_parser.add_argument("--json", action="store_true", help="write one line of JSON")
+    status_parser.set_defaults(run=show_status)
     ping_parser = commands.add_parser(
         "ping",
         parents=[common],
@@ -147,7 +157,7 @@ def ping(client: Client, arguments: argparse.Namespace) -> int:
 
 
 def sign(client: Client, arguments: argparse.Namespace) -> int:
-    status = SIGNED
+    outcome = SIGNED
     with contextlib.ExitStack() as cleanup:
         source = Source(arguments.files)
         progress = Progress(source.size, enabled=sys.stderr.isatty() and not sys.stdout.isatty())
@@ -156,7 +166,7 @@ def sign(client: Client, arguments: argparse.Namespace) -> int:
             origin = source.unanswered.popleft()
             progress.advance(origin.size)
             if not response["ok"]:
-                status = REFUSED
+                outcome = REFUSED
             if arguments.json:
                 print(json.dumps(response))
             elif response["ok"]:
@@ -165,7 +175,7 @@ def sign(client: Client, arguments: argparse.Namespace) -> int:
                 print()
                 progress.clear()
                 report(f"{origin.file}, line {origin.number}: {refusal(response)}")
-    return status
+    return outcome
 
 
 def signers(client: Client, arguments: argparse.Namespace) -> int:
@@ -181,6 +191,22 @@ def signers(client: Client, arguments: argparse.Namespace) -> int:
         for signer in listed:
             print(signer["address"], ", ".join(signer["rules"]), *([] if signer["available"] else ["(not available)"]))
     return SIGNED if listed and all(signer["available"] for signer in listed) else REFUSED
+
+
+def show_status(client: Client, arguments: argparse.Namespace) -> int:
+    try:
+        found = status.ask(client.path, arguments.timeout)
+    except SignerError as error:
+        report(str(error))
+        return REFUSED
+    if arguments.json:
+        print(json.dumps(found._asdict()))
+    else:
+        for process in found.processes:
+            print("\n".join(status.words(process)))
+        for pid in found.silent:
+            report(f"process {pid} does not answer")
+    return REFUSED if found.silent else SIGNED
 
 
 def report(message: str) -> None:

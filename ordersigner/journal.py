@@ -37,7 +37,8 @@ class Journal:
     def __init__(self, level: int, send: Send) -> None:
         self._level = level
         self._send = send
-        self._untaken = 0  # entries in a row
+        self.untaken = 0  # entries that nobody took
+        self._untaken_in_a_row = 0
         self._refusals = _Rate()
         self._faults = _Rate()
 
@@ -74,9 +75,9 @@ class Journal:
         withheld = self._refusals.next()
         if withheld is None:
             return
-        field, problems = next(iter(refusal.context.items()))
-        what = f"{_cleaned(field)}: {problems[0].code}" if field else problems[0].code
-        fields = [f"ORDERSIGNER_FIELD={_cleaned(field)}", f"ORDERSIGNER_CODE={problems[0].code}"]
+        field = next(iter(refusal.context))
+        what = f"{_cleaned(field)}: {refusal.code}" if field else refusal.code
+        fields = [f"ORDERSIGNER_FIELD={_cleaned(field)}", f"ORDERSIGNER_CODE={refusal.code}"]
         if isinstance(refusal, Denied) and subject is not None and signer is not None:
             closest = f", closest rule {refusal.rule}" if refusal.rule else ""
             reason = f" ({refusal.reason})" if refusal.reason else ""
@@ -105,15 +106,15 @@ class Journal:
             message = f"No rule for uid {peer.uid}: a client asked which keys it may use ({peer})"
             self._write("notice", message + _more(withheld, "refusals"), *peer.fields)
 
-    def in_force(self, held: Sequence[str], missing: Sequence[str], rules: int, path: str | None) -> None:
+    def in_force(self, held: Sequence[str], wanted: int, missing: Sequence[str], rules: int, path: str | None) -> None:
         """A policy is in force from now on.
 
-        held: addresses of the keys that the daemon has; missing: of those that rules name and it does not have;
-        path: of the policy.
+        held: addresses of the keys that the daemon has; wanted: how many it should have; missing: addresses that rules
+        name and whose keys it does not have; path: of the policy.
         """
         if self._level < LEVELS["info"]:
             return
-        keys = f"{len(held)} of {len(held) + len(missing)} keys" + (f" ({', '.join(held)})" if held else "")
+        keys = f"{len(held)} of {wanted} keys" + (f" ({', '.join(held)})" if held else "")
         gone = f"; not available: {', '.join(missing)}" if missing else ""
         self._write(
             "info",
@@ -143,11 +144,12 @@ class Journal:
         """Whether the entry was taken."""
         entry = (f"MESSAGE={message}", f"PRIORITY={LEVELS[level]}", "SYSLOG_IDENTIFIER=ordersigner", *fields)
         try:
-            self._send(entry, self._untaken == 0)
+            self._send(entry, self._untaken_in_a_row == 0)
         except OSError:
-            self._untaken += 1
+            self.untaken += 1
+            self._untaken_in_a_row += 1
             return False
-        untaken, self._untaken = self._untaken, 0
+        untaken, self._untaken_in_a_row = self._untaken_in_a_row, 0
         if untaken:
             self._write("warning", f"{untaken} entries before the last one are missing: nobody took them in time")
         return True

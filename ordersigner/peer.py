@@ -10,6 +10,7 @@ import functools
 import os
 import pwd
 import socket
+import stat
 import struct
 from typing import NamedTuple
 
@@ -29,6 +30,14 @@ class Peer(NamedTuple):
 
     def __str__(self) -> str:
         return f"uid {self.uid}, gid {self.gid}, pid {self.pid}"
+
+    def may_read(self, file: os.stat_result) -> bool:
+        """Whether the mode of a file lets this process read it."""
+        if self.uid == file.st_uid:
+            return bool(file.st_mode & stat.S_IRUSR)
+        if file.st_gid in (self.gid, *self.groups):
+            return bool(file.st_mode & stat.S_IRGRP)
+        return bool(file.st_mode & stat.S_IROTH)
 
     @property
     def fields(self) -> tuple[str, str, str]:

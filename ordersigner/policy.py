@@ -205,6 +205,11 @@ def key_unavailable(rule: Rule) -> Denied:
     return Denied(objection, rule=rule.name)
 
 
+def no_status() -> Denied:
+    """The counters tell about other clients."""
+    return Denied(Objection(0, "type", "not_allowed", "Only root and users who may read the policy get the status."))
+
+
 def key_on_wire() -> Denied:
     """The daemon signs only with keys that it holds."""
     return Denied(Objection(0, "signer", "key_on_wire", "This daemon takes only addresses of keys that it holds."))

@@ -22,6 +22,7 @@ REQUIRED: dict[str, dict[str, type]] = {
     "ping": {},
     "signers": {},
     "spot": _ORDER,
+    "status": {},
     "typed_data": {"signer": str, "typed_data": dict},
 }
 # Others that it may have. What reads them knows which of them it needs.
@@ -111,6 +112,11 @@ def pong(version: str, request_id: str | int | None) -> bytes:
 def signers(allowed: list[Message], request_id: str | int | None) -> bytes:
     """The response that lists the held keys that a client may use."""
     return _response({"ok": True, "signers": allowed}, request_id)
+
+
+def status(numbers: Message, request_id: str | int | None) -> bytes:
+    """The response with the counters."""
+    return _response({"ok": True, "status": numbers}, request_id)
 
 
 def refused(refusal: Refusal, request_id: str | int | None) -> bytes:

@@ -78,6 +78,11 @@ class Refusal(Exception):
         self.type = type
         self.context = context
 
+    @property
+    def code(self) -> str:
+        """That of the first problem."""
+        return next(iter(self.context.values()))[0].code
+
     @classmethod
     def of(cls, field: str, code: str, message: str, *, type: str = "ValueError") -> Refusal:
         """A refusal for one problem with one field."""

@@ -263,10 +263,12 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
             if list(self._connections.values()).count(user) >= self.limits.connections_per_user:
                 raise _too_many("This user has no connection left.")
             self._connections[request] = user
+            self.service.counters.connections = len(self._connections)
 
     def _release(self, request: socket.socket) -> None:
         with self._changed:
             del self._connections[request]
+            self.service.counters.connections = len(self._connections)
             self._changed.notify_all()
 
     def _turn_away(self, request: socket.socket, peer: Peer, refusal: Refusal) -> None:

@@ -6,10 +6,12 @@ what is our own as an InternalError, with the detail in the journal.
 
 from __future__ import annotations
 
+import os
 from time import monotonic, perf_counter_ns, time
 from typing import Callable
 
 from ordersigner import __version__, hyperliquid, messages, orders, policy, protocol, typed_data
+from ordersigner.counters import Counters
 from ordersigner.journal import Journal
 from ordersigner.keyring import Keyring
 from ordersigner.keys import HeldKey, Signer, address_in
@@ -32,7 +34,7 @@ MAX_SIGNERS = 8  # keys that a connection keeps ready; one more, and all are dro
 
 
 class Service:
-    """What all conversations share: the journal, the held keys, the policy, and the totals since the start."""
+    """What all conversations share: the journal, the held keys, the policy, and the counters."""
 
     def __init__(
         self,
@@ -41,27 +43,41 @@ class Service:
         policy: Policy | None = None,
         *,
         wire_keys: bool = True,
+        may_read_status: Callable[[Peer], bool] = lambda peer: False,
     ) -> None:
-        """wire_keys: whether clients may send keys of their own."""
+        """wire_keys: whether clients may send keys of their own. may_read_status: whether one gets the counters."""
         self.journal = journal
         self.keyring = keyring or Keyring()
         self.policy = policy or Policy()
         self.wire_keys = wire_keys
+        self.may_read_status = may_read_status
         self.reloads = 0  # readings of the policy that have begun
-        self.signed = 0
-        self.refused = 0
-        self.failed = 0
+        self.counters = Counters()
 
     def replace_policy(self, policy: Policy) -> None:
         """From the next request on, `policy` is in force."""
         policy.go_on_from(self.policy)
         self.policy = policy
+        self.counters.forget_rules_except({rule.name for rule in policy.rules})
 
     def status(self) -> str:
         """For people, in one line."""
-        totals = f"{self.signed} signed, {self.refused} refused, {self.failed} failed"
+        totals = self.counters.line()
         held, wanted = self.keyring.count(self.policy.keys)
         return f"{totals}; {held} of {wanted} keys" if wanted else totals
+
+    def numbers(self) -> protocol.Message:
+        """For monitoring."""
+        held, wanted = self.keyring.count(self.policy.keys)
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            **self.counters.numbers(),
+            "not_recorded": self.journal.untaken,
+            "keys": held,
+            "keys_wanted": wanted,
+            "rules": len(self.policy.rules),
+        }
 
 
 class Conversation:
@@ -89,6 +105,8 @@ class Conversation:
                 return protocol.pong(__version__, request_id)
             if request.type == "signers":
                 return protocol.signers(self._allowed(), request_id)
+            if request.type == "status":
+                return protocol.status(self._numbers(), request_id)
             subject = READ[request.type](request.members)
             address = address_in(request.signer)
             signer, rule = self._held(address, subject) if address else (self._sent(request.signer), "")
@@ -96,17 +114,17 @@ class Conversation:
             response = protocol.signed(signature, request_id)
             microseconds = (perf_counter_ns() - start) // 1000
             if not service.journal.signed(self._peer, subject, signer.address, rule, microseconds):
-                service.failed += 1
+                service.counters.failed += 1
                 return protocol.refused(NOT_RECORDED, request_id)
         except policy.Denied as denied:
             return self.refuse(denied, request_id, subject, address)
         except Refusal as refusal:
             return self.refuse(refusal, request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the connection
-            service.failed += 1
+            service.counters.failed += 1
             service.journal.failed(f"A request of {self._peer} could not be answered", error)
             return protocol.failed(request_id)
-        service.signed += 1
+        service.counters.sign(request.type, rule)
         return response
 
     def refuse(
@@ -120,7 +138,7 @@ class Conversation:
 
         subject, address: what was to be signed with a held key, if anything.
         """
-        self._service.refused += 1
+        self._service.counters.refused_by_code[refusal.code] += 1
         self._service.journal.refused(self._peer, refusal, subject, address)
         return protocol.refused(refusal, request_id)
 
@@ -152,6 +170,12 @@ class Conversation:
             self._policy = self._service.policy
             self._grants = self._policy.grants(self._peer)
         return self._grants
+
+    def _numbers(self) -> protocol.Message:
+        """The counters, for root and users who may read the policy."""
+        if not self._service.may_read_status(self._peer):
+            raise policy.no_status()
+        return self._service.numbers()
 
     def _allowed(self) -> list[protocol.Message]:
         """The held keys that this client may use."""

@@ -107,7 +107,7 @@ def test_systemds_credentials_are_keys(files: Files, monkeypatch: pytest.MonkeyP
     with standalone(files.directory, "--policy", str(files.policy)) as daemon:
         assert daemon.ask(LINE) == EXAMPLE_RESPONSE
         assert "Key asks is not used: sealed elsewhere" in daemon.log
-        assert "In force: 1 of 1 keys" in daemon.log
+        assert "In force: 1 of 2 keys" in daemon.log
 
 
 # --reload

@@ -344,8 +344,8 @@ def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["ordersigner", ""], ["ping", "sign", "signers"]),
-        (["ordersigner", "s"], ["sign", "signers"]),
+        (["ordersigner", ""], ["ping", "sign", "signers", "status"]),
+        (["ordersigner", "s"], ["sign", "signers", "status"]),
         (["ordersigner", "--"], ["--help", "--version"]),
         (["ordersigner", "sign", "--"], ["--help", "--json", "--socket", "--timeout"]),
         (["ordersigner", "signers", ""], ["--help", "--json", "--socket", "--timeout"]),
@@ -369,7 +369,7 @@ def test_bash_completes(directory: Path, words: list[str], expected: list[str]) 
     assert ended.stderr == b""
 
 
-@pytest.mark.parametrize("command", ["sign", "signers", "ping"])
+@pytest.mark.parametrize("command", ["sign", "signers", "status", "ping"])
 def test_completion_and_parser_know_the_same_options(directory: Path, command: str) -> None:
     helped = subprocess.run(
         [sys.executable, "-m", "ordersigner.cli", command, "--help"], cwd=SOURCE, capture_output=True, check=True

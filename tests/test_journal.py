@@ -234,7 +234,7 @@ def test_a_signature_whose_entry_is_not_taken_is_not_given() -> None:
     assert response["id"] == 5
     assert response["error"]["type"] == "InternalError"
     assert [problem["code"] for problem in response["error"]["context"][""]] == ["not_recorded"]
-    assert (service.signed, service.failed) == (0, 1)
+    assert (service.counters.signed, service.counters.failed) == (0, 1)
 
 
 def test_a_journal_that_hangs_is_waited_for_once_and_again_after_it_took_an_entry() -> None:

@@ -31,7 +31,7 @@ def test_the_totals_are_counted() -> None:
         conversation = Conversation(shared, peer)
         for request in (EXAMPLE_LINE, b"x", b"", b'{"type": "ping"}', EXAMPLE_LINE):
             conversation.respond(request)
-    assert (shared.signed, shared.refused, shared.failed) == (4, 4, 0)
+    assert shared.counters.line() == "4 signed, 4 refused, 0 failed"
 
 
 def test_asking_twice_gives_the_same_signature() -> None:

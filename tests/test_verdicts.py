@@ -402,7 +402,7 @@ def check(sections: list[Section], asked: list[Asked]) -> list[str]:
         assert problem["code"] in CODES
         assert resolves(field, request)
         came_to.append(problem["code"])
-    assert holder.failed == 0
+    assert holder.counters.failed == 0
     return came_to
 
 
