@@ -204,8 +204,8 @@ def show_status(client: Client, arguments: argparse.Namespace) -> int:
     else:
         for process in found.processes:
             print("\n".join(status.words(process)))
-        for pid in found.silent:
-            report(f"process {pid} does not answer")
+        for unit in found.silent:
+            report(f"{unit} does not answer")
     return REFUSED if found.silent else SIGNED
 
 

@@ -25,35 +25,46 @@ Status = Dict[str, Any]  # see ordersigner-protocol(7)
 class Report(NamedTuple):
     """The processes of the daemon."""
 
-    processes: list[Status]
-    silent: list[int]  # process numbers of those that did not answer
+    processes: list[Status]  # each with the name of its "unit", None if it is not known
+    silent: list[str]  # the units of those that did not answer
 
 
 def ask(path: str, timeout: float) -> Report:
     """Raises SignerError if this user may not read the status, and other client.Errors if no process answers."""
-    expected = set(running()) if path == SYSTEM_SOCKET else set()
     found: dict[int, Status] = {}
     deadline = time.monotonic() + PATIENCE
-    while not found or (expected - found.keys() and time.monotonic() < deadline):
-        with Client(path, timeout) as client:
-            (response,) = client.exchange([encode({"type": "status"})], read_response)
-        if not response["ok"]:
-            raise refusal(response)
-        status = response.get("status")
-        if not isinstance(status, dict) or not isinstance(status.get("pid"), int):
-            raise ProtocolError("the response has no valid status")
+    while True:
+        status = _ask_one(path, timeout)
         found[status["pid"]] = status
-    return Report([found[pid] for pid in sorted(found)], sorted(expected - found.keys()))
+        units = running() if path == SYSTEM_SOCKET else {}
+        silent = units.keys() - found.keys()
+        if not silent or time.monotonic() > deadline:
+            break
+    processes = [{"unit": units.get(pid), **found[pid]} for pid in sorted(found) if pid in units or not units]
+    return Report(processes, sorted(units[pid] for pid in silent))
 
 
-def running() -> list[int]:
-    """The daemon's processes that systemd knows, none without systemd."""
-    command = ["systemctl", "show", "--value", "--property=MainPID", *UNITS]
+def _ask_one(path: str, timeout: float) -> Status:
+    """The status of the process that gets the connection."""
+    with Client(path, timeout) as client:
+        (response,) = client.exchange([encode({"type": "status"})], read_response)
+    if not response["ok"]:
+        raise refusal(response)
+    status = response.get("status")
+    if not isinstance(status, dict) or not isinstance(status.get("pid"), int):
+        raise ProtocolError("the response has no valid status")
+    return status
+
+
+def running() -> dict[int, str]:
+    """The units of the daemon's processes that systemd knows, by process number; none without systemd."""
+    command = ["systemctl", "show", "--property=Id,MainPID", *UNITS]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SYSTEMCTL_SECONDS).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [int(word) for word in shown.split() if word.isdecimal() and word != "0"]
+        return {}
+    shown_units = [dict(line.split("=", 1) for line in lines.splitlines()) for lines in shown.split("\n\n") if lines]
+    return {int(unit["MainPID"]): unit["Id"] for unit in shown_units if unit["MainPID"] != "0"}
 
 
 def words(status: Status) -> Iterator[str]:
@@ -61,7 +72,8 @@ def words(status: Status) -> Iterator[str]:
     last = f", the last one {_time(status['last_signed'])}" if status["last_signed"] else ""
     keys = f", {status['keys']} of {status['keys_wanted']} keys" if status["keys_wanted"] else ""
     rules = f", {status['rules']} {'rule' if status['rules'] == 1 else 'rules'}" if status["rules"] else ""
-    yield f"Process {status['pid']}, version {status['version']}, since {_time(status['started'])}:"
+    unit = f"{status['unit']}: " if status["unit"] else ""
+    yield f"{unit}process {status['pid']}, version {status['version']}, since {_time(status['started'])}:"
     yield f"  now            {status['connections']} connections{keys}{rules}"
     yield f"  signed         {status['signed']:,}{last}"
     yield from (f"    {kind:<12} {number:,}" for kind, number in status["signed_by_type"].items())

@@ -137,7 +137,7 @@ def test_the_command_shows_the_counters(files: Files) -> None:
         outcome, output, errors = run(daemon.path, "status")
         assert (outcome, errors) == (0, "")
         first, *lines = (line.split() for line in output.splitlines())
-        assert first[:2] == ["Process", f"{daemon.pid},"]
+        assert first[:2] == ["process", f"{daemon.pid},"]
         assert lines == [
             ["now", "1", "connections,", "1", "of", "1", "keys,", "1", "rule"],
             ["signed", "3,", "the", "last", "one", *lines[1][5:]],
@@ -173,11 +173,11 @@ def test_no_daemon_is_status_2(tmp_path: Path) -> None:
     assert run(str(tmp_path / "socket"), "status")[0] == 2
 
 
-def test_processes_that_systemd_does_not_name_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_systemd_no_unit_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert status.running() == []
+    assert status.running() == {}
 
 
 def test_the_example_has_an_answer_in_words(daemon: Daemon) -> None:
     daemon.ask(json.dumps(EXAMPLE["request"]).encode() + b"\n")
-    assert next(status.words(numbers(daemon))).startswith(f"Process {daemon.pid}, version ")
+    assert next(status.words({"unit": None, **numbers(daemon)})).startswith(f"process {daemon.pid}, version ")

@@ -21,6 +21,7 @@ from daemon import wait_until
 
 TIMEOUT = 60.0  # seconds to wait for a condition before the test fails
 TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}  # command: its Debian package
+DOWNLOADED = ("prometheus", "prometheus-node-exporter")  # in apt's cache, without what they recommend
 INCLUDED = ("dbus", "man-db", "netcat-openbsd", "passwd", "systemd", "systemd-sysv")
 ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
@@ -50,6 +51,7 @@ def make_tree(suite: str, tree: Path, packages: Sequence[Path], newer: Sequence[
     download = "apt-get install -qq --yes --download-only -o APT::Install-Recommends=true"
     hooks = [f"copy-in '{package}' /root" for package in [*packages, *newer]]
     hooks.append(f'chroot "$1" {download} {" ".join(f"/root/{package.name}" for package in packages)}')
+    hooks.append(f'chroot "$1" {download} --no-install-recommends {" ".join(DOWNLOADED)}')
     command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(INCLUDED)}", "--skip=cleanup/apt"]
     command.append("--dpkgopt=force-unsafe-io")
     command += [f"--customize-hook={hook}" for hook in hooks]

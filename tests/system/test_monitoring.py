@@ -1,0 +1,80 @@
+"""What the daemon tells operators: `ordersigner status`, metrics for Prometheus, and alerts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from daemon import SOURCE, wait_until
+
+from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, ask
+from system.machine import TIMEOUT, Machine
+from system.test_instances import INSTANCE, scaled
+
+__all__ = ["scaled"]  # a fixture
+
+EXAMPLES = "/usr/share/doc/ordersigner/examples/monitoring"
+METRICS = "/var/lib/prometheus/node-exporter/ordersigner.prom"
+
+
+@pytest.fixture
+def exporter(installed: Machine) -> Iterator[Machine]:
+    """The machine with node_exporter and the example, set up as the page says."""
+    installed.run("apt-get", "install", "--yes", "--no-install-recommends", "prometheus-node-exporter")
+    page = (SOURCE / "docs/monitor.rst").read_text()
+    commands = re.findall(r"^    ((?:cd|install|systemctl (?:daemon-reload|enable)).*)$", page, re.MULTILINE)
+    assert len(commands) == 5
+    installed.run("sh", "-euc", "\n".join(commands))
+    yield installed
+    installed.run("systemctl", "disable", "--now", "ordersigner-metrics.timer")
+    installed.run("sh", "-c", "rm /etc/systemd/system/ordersigner-metrics.* /usr/local/bin/ordersigner-metrics")
+    installed.run("apt-get", "purge", "--yes", "prometheus-node-exporter")
+
+
+def test_only_root_and_readers_of_the_policy_get_the_status(installed: Machine) -> None:
+    assert ask(installed, REQUEST) == RESPONSE
+    assert f"{SERVICE}: process" in installed.run("ordersigner", "status")
+    refused = installed.run("ordersigner", "status", user=MEMBER, check=False)
+    assert "(not_allowed)" in refused
+    installed.run("usermod", "--append", "--groups", "ordersigner-policy", MEMBER)
+    try:
+        assert f"{SERVICE}: process" in installed.run("ordersigner", "status", user=MEMBER)
+    finally:
+        installed.run("gpasswd", "--delete", MEMBER, "ordersigner-policy")
+
+
+def test_the_status_is_that_of_all_processes(scaled: Machine) -> None:
+    found = json.loads(scaled.run("ordersigner", "status", "--json"))
+    pids = {unit: int(scaled.property(unit, "MainPID")) for unit in (SERVICE, INSTANCE)}
+    assert {process["unit"]: process["pid"] for process in found["processes"]} == pids
+    assert found["silent"] == []
+    scaled.run("systemctl", "kill", "--signal=STOP", INSTANCE)
+    try:
+        assert f"{INSTANCE} does not answer" in scaled.run("ordersigner", "status", check=False)
+    finally:
+        scaled.run("systemctl", "kill", "--signal=CONT", INSTANCE)
+
+
+def test_node_exporter_serves_the_metrics(exporter: Machine) -> None:
+    assert ask(exporter, REQUEST) == RESPONSE
+    exporter.run("systemctl", "start", "ordersigner-metrics.service")
+    fetch = "import urllib.request as u; print(u.urlopen('http://localhost:9100/metrics').read().decode())"
+    served = exporter.run("python3", "-c", fetch)
+    assert f'ordersigner_up{{unit="{SERVICE}"}} 1' in served
+    assert f'ordersigner_signatures_total{{type="spot",unit="{SERVICE}"}} 1' in served
+    assert "node_textfile_scrape_error 0" in served
+    before = exporter.run("stat", "--format=%i", METRICS)
+    wait_until(lambda: exporter.run("stat", "--format=%i", METRICS) != before, TIMEOUT)  # the timer runs it
+
+
+def test_the_alerts_fire_when_they_should_and_only_then(installed: Machine) -> None:
+    """By Prometheus' own tool for tests of alerts."""
+    installed.run("sh", "-c", "dpkg-deb --extract /var/cache/apt/archives/prometheus_*.deb /tmp/prometheus")
+    installed.write("/root/alerts.test.yml", (SOURCE / "tests/system/alerts.test.yml").read_text())
+    installed.run("cp", f"{EXAMPLES}/alerts.yml", "/root/alerts.yml")
+    try:
+        assert "SUCCESS" in installed.run("/tmp/prometheus/usr/bin/promtool", "test", "rules", "/root/alerts.test.yml")
+    finally:
+        installed.run("rm", "-r", "/tmp/prometheus", "/root/alerts.yml", "/root/alerts.test.yml")
