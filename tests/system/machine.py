@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from daemon import wait_until
 TIMEOUT = 60.0  # seconds to wait for a condition before the test fails
 TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}  # command: its Debian package
 DOWNLOADED = ("prometheus", "prometheus-node-exporter")  # in apt's cache, without what they recommend
-INCLUDED = ("dbus", "man-db", "netcat-openbsd", "passwd", "systemd", "systemd-sysv")
+INCLUDED = ("dbus", "man-db", "netcat-openbsd", "passwd", "systemd", "systemd-sysv", "wget")
 ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "LANG": "C.UTF-8",
@@ -175,6 +176,22 @@ class Machine:
         ) as process:
             try:
                 yield process
+            finally:
+                process.kill()
+
+    @contextlib.contextmanager
+    def served(self, directory: Path) -> Iterator[str]:
+        """Serve a directory of the host to the machine, whatever it has installed, and return the address."""
+        server = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(directory), "80"]
+        with subprocess.Popen(
+            ["nsenter", f"--target={self._init}", "--net", "--", *server],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                address = "http://127.0.0.1"
+                wait_until(lambda: self.succeeds("wget", "--quiet", "--spider", address), TIMEOUT)
+                yield address
             finally:
                 process.kill()
 

@@ -75,7 +75,7 @@ def test_the_readmes_lines_make_a_key_and_a_rule_and_a_user_signs_without_seeing
     section = (SOURCE / "README.rst").read_text().split("Keys that programs never see\n", 1)[1].split("\n\n\n", 1)[0]
     block = "\n".join(re.findall(r"^    (.+)$", section, re.MULTILINE)).replace("\\\n", "")
     first, *lines = block.split("\n")
-    assert first == "sudo apt install --yes ./dist/ordersigner-keys_*.deb"
+    assert first == "sudo apt install --yes ordersigner-keys"
     assert packages.tool.name.startswith("ordersigner-keys_")
     as_member = f"runuser -u {MEMBER} -- env address=$address bash -c "
     script = [f"cd /; USER={MEMBER}", 'sudo() { command "$@"; }']
