@@ -1,4 +1,5 @@
-"""The command `ordersigner`: signs lines of orders, lists usable keys, and says how the daemon is doing.
+"""The command `ordersigner`: signs lines of orders, lists usable keys, says how the daemon is doing, and compares it
+with the earlier daemon.
 
 In: lines from files or standard input. They are sent as they are: the daemon checks them. Out: one line for each, on
 stdout. Refusals are reported on stderr and in the exit status.
@@ -19,7 +20,7 @@ import sys
 import time
 from typing import Iterator, NamedTuple, Sequence
 
-from ordersigner import __version__, status
+from ordersigner import __version__, compare, status
 from ordersigner.client import (
     MAX_TIMEOUT,
     TIMEOUT,
@@ -141,6 +142,25 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 if the daemon answers, 1 if it refuses, 2 if no daemon answers.",
     )
     ping_parser.set_defaults(run=ping)
+    compare_parser = commands.add_parser(
+        "compare",
+        parents=[common],
+        help="compare with the earlier daemon",
+        description="Send the same requests to the earlier daemon, leverj-ordersigner-daemon, and to this one. Write "
+        "who listens, whether the signatures are the same, and the commands that replace the earlier daemon.",
+        epilog="Exit status: 0 if the daemons agree, 1 if they do not, 2 if one of them does not answer or a file "
+        "cannot be read.",
+    )
+    compare_parser.add_argument(
+        "--earlier", metavar="PATH", help="the earlier daemon's socket (default: where it is found; required with FILE)"
+    )
+    compare_parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="requests, one per line; - is stdin (default: an order of each kind, with public test keys)",
+    )
+    compare_parser.set_defaults(run=compare_daemons)
     return parser
 
 
@@ -209,10 +229,41 @@ def show_status(client: Client, arguments: argparse.Namespace) -> int:
     return REFUSED if found.silent else SIGNED
 
 
+def compare_daemons(client: Client, arguments: argparse.Namespace) -> int:
+    if arguments.files and not arguments.earlier:
+        # Any local user could make the socket that would be found.
+        raise Error("with requests of your own, which may have keys, name the earlier daemon's socket with --earlier")
+    source = Source(arguments.files)
+    lines = [line for line in source.lines() if line]
+    requests = [(f"{origin.file}, line {origin.number}", line) for origin, line in zip(source.unanswered, lines)]
+    path = os.path.abspath(arguments.earlier or compare.find_earlier())
+    earlier = compare.Listener(path, client.timeout)
+    ours = compare.Listener(client.path, client.timeout)
+    print(printable(f"Earlier daemon: {earlier}."))
+    print(printable(f"This daemon: {ours}."))
+    outcome = SIGNED
+    with Client(path, client.timeout) as earlier_client:
+        for agree, sentence in compare.compared(earlier_client, client, requests or compare.examples()):
+            print(printable(sentence))
+            if not agree:
+                outcome = REFUSED
+    if os.path.samefile(path, client.path):
+        print("Both paths lead to this daemon: it has replaced the earlier one.")
+    elif outcome == SIGNED:
+        print(f"The daemons agree. To replace the earlier one, run as root:\n\n{compare.steps(earlier)}")
+    else:
+        print("The daemons do not agree.")
+    return outcome
+
+
+def printable(text: str) -> str:
+    """The text with its control characters replaced."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def report(message: str) -> None:
     """Write to stderr. A message may quote an order, so control characters are replaced."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in message)
-    print(f"ordersigner: {text}", file=sys.stderr, flush=True)  # Python 3.8 buffers stderr
+    print(f"ordersigner: {printable(message)}", file=sys.stderr, flush=True)  # Python 3.8 buffers stderr
 
 
 class Origin(NamedTuple):

@@ -344,12 +344,15 @@ def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["ordersigner", ""], ["ping", "sign", "signers", "status"]),
+        (["ordersigner", ""], ["compare", "ping", "sign", "signers", "status"]),
         (["ordersigner", "s"], ["sign", "signers", "status"]),
         (["ordersigner", "--"], ["--help", "--version"]),
         (["ordersigner", "sign", "--"], ["--help", "--json", "--socket", "--timeout"]),
         (["ordersigner", "signers", ""], ["--help", "--json", "--socket", "--timeout"]),
         (["ordersigner", "ping", ""], ["--help", "--socket", "--timeout"]),
+        (["ordersigner", "compare", "--"], ["--earlier", "--help", "--socket", "--timeout"]),
+        (["ordersigner", "compare", "or"], ["orders one", "orders two"]),
+        (["ordersigner", "compare", "--earlier", "or"], ["orders one", "orders two"]),
         (["ordersigner", "sign", "or"], ["orders one", "orders two"]),
         (["ordersigner", "sign", "--socket", "or"], ["orders one", "orders two"]),
         (["ordersigner", "sign", "--timeout", ""], []),
@@ -369,7 +372,7 @@ def test_bash_completes(directory: Path, words: list[str], expected: list[str]) 
     assert ended.stderr == b""
 
 
-@pytest.mark.parametrize("command", ["sign", "signers", "status", "ping"])
+@pytest.mark.parametrize("command", ["sign", "signers", "status", "ping", "compare"])
 def test_completion_and_parser_know_the_same_options(directory: Path, command: str) -> None:
     helped = subprocess.run(
         [sys.executable, "-m", "ordersigner.cli", command, "--help"], cwd=SOURCE, capture_output=True, check=True
@@ -391,7 +394,7 @@ def test_a_timeout_that_is_not_possible_is_refused_with_the_range(timeout: str, 
     assert errors.endswith("argument --timeout: seconds, more than 0 and at most 86400\n")
 
 
-@pytest.mark.parametrize("arguments", [[], ["sign"], ["signers"], ["ping"]])
+@pytest.mark.parametrize("arguments", [[], ["sign"], ["signers"], ["ping"], ["compare"]])
 def test_help_goes_to_standard_output_with_status_0(arguments: list[str], tmp_path: Path) -> None:
     status, output, errors = run(str(tmp_path / "socket"), *arguments, "--help")
     assert (status, errors) == (0, "")

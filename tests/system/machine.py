@@ -23,7 +23,18 @@ from daemon import wait_until
 TIMEOUT = 60.0  # seconds to wait for a condition before the test fails
 TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}  # command: its Debian package
 DOWNLOADED = ("prometheus", "prometheus-node-exporter")  # in apt's cache, without what they recommend
-INCLUDED = ("dbus", "man-db", "netcat-openbsd", "passwd", "systemd", "systemd-sysv", "wget")
+INCLUDED = (
+    "dbus",
+    "libpam-systemd",
+    "lsof",
+    "man-db",
+    "netcat-openbsd",
+    "openssh-server",
+    "passwd",
+    "systemd",
+    "systemd-sysv",
+    "wget",
+)
 ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "LANG": "C.UTF-8",

@@ -1,0 +1,214 @@
+"""The comparison with the earlier daemon, leverj-ordersigner-daemon, for `ordersigner compare`.
+
+In: the paths of two sockets, and requests. Out, as text: whether the daemons agree, who listens, and the commands that
+replace the earlier daemon. Raises client.Error if a daemon does not answer, or if no earlier daemon is found.
+
+Keys go only to the two sockets. The text has no request, and nothing that the earlier daemon says in an error: it may
+repeat a key.
+"""
+
+from __future__ import annotations
+
+import glob
+import grp
+import os
+import pwd
+import re
+import shlex
+import socket
+import stat
+from typing import Any, Iterator, Sequence
+
+from ordersigner.client import Client, Error, connect, encode, read_response, refusal
+from ordersigner.peer import peer_of
+
+EARLIER_SOCKET = "/tmp/leverj-ordersigner-daemon.sock"  # unless its option --interface says otherwise
+EXAMPLES = "/usr/share/doc/ordersigner/examples"
+DROP_IN = "/etc/systemd/system/ordersigner.socket.d/earlier-daemon-path.conf"
+
+_LISTENS = "00010000"  # of a socket's flags in /proc/net/unix
+
+# Orders with published signatures. Everybody knows their keys.
+SPOT = {
+    "type": "spot",
+    "instrument": {
+        "symbol": "LEVETH",
+        "quote": {"address": "0x0000000000000000000000000000000000000000", "decimals": 18},
+        "base": {"address": "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282", "decimals": 9},
+    },
+    "order": {
+        "accountId": "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282",
+        "side": "buy",
+        "quantity": 12.3343,
+        "price": 23.44322,
+        "orderType": "LMT",
+        "instrument": "LEVETH",
+        "timestamp": 12382173200872,
+        "expiryTime": 1238217320021122,
+    },
+    "signer": "0xb98ea45b6515cbd6a5c39108612b2cd5ae184d5eb0d72b21389a1fe6db01fe0d",
+}
+FUTURES = {
+    "type": "futures",
+    "instrument": {"id": "1", "quote": {"address": "0xb0F776EB352738CF25710d92Fca2f4A5e2c24D3e", "decimals": 18}},
+    "order": {
+        "accountId": "0xc21b183A8050D1988117B86408655ff974d021A0",
+        "originator": "0x10758C328A02B511d2a7B8f55459929Fa760411f",
+        "instrument": "1",
+        "price": 9380.0,
+        "quantity": 1.0,
+        "marginPerFraction": "191428571428571430000",
+        "side": "buy",
+        "orderType": "SLM",
+        "timestamp": 1595560081494041,
+        "quote": "0xb0F776EB352738CF25710d92Fca2f4A5e2c24D3e",
+        "isPostOnly": False,
+        "reduceOnly": False,
+        "clientOrderId": 1,
+        "triggerPrice": 9385,
+    },
+    "signer": "0xae9edfad7fa29b0d6e14b045b5e74f3360e041545cf64236e81e616849072d65",
+}
+
+
+def examples() -> list[tuple[str, bytes]]:
+    """Names and lines of the requests that are compared if the user gives none."""
+    return [("the example of a spot order", encode(SPOT)), ("the example of a futures order", encode(FUTURES))]
+
+
+def find_earlier() -> str:
+    """The path of the earlier daemon's socket: the usual one, or that of a process of twistd, Twisted's command."""
+    if os.path.exists(EARLIER_SOCKET):
+        return EARLIER_SOCKET
+    found = sorted(set(sockets_of_twistd()))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Error(f"several processes of twistd listen; choose one with --earlier: {', '.join(found)}")
+    raise Error(
+        f"found no earlier daemon: nothing is at {EARLIER_SOCKET}, and no process of twistd that you may look into "
+        "listens at a Unix socket; try as root, or give --earlier"
+    )
+
+
+def compared(earlier: Client, ours: Client, requests: Sequence[tuple[str, bytes]]) -> Iterator[tuple[bool, str]]:
+    """For each request, given as its name and line, whether the daemons agree, and a sentence that says so."""
+    # The earlier daemon takes only CR LF for the end of a line.
+    lines = [line.rstrip(b"\r\n") + b"\r\n" for _, line in requests]
+    responses = zip(earlier.exchange(lines, read_response), ours.exchange(lines, read_response))
+    for (name, _), (theirs, our) in zip(requests, responses):
+        if not theirs["ok"] and not our["ok"]:
+            yield True, f"{name}: both refuse it"
+        elif theirs.get("signature") == our.get("signature") is not None:
+            yield True, f"{name}: the same signature"
+        else:
+            yield (
+                False,
+                f"{name}: the earlier daemon {_answer(theirs, quoted=False)}, this one {_answer(our, quoted=True)}",
+            )
+
+
+def _answer(response: dict[str, Any], *, quoted: bool) -> str:
+    if response["ok"]:
+        return f"gives {response.get('signature')}"
+    return f"refuses it: {refusal(response)}" if quoted else "refuses it"
+
+
+class Listener:
+    """Who listens at a socket, from the socket itself and from /proc.
+
+    pid: the process that listens; 0 if it is in another container.
+    unit: the service of the system that the process belongs to, or "".
+    """
+
+    def __init__(self, path: str, timeout: float | None) -> None:
+        self.path = path
+        connection = connect(path, timeout)
+        unix_socket = socket.socket(fileno=connection.fileno())
+        try:
+            self.pid, self._uid, _, _ = peer_of(unix_socket)
+        finally:
+            unix_socket.detach()
+            connection.close()
+        self._name = _read(f"/proc/{self.pid}/comm").strip()
+        # In the unified hierarchy; a user's own services and sessions are under user.slice.
+        found = re.search(
+            r"^0::/system\.slice/(?:.*/)?([^/]+\.service)", _read(f"/proc/{self.pid}/cgroup"), re.MULTILINE
+        )
+        self.unit = found[1] if found else ""
+
+    def __str__(self) -> str:
+        state = os.stat(self.path)
+        who = f"process {self.pid}" + (f" ({self._name})" if self._name else "")
+        service = f" in {self.unit}" if self.unit else ""
+        socket_is = f"owner {_user(state.st_uid)}, group {_group(state.st_gid)}, mode {stat.S_IMODE(state.st_mode):04o}"
+        return f"{self.path} ({socket_is}), where {who} of user {_user(self._uid)}{service} listens"
+
+
+def steps(earlier: Listener) -> str:
+    """The commands that replace the earlier daemon by this one, for root's shell, with comments."""
+    path = shlex.quote(earlier.path)
+    if earlier.unit:
+        end = f"systemctl disable --now {shlex.quote(earlier.unit)}"
+    elif earlier.pid > 1:
+        end = f"kill {earlier.pid}  # no service of systemd: also remove what starts it at boot"
+    else:
+        end = "# ... where it runs: here, only another container or systemd itself is seen to listen"
+    # For another path than the usual one.
+    adapt = f"sed -i {shlex.quote(f's|{EARLIER_SOCKET}|{earlier.path}|g')} {DROP_IN}\n"
+    return f"""\
+# Let the users of the clients connect to this daemon. The first command shows which clients are connected now.
+lsof +E -aU -p {earlier.pid}
+usermod --append --groups ordersigner USER
+# End the earlier daemon, and have this one answer at its path.
+{end}
+rm -f {path} {shlex.quote(earlier.path + ".lock")}
+install -D -m 0644 {EXAMPLES}/earlier-daemon-path.conf {DROP_IN}
+{adapt if earlier.path != EARLIER_SOCKET else ""}\
+echo {shlex.quote("x " + earlier.path)} >/etc/tmpfiles.d/ordersigner.conf
+systemctl daemon-reload
+systemctl restart ordersigner.socket
+# Check it.
+ordersigner compare --earlier {path}"""
+
+
+def sockets_of_twistd() -> Iterator[str]:
+    """Where processes of Twisted's command listen: of this user, or of all users for root."""
+    listening = {}
+    for line in _read("/proc/net/unix").splitlines():
+        fields = line.split(None, 7)
+        if len(fields) == 8 and fields[3] == _LISTENS and fields[7].startswith("/"):
+            listening[f"socket:[{fields[6]}]"] = fields[7]
+    for process in glob.glob("/proc/[0-9]*"):
+        if "twistd" not in _read(f"{process}/cmdline"):
+            continue
+        for descriptor in glob.glob(f"{process}/fd/*"):
+            try:
+                path = listening.get(os.readlink(descriptor))
+            except OSError:  # closed meanwhile
+                continue
+            if path:
+                yield path
+
+
+def _read(path: str) -> str:
+    """The content of a file in /proc; "" if it may not be read, or if its process has ended."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

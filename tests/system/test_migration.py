@@ -1,0 +1,89 @@
+"""From the earlier daemon to this one and back, with the lines of docs/migrate.rst word for word.
+
+A stand-in runs as the earlier daemon: no package index has the real one. See tests/earlier_daemon.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from daemon import SOURCE, VECTORS, wait_until
+
+from system.conftest import MEMBER, REQUEST, RESPONSE, SOCKET
+from system.machine import TIMEOUT, Machine
+
+EARLIER_SOCKET = "/tmp/leverj-ordersigner-daemon.sock"
+UNIT = """
+[Service]
+ExecStart=/usr/bin/python3 /usr/local/lib/earlier_daemon.py %s /usr/local/lib/orders.json
+
+[Install]
+WantedBy=multi-user.target
+"""
+PAGE = (SOURCE / "docs/migrate.rst").read_text()
+
+
+def lines_of(heading: str) -> list[str]:
+    """The commands of a section of the page; one that continues on the next line is joined."""
+    section = re.split(rf"^{heading}\n-+\n", PAGE, flags=re.MULTILINE)[1]
+    section = re.split(r"^-+$", section, flags=re.MULTILINE)[0]
+    return re.findall(r"^    (\S.*)$", section.replace("\\\n        ", ""), re.MULTILINE)
+
+
+def ask_as_the_earlier_client(machine: Machine, path: str = EARLIER_SOCKET) -> object:
+    """Its line, with CR LF, as the user MEMBER."""
+    line = json.dumps(REQUEST, separators=(",", ":")) + "\r\n"
+    return json.loads(machine.run("nc", "-N", "-U", path, user=MEMBER, input=line, timeout=60))
+
+
+@pytest.fixture
+def with_the_earlier_daemon(installed: Machine) -> Iterator[Machine]:
+    """The machine with the earlier daemon too, and with a user who is not in the group."""
+    installed.run("gpasswd", "--delete", MEMBER, "ordersigner")
+    installed.write("/usr/local/lib/earlier_daemon.py", (SOURCE / "tests/earlier_daemon.py").read_text())
+    installed.write("/usr/local/lib/orders.json", (VECTORS / "published-orders.json").read_text())
+    installed.write("/etc/systemd/system/leverj.service", UNIT % EARLIER_SOCKET)
+    installed.run("systemctl", "daemon-reload")
+    installed.run("systemctl", "enable", "--now", "leverj.service")
+    yield installed
+    installed.run("systemctl", "disable", "--now", "leverj.service")
+    installed.run("rm", "-rf", "/etc/systemd/system/leverj.service", "/etc/systemd/system/ordersigner.socket.d")
+    installed.run("rm", "-f", "/etc/tmpfiles.d/ordersigner.conf", EARLIER_SOCKET)
+    installed.run("systemctl", "daemon-reload")
+    installed.run("usermod", "--append", "--groups", "ordersigner", MEMBER)
+
+
+def test_the_pages_lines_replace_the_earlier_daemon_and_bring_it_back(with_the_earlier_daemon: Machine) -> None:
+    machine = with_the_earlier_daemon
+    wait_until(lambda: machine.succeeds("test", "-S", EARLIER_SOCKET), TIMEOUT)
+    connected, add, *switch, compare = lines_of("Switch")
+    assert compare == lines_of("Compare")[0] == "ordersigner compare"
+
+    before = machine.run("sh", "-c", compare)
+    assert f"{EARLIER_SOCKET} (owner root, group root, mode 0666)" in before
+    assert "of user root in leverj.service listens" in before
+    assert f"{SOCKET} (owner root, group ordersigner, mode 0660), where process 1 (systemd) of user root" in before
+    assert before.count(": the same signature\n") == 2
+    for command in switch:
+        assert command in before.splitlines()
+    with machine.started("nc", "-U", EARLIER_SOCKET, user=MEMBER):
+        wait_until(lambda: f" {MEMBER} " in machine.run("sh", "-c", connected), TIMEOUT)
+    assert ask_as_the_earlier_client(machine) == RESPONSE
+
+    for command in (add, *switch):
+        machine.run("sh", "-c", command)
+    assert machine.property("leverj.service", "ActiveState") == "inactive"
+    assert machine.run("readlink", EARLIER_SOCKET) == SOCKET
+    assert ask_as_the_earlier_client(machine) == RESPONSE
+    assert "Both paths lead to this daemon" in machine.run("sh", "-c", compare)
+
+    for command in (*lines_of("Afterwards"), *lines_of("Go back")):
+        machine.run("sh", "-c", command)
+    wait_until(lambda: machine.succeeds("test", "-S", EARLIER_SOCKET), TIMEOUT)
+    assert not machine.succeeds("test", "-L", EARLIER_SOCKET)
+    assert ask_as_the_earlier_client(machine) == RESPONSE
+    assert ask_as_the_earlier_client(machine, SOCKET) == RESPONSE
+    assert "The daemons agree." in machine.run("sh", "-c", compare)
