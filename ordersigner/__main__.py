@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import contextlib
 import os
@@ -227,11 +228,26 @@ def serve(
 def within(seconds: float, function: Callable[..., None], *arguments: object) -> None:
     """Run `function`, and leave it behind after `seconds`.
 
-    In a thread, so that a journal that hangs, or a thread that it holds up, cannot keep the process from ending.
+    In a thread, so that a journal that hangs, or a thread that it holds up, cannot keep the process from ending. If the
+    system has no thread left, it runs here: a reload or a stop that fails would end all connections at once.
     """
-    thread = threading.Thread(target=function, args=arguments, name=function.__name__, daemon=True)
-    thread.start()
-    thread.join(seconds)
+    ended = threading.Lock()
+    ended.acquire()
+
+    def run() -> None:
+        try:
+            function(*arguments)
+        except Exception:  # noqa: BLE001 - said on standard error, as for any thread
+            sys.excepthook(*sys.exc_info())
+        finally:
+            ended.release()
+
+    try:
+        # Not threading.Thread: its start() would wait without limit for a thread that finds no memory to begin.
+        _thread.start_new_thread(run, ())
+    except (RuntimeError, MemoryError):
+        run()
+    ended.acquire(timeout=seconds)
 
 
 def within_descriptors(limits: Limits, journal: Journal) -> Limits:

@@ -17,8 +17,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from daemon import EXAMPLE_LINE, EXAMPLE_RESPONSE, PING, TIME_LIMIT, exchange, read_all, wait_until
+from daemon import (
+    EXAMPLE_LINE,
+    EXAMPLE_RESPONSE,
+    PING,
+    TIME_LIMIT,
+    exchange,
+    out_of_memory,
+    read_all,
+    wait_until,
+)
 from manager import Manager, managed
+from test_server import needs_root
 
 from ordersigner import connection, handover
 from ordersigner.activation import Notifier
@@ -442,6 +452,20 @@ def test_it_ends_only_when_the_manager_has_taken_all_connections(manager: Manage
         assert manager.stop() == 0
         assert manager.messages[-3:] == ["FDSTORE=1", "FDNAME=client", "BARRIER=1"]
         manager.start()
+
+
+@needs_root
+def test_without_memory_for_another_thread_a_reload_and_a_restart_are_as_ever(manager: Manager) -> None:
+    assert manager.process is not None
+    with manager.connect() as client:
+        ask(client)
+        policies = manager.log.read_text().count("In force")
+        with out_of_memory(manager.process.pid, 4 * 2**20):
+            manager.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: manager.log.read_text().count("In force") > policies)
+            ask(client)
+            manager.restart()
+        ask(client)
 
 
 # Where nothing is kept
