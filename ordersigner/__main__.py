@@ -202,6 +202,7 @@ def serve(
             service.journal.failed("The daemon cannot go on", fault)
         given = f", {len(kept)} connections given to systemd" if kept else ""
         service.journal.say("info", f"Stopped after {service.signed} signatures{given}")
+        notifier.close()
 
     # How long a thread waits before it asks for the interpreter. The wait starts again whenever the worker gives it up
     # for a moment, so with a time longer than a turn the accepting thread could wait for seconds in a crowd.

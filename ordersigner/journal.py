@@ -179,7 +179,7 @@ def open_journal(level: str) -> Journal:
         return Journal(LEVELS[level], _systemd_send())
     except ImportError:
         journal = Journal(LEVELS[level], _send_to_stderr)
-        journal.say("warning", "systemd-python is missing: entries have no fields, and systemd is told nothing")
+        journal.say("warning", "systemd-python is missing: entries have no fields")
         return journal
 
 
