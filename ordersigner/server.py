@@ -160,13 +160,13 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         except Refusal as refusal:
             self._turn_away(request, client_address, refusal)
             return
-        claim = [request]  # whoever takes it out has the connection
+        claim = [request]  # the thread takes it out, or this one, which then refuses the connection
         begun: queue.SimpleQueue[None] = queue.SimpleQueue()
         try:
             # Not threading.Thread: its start() would wait without limit for a thread that finds no memory to begin.
             _thread.start_new_thread(self._serve, (claim, client_address, begun))
         except (RuntimeError, MemoryError):  # the system has no thread, or no memory for one
-            self._turn_away_for_want_of_a_thread(claim, client_address)
+            self._turn_away_without_thread(claim, client_address)
             return
         # The next connection is accepted when the thread of this one has begun. Otherwise, if many clients connect all
         # the time, hundreds of threads compete for the interpreter at once.
@@ -196,7 +196,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         while self._turned_away and (len(self._turned_away) > TURNED_AWAY or self._turned_away[0][0] < now):
             self._turned_away.popleft()[1].close()
         while self._not_begun and self._not_begun[0][0] < now:
-            self._turn_away_for_want_of_a_thread(*self._not_begun.popleft()[1:])
+            self._turn_away_without_thread(*self._not_begun.popleft()[1:])
 
     def handle_error(self, request: object, client_address: object) -> None:
         error = sys.exc_info()[1]
@@ -288,7 +288,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         shut(request, socket.SHUT_WR)
         self._turned_away.append((time.monotonic() + LINGER, request))
 
-    def _turn_away_for_want_of_a_thread(self, claim: list[socket.socket], peer: Peer) -> None:
+    def _turn_away_without_thread(self, claim: list[socket.socket], peer: Peer) -> None:
         with contextlib.suppress(IndexError):  # the thread has begun
             request = claim.pop()
             self._release(request)
