@@ -2,8 +2,8 @@
 
 Under systemd an entry goes to the journal with structured fields, elsewhere its text goes to stderr. An entry holds
 identifiers, never a request, never a key; text from a client is cut short and stripped of control characters.
-If the journal cannot be reached, clients still get their answers, and the text goes to stderr. If the journal is slow,
-signing waits for it, since every signature must have its entry.
+Every signature must have its entry: signed() says whether it was taken. If the journal is slow, the daemon waits, up to
+a limit (journald.py). Past the limit it waits no more, until an entry is taken again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import os
 import threading
 import time
 import traceback
-from typing import Callable, Sequence
+from typing import Sequence
 
+from ordersigner.journald import STDERR, Journald, Send, write_to_stderr
 from ordersigner.peer import Peer
 from ordersigner.policy import Denied, Subject
 from ordersigner.refusal import Refusal
@@ -29,27 +30,28 @@ IN_FORCE = "2f4d8c1be2a94a0c9f6b7d5e3a1c8f60"
 ENTRIES_PER_SECOND = 10  # of refusals, and of faults: a client must not be able to flood the journal with either
 MAX_CLIENT_TEXT = 32  # characters of a client's text in an entry: half of a key's, so that no key fits
 
-Send = Callable[..., None]  # takes "FIELD=value" strings
-_STDERR = 2  # the descriptor
-
 
 class Journal:
-    """Writes entries up to `level`, a value of LEVELS, by `send`."""
+    """Writes entries up to `level`, a value of LEVELS, by `send`, which raises OSError if an entry is not taken."""
 
     def __init__(self, level: int, send: Send) -> None:
         self._level = level
         self._send = send
+        self._untaken = 0  # entries in a row
         self._refusals = _Rate()
         self._faults = _Rate()
 
-    def signed(self, peer: Peer, subject: Subject, signer: str, rule: str, microseconds: int) -> None:
-        """A signature was made. signer: an address; rule: the one that allowed it, empty for a key of the client's."""
+    def signed(self, peer: Peer, subject: Subject, signer: str, rule: str, microseconds: int) -> bool:
+        """A signature was made. Returns whether it has its entry, if it must have one.
+
+        signer: an address; rule: the one that allowed it, empty for a key of the client's.
+        """
         if self._level < LEVELS["info"]:
-            return
+            return True
         what, fields = subject.entry(_cleaned)
         digest = "0x" + subject.digest.hex()
         by = f"{signer}, rule {rule}," if rule else signer
-        self._write(
+        return self._write(
             "info",
             f"Signed {what} by {by} for {peer} in {microseconds} µs: digest {digest}",
             f"MESSAGE_ID={SIGNED}",
@@ -137,12 +139,18 @@ class Journal:
         if LEVELS[level] <= self._level:
             self._write(level, message)
 
-    def _write(self, level: str, message: str, *fields: str) -> None:
+    def _write(self, level: str, message: str, *fields: str) -> bool:
+        """Whether the entry was taken."""
         entry = (f"MESSAGE={message}", f"PRIORITY={LEVELS[level]}", "SYSLOG_IDENTIFIER=ordersigner", *fields)
         try:
-            self._send(*entry)
+            self._send(entry, self._untaken == 0)
         except OSError:
-            _send_to_stderr(*entry)
+            self._untaken += 1
+            return False
+        untaken, self._untaken = self._untaken, 0
+        if untaken:
+            self._write("warning", f"{untaken} entries before the last one are missing: nobody took them in time")
+        return True
 
 
 class _Rate:
@@ -173,43 +181,19 @@ def open_journal(level: str) -> Journal:
 
     To be called before sockets are opened.
     """
-    if not _stderr_is_journal():
-        return Journal(LEVELS[level], _send_to_stderr)
-    try:
-        return Journal(LEVELS[level], _systemd_send())
-    except ImportError:
-        journal = Journal(LEVELS[level], _send_to_stderr)
-        journal.say("warning", "systemd-python is missing: entries have no fields")
-        return journal
+    return Journal(LEVELS[level], Journald() if _stderr_is_journal() else write_to_stderr)
 
 
 def _stderr_is_journal() -> bool:
     try:
-        stderr = os.fstat(_STDERR)
+        stderr = os.fstat(STDERR)
     except OSError:  # it is closed; the next descriptor to be opened, perhaps a client's, would get the text
         null = os.open(os.devnull, os.O_WRONLY)
-        if null != _STDERR:
-            os.dup2(null, _STDERR)
+        if null != STDERR:
+            os.dup2(null, STDERR)
             os.close(null)
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
-
-
-def _systemd_send() -> Send:
-    from systemd import journal  # here, because nothing else needs libsystemd
-
-    send: Send = journal.sendv  # journal.send would search the stack for its caller, at six times the cost
-    return send
-
-
-def _send_to_stderr(message: str, *fields: str) -> None:
-    """Write the text alone. Not by sys.stderr: a write that hangs would keep its lock, which the exit needs."""
-    text = ("ordersigner: " + message[len("MESSAGE=") :] + "\n").encode(errors="backslashreplace")
-    try:
-        while text:
-            text = text[os.write(_STDERR, text) :]
-    except OSError:  # nobody reads it any more
-        pass
 
 
 def _rule_field(rule: str) -> tuple[str, ...]:

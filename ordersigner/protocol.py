@@ -11,7 +11,7 @@ import json
 from itertools import islice, repeat
 from typing import Dict, Iterator, NamedTuple, NoReturn, Optional, Tuple
 
-from ordersigner.refusal import MISSING, Problem, Refusal, mistyped
+from ordersigner.refusal import MESSAGES, MISSING, Problem, Refusal, mistyped
 
 # The keys that each type of request must have, with the JSON type of their values, which must not be empty.
 _ORDER: dict[str, type] = {"instrument": dict, "order": dict, "signer": str}
@@ -118,8 +118,7 @@ def refused(refusal: Refusal, request_id: str | int | None) -> bytes:
     context: Message = {
         _shortened(field): [problem._asdict() for problem in problems] for field, problems in refusal.context.items()
     }
-    message = "Invalid input" if refusal.type == "ValueError" else "Not allowed"
-    return _error(refusal.type, f"{message}; see context for more info.", context, request_id)
+    return _error(refusal.type, MESSAGES[refusal.type], context, request_id)
 
 
 def failed(request_id: str | int | None) -> bytes:

@@ -46,6 +46,16 @@ CODES = {
     "over_limit": "the value is past the limit of the rule that came closest",
     "rate_limited": "the rule allows no more signatures for now",
     "ambiguous": "the signature could also be valid for something else; see ordersigner-policy(5)",
+    # The daemon's own fault. The type of this error is InternalError.
+    "not_recorded": "the journal did not take the entry of this signature in time, so the client does not get it",
+}
+
+
+# The error's text in the response, by its type.
+MESSAGES = {
+    "ValueError": "Invalid input; see context for more info.",  # the client's mistake
+    "PermissionError": "Not allowed; see context for more info.",  # by the policy
+    "InternalError": "The daemon failed; see context for more info.",
 }
 
 
@@ -59,7 +69,7 @@ class Problem(NamedTuple):
 class Refusal(Exception):
     """A request is refused, or a connection.
 
-    type: the error's type in the response, "ValueError" (the client's mistake) or "PermissionError" (policy).
+    type: the error's type in the response: a key of MESSAGES.
     context: problems by field, dotted where nested ("order.price"), "" for the request as a whole.
     """
 

@@ -25,6 +25,9 @@ READ: dict[str, Callable[[protocol.Message], policy.Subject]] = {
     "spot": orders.read,
     "typed_data": typed_data.read,
 }
+NOT_RECORDED = Refusal.of(
+    "", "not_recorded", "The journal did not take the entry of this signature in time.", type="InternalError"
+)
 MAX_SIGNERS = 8  # keys that a connection keeps ready; one more, and all are dropped first. Most clients use one.
 
 
@@ -92,7 +95,9 @@ class Conversation:
             signature = signer.sign(subject.digest)
             response = protocol.signed(signature, request_id)
             microseconds = (perf_counter_ns() - start) // 1000
-            service.journal.signed(self._peer, subject, signer.address, rule, microseconds)
+            if not service.journal.signed(self._peer, subject, signer.address, rule, microseconds):
+                service.failed += 1
+                return protocol.refused(NOT_RECORDED, request_id)
         except policy.Denied as denied:
             return self.refuse(denied, request_id, subject, address)
         except Refusal as refusal:

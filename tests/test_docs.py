@@ -203,7 +203,7 @@ def test_a_man_page_lists_every_option(built: Path, parser: argparse.ArgumentPar
 
 def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Path) -> None:
     entries: list[str] = []
-    written = Journal(LEVELS["info"], lambda *fields: entries.extend(fields))
+    written = Journal(LEVELS["info"], lambda entry, wait: entries.extend(entry))
     cow = next(row for row in vectors("typed-data/exchanges") if row["name"].startswith("CoW"))
     requests: dict[str, dict[str, object]] = {
         "spot": EXAMPLE["request"],

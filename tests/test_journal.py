@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import select
+import socket
 import subprocess
 import sys
-import termios
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ PEER = Peer(pid=11, uid=22, gid=33)
 class Entries(list):  # type: ignore[type-arg]
     """The entries that a journal was sent, each a dict of its fields."""
 
-    def send(self, *fields: str) -> None:
-        self.append(dict(field.split("=", 1) for field in fields))
+    def send(self, entry: Sequence[str], wait: bool) -> None:
+        self.append(dict(field.split("=", 1) for field in entry))
 
 
 @pytest.fixture
@@ -214,13 +215,57 @@ def test_no_entry_is_lost_to_the_count_when_many_threads_fail(
     assert "(1990 more faults not shown)" in entries[-1]["MESSAGE"]
 
 
-def test_a_journal_that_cannot_be_reached_costs_no_answer(capfd: pytest.CaptureFixture[str]) -> None:
-    def unreachable(*fields: str) -> None:
-        raise OSError("no journal")
+class Hanging(Entries):
+    """A journal that takes no entries as long as it hangs."""
 
-    talk = Conversation(Service(Journal(LEVELS["info"], unreachable)), PEER)
-    assert talk.respond(EXAMPLE_LINE) == EXAMPLE_RESPONSE
-    assert capfd.readouterr().err.startswith("ordersigner: Signed spot buy LEVETH")
+    hangs = True
+
+    def send(self, entry: Sequence[str], wait: bool) -> None:
+        self.waited = wait
+        if self.hangs:
+            raise BlockingIOError("no room")
+        super().send(entry, wait)
+
+
+def test_a_signature_whose_entry_is_not_taken_is_not_given() -> None:
+    entries = Hanging()
+    service = Service(Journal(LEVELS["info"], entries.send))
+    response = json.loads(Conversation(service, PEER).respond(line()[:-1] + b', "id": 5}'))
+    assert response["ok"] is False
+    assert response["id"] == 5
+    assert response["error"]["type"] == "InternalError"
+    assert [problem["code"] for problem in response["error"]["context"][""]] == ["not_recorded"]
+    assert (service.signed, service.failed) == (0, 1)
+
+
+def test_a_journal_that_hangs_is_waited_for_once_and_again_after_it_took_an_entry() -> None:
+    entries = Hanging()
+    talk = conversation(entries)
+    waited = []
+    for entries.hangs in (True, True, True, False, False):
+        talk.respond(EXAMPLE_LINE)
+        waited.append(entries.waited)
+    assert waited == [True, False, False, True, True]  # the fourth is that of the entry about those that are missing
+
+
+def test_an_entry_says_how_many_are_missing() -> None:
+    entries = Hanging()
+    talk = conversation(entries)
+    for entries.hangs in (True, True, True, False):
+        response = talk.respond(EXAMPLE_LINE)
+    assert response == EXAMPLE_RESPONSE
+    signed, missing = entries
+    assert signed["MESSAGE_ID"] == journal.SIGNED
+    assert missing["MESSAGE"] == "3 entries before the last one are missing: nobody took them in time"
+    assert missing["PRIORITY"] == "4"
+
+
+def test_a_signature_that_needs_no_entry_does_not_wait_for_the_journal() -> None:
+    assert conversation(Hanging(), "notice").respond(EXAMPLE_LINE) == EXAMPLE_RESPONSE
+
+
+def test_a_refusal_and_a_fault_need_no_entry() -> None:
+    assert b'"not_json"' in conversation(Hanging()).respond(b"x")
 
 
 # Each of these runs in a process of its own, whose stderr it may spoil.
@@ -238,8 +283,7 @@ def test_a_write_to_stderr_that_hangs_does_not_hold_up_the_exit(monkeypatch: pyt
     process = subprocess.Popen([sys.executable, "-c", script], cwd=SOURCE, stdin=subprocess.PIPE, stderr=writing)
     assert process.stdin is not None
     try:
-        size = fcntl.fcntl(writing, 1031, 4096)  # F_SETPIPE_SZ, which Python names from 3.10 on
-        wait_until(lambda: buffered(reading) > size - 1100)  # there is hardly room for one more
+        wait_until(lambda: not select.select([], [writing], [], 0)[1])
         process.stdin.close()
         assert process.wait(TIME_LIMIT) == 0
     finally:
@@ -247,11 +291,6 @@ def test_a_write_to_stderr_that_hangs_does_not_hold_up_the_exit(monkeypatch: pyt
         process.wait()
         os.close(reading)
         os.close(writing)
-
-
-def buffered(pipe: int) -> int:
-    """The number of bytes that wait in a pipe."""
-    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
 
 
 def test_nobody_gets_the_text_that_was_for_a_closed_stderr(tmp_path: Path) -> None:
@@ -282,20 +321,19 @@ def test_a_reader_of_stderr_that_is_gone_does_no_harm() -> None:
     assert ended.stdout == "alive\n"
 
 
-def test_without_systemd_python_a_daemon_in_a_service_writes_to_stderr_and_says_so_once(
+def test_without_systemd_python_a_daemon_in_a_service_signs_and_tells_systemd_that_it_is_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "systemd").mkdir()
     (tmp_path / "systemd" / "__init__.py").write_text("raise ModuleNotFoundError(name='systemd')")
-    (tmp_path / "log").touch()
-    log = os.stat(tmp_path / "log")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("JOURNAL_STREAM", f"{log.st_dev}:{log.st_ino}")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    with standalone(tmp_path) as daemon:
-        assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
-        assert daemon.stop() == 0
-    assert daemon.log.count("systemd-python is missing") == 1
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        with standalone(tmp_path) as daemon:
+            assert manager.recv(1000).startswith(b"READY=1\n")
+            assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
+            assert daemon.stop() == 0
     assert "ordersigner: Signed spot buy LEVETH" in daemon.log
     assert "Traceback" not in daemon.log
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import oracle
@@ -37,9 +38,9 @@ def service_with(*rules: str, wire_keys: bool = True, entries: list[dict[str, st
     """A service that holds two keys, under a policy of these rules."""
     ring = Keyring({key.address: key for key in (held(KEY), held(OTHER_KEY))})
 
-    def send(*fields: str) -> None:
+    def send(entry: Sequence[str], wait: bool) -> None:
         if entries is not None:
-            entries.append(dict(field.split("=", 1) for field in fields))
+            entries.append(dict(field.split("=", 1) for field in entry))
 
     return Service(Journal(LEVELS["info"], send), ring, policy_of("".join(rules)), wire_keys=wire_keys)
 

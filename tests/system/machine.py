@@ -194,6 +194,10 @@ class Machine:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
 
+    def root(self) -> str:
+        """Where this host sees the machine's files as the machine sees them, sockets included."""
+        return f"/proc/{self._init}/root"
+
     def property(self, unit: str, name: str) -> str:
         """One property of a unit, as systemctl shows it."""
         return self.run("systemctl", "show", "--value", f"--property={name}", unit)

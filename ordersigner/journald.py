@@ -1,0 +1,84 @@
+"""An entry on its way to journald, or its text on its way to stderr, each within a time limit.
+
+In: an entry, as "FIELD=value" strings of which MESSAGE is the first, and whether to wait if nobody takes it at once.
+Raises OSError if the entry was not taken, and of these BlockingIOError if WAIT_SECONDS were not enough.
+
+Not by sd_journal_sendv(): that waits without limit for a journald that hangs, and signing would wait with it. Source:
+systemd's native journal protocol.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+from time import monotonic
+from typing import Callable, Sequence
+
+SOCKET = "/run/systemd/journal/socket"
+STDERR = 2  # the descriptor
+WAIT_SECONDS = 5.0  # below work.STALLED and the time that a stop has
+
+Send = Callable[[Sequence[str], bool], None]
+
+
+class Journald:
+    """Sends entries to journald, and their text to stderr where journald cannot be reached."""
+
+    def __init__(self, path: str = SOCKET) -> None:
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def __call__(self, entry: Sequence[str], wait: bool) -> None:
+        message = encoded(entry)
+        try:
+            self._send(message, wait)
+        except BlockingIOError:
+            raise  # stderr leads to the same journald
+        except OSError:  # it is not connected yet, or journald has a new socket
+            try:
+                self._socket.connect(self._path)
+                self._send(message, wait)
+            except BlockingIOError:
+                raise
+            except OSError:
+                write_to_stderr(entry, wait)
+
+    def _send(self, message: bytes, wait: bool) -> None:
+        deadline = monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                self._socket.send(message, socket.MSG_DONTWAIT)
+                return
+            except BlockingIOError:
+                # Other processes send too, so there may be room and then none again.
+                if not (wait and _is_writable(self._socket.fileno(), deadline - monotonic())):
+                    raise
+
+
+def write_to_stderr(entry: Sequence[str], wait: bool) -> None:
+    """Write the text alone. Not by sys.stderr: a write that hangs would keep its lock, which the exit needs."""
+    text = ("ordersigner: " + entry[0][len("MESSAGE=") :] + "\n").encode(errors="backslashreplace")
+    while text:
+        if not _is_writable(STDERR, WAIT_SECONDS if wait else 0.0):
+            raise BlockingIOError("nobody reads standard error")
+        text = text[os.write(STDERR, text[: select.PIPE_BUF]) :]
+
+
+def encoded(entry: Sequence[str]) -> bytes:
+    """The entry as journald reads it. A value with a line feed is given with its length, or it could add fields."""
+    lines = "\n".join(entry)
+    if lines.count("\n") == len(entry) - 1:
+        return (lines + "\n").encode(errors="backslashreplace")
+    parts = []
+    for field in entry:
+        name, value = (part.encode(errors="backslashreplace") for part in field.split("=", 1))
+        parts += [name, b"\n", struct.pack("<Q", len(value)), value, b"\n"]
+    return b"".join(parts)
+
+
+def _is_writable(descriptor: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(max(seconds, 0.0) * 1000))
