@@ -184,17 +184,17 @@ def out_of_descriptors(pid: int) -> Iterator[None]:
 def out_of_memory(pid: int, room: int) -> Iterator[None]:
     """Meanwhile the process `pid` gets only `room` more bytes of memory. Needs root.
 
-    With fewer than a thread's stack it can start no thread, once it has used the stacks of those that have ended. A
+    With less than a thread's stack it can start no thread, once it has used the stacks of those that have ended. A
     limit on threads would not bind root.
     """
-    size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    limits = resource.prlimit(pid, resource.RLIMIT_AS)
-    resource.prlimit(pid, resource.RLIMIT_AS, (size + room, limits[1]))
+    size = int(Path(f"/proc/{pid}/status").read_text().split("VmData:")[1].split()[0]) * 1024
+    limits = resource.prlimit(pid, resource.RLIMIT_DATA)
+    resource.prlimit(pid, resource.RLIMIT_DATA, (size + room, limits[1]))
     try:
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_AS, limits)
+            resource.prlimit(pid, resource.RLIMIT_DATA, limits)
 
 
 def command(*arguments: str) -> list[str]:

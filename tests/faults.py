@@ -38,6 +38,7 @@ from daemon import (
     exchange,
     out_of_descriptors,
     out_of_memory,
+    read_all,
     standalone,
     wait_until,
 )
@@ -49,7 +50,7 @@ ORDER = EXAMPLE_LINE + b"\n"
 CLIENTS = (*HABITS, LOCK_STEP, PIPELINING)
 FAITHFUL = faithful(LOCK_STEP, PIPELINING, IDLE)
 THREADS = 4 * 2**20  # bytes, less than a thread's stack
-LONG = b'{"' + b"x" * 60_000  # the beginning of a line, which the daemon must keep
+LONG_ORDER = EXAMPLE_LINE[:-1] + b" " * 60_000 + b"}\n"
 
 
 class Unavailable(Exception):
@@ -160,7 +161,7 @@ def crowd(path: str, size: int = 100) -> Iterator[list[socket.socket]]:
             clients.append(stack.enter_context(connect(path)))
             clients[-1].setblocking(False)
             with contextlib.suppress(ConnectionError):
-                clients[-1].send(LONG)
+                clients[-1].send(LONG_ORDER[:-1])
         yield clients
 
 
@@ -216,29 +217,48 @@ def descriptors(directory: Path, times: int) -> str:
 
 def threads(directory: Path, times: int) -> str:
     """No memory is left for the stack of another thread. New clients are refused, and others do not notice."""
-    return _starved(directory, times, THREADS)
-
-
-def memory(directory: Path, times: int) -> str:
-    """No memory at all is left, and clients send long lines. New clients are refused, and others do not notice."""
-    return _starved(directory, times, 0)
-
-
-def _starved(directory: Path, times: int, room: int) -> str:
-    refused = ended = 0
+    refused = 0
     with managed(directory, *holding(directory)) as manager, Load(manager.path, FAITHFUL, questions()) as load:
         for _ in range(times):
-            with out_of_memory(pid_of(manager), room), crowd(manager.path) as clients:
+            with out_of_memory(pid_of(manager), THREADS), crowd(manager.path) as clients:
                 go_on(load)
                 for client in clients:
                     with contextlib.suppress(BlockingIOError, ConnectionError):
-                        said = client.recv(1000)
-                        refused += b"too_many_connections" in said
-                        ended += not said
+                        refused += b"too_many_connections" in client.recv(1000)
             go_on(load)
             with connect(manager.path) as client:
                 assert exchange(client, ORDER) == EXAMPLE_RESPONSE
-    return f"{times} times; {refused:,} new clients were refused, {ended:,} cut off\n{load.tally.check()}"
+    assert load.tally.lost == load.tally.ended == 0
+    return f"{times} times; {refused:,} new clients were refused\n{load.tally.check()}"
+
+
+def memory(directory: Path, times: int) -> str:
+    """No memory is left, and a hundred clients send long lines. Some are cut off, and others do not notice."""
+    answered = ended = 0
+    with managed(directory, *holding(directory)) as manager, Load(manager.path, FAITHFUL, questions()) as load:
+        for _ in range(times):
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(connect(manager.path)) for _ in range(100)]
+                for client in clients:
+                    client.sendall(ORDER)
+                    assert client.recv(1000) == EXAMPLE_RESPONSE
+                with out_of_memory(pid_of(manager), 0):
+                    for client in clients:
+                        with contextlib.suppress(ConnectionError):
+                            client.sendall(LONG_ORDER[:-1])
+                    go_on(load)
+                for client in clients:
+                    with contextlib.suppress(ConnectionError):
+                        client.sendall(LONG_ORDER[-1:])
+                        client.shutdown(socket.SHUT_WR)
+                    said = read_all(client)
+                    assert said in (EXAMPLE_RESPONSE, b"")
+                    answered += bool(said)
+                    ended += not said
+            go_on(load)
+    assert load.tally.lost == load.tally.ended == 0
+    figures = f"{times} times; of the clients with long lines, {answered:,} were answered and {ended:,} cut off"
+    return f"{figures}\n{load.tally.check()}"
 
 
 # The world around it changes

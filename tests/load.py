@@ -86,14 +86,14 @@ class Habit(NamedTuple):
     window: int = 1  # requests that may be on their way
     batch: int = 1  # requests that are sent, and responses that are awaited, together
     splits: bool = False  # whether there is always half a request on its way
-    keeps: bool = True  # its connection, from one batch to the next
+    stays: int = 0  # batches on one connection; 0: all
     idle: bool = False  # whether it asks only at the beginning and at the end
     faithful: bool = False
 
 
 LOCK_STEP = Habit("lock-step")
 PIPELINING = Habit("pipelining", window=40, batch=10, splits=True)
-ONE_EACH = Habit("a connection for each request", keeps=False)
+ONE_EACH = Habit("a connection for each request", stays=1)
 IDLE = Habit("idle", idle=True)
 HABITS = (LOCK_STEP, PIPELINING, ONE_EACH, IDLE)
 
@@ -184,6 +184,7 @@ class Client:
         if self._open:  # what the last connection left
             self._send(connection, b"".join(question.line(number) for number, question in self._open))
             self._take(connection, len(self._open))
+        batches = 0
         while not self._stop.is_set():
             while len(self._open) + self.habit.batch <= self.habit.window and not self._stop.is_set():
                 self._ask(connection)
@@ -193,7 +194,8 @@ class Client:
                 self._ask(connection)
             elif self.pause:
                 self._stop.wait(self.pause)
-            if not self.habit.keeps:
+            batches += 1
+            if batches == self.habit.stays:
                 break
         self._send(connection, self._rest)
         self._rest = b""
