@@ -201,7 +201,8 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
     def handle_error(self, request: object, client_address: object) -> None:
         error = sys.exc_info()[1]
         if error is not None:
-            self.service.journal.failed("A connection failed", error)
+            with contextlib.suppress(Exception):  # where memory ran out, the report may find none either
+                self.service.journal.failed("A connection failed", error)
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
         """Called when a connection's thread has ended. shutdown() would reach the client of one that is kept."""

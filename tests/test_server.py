@@ -447,6 +447,23 @@ def test_a_thread_that_begins_too_late_leaves_its_connection_alone(
             assert exchange(connection, ORDER) == EXAMPLE_RESPONSE
 
 
+def test_a_failure_that_cannot_be_reported_ends_its_connection_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    path = str(tmp_path / "socket")
+    with in_this_process(path) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(Connection, "serve", fails)
+            patched.setattr(server.service.journal, "failed", fails)
+            with connect(path) as connection:
+                assert read_all(connection) == b""
+        with connect(path) as connection:
+            assert exchange(connection, ORDER) == EXAMPLE_RESPONSE
+
+
 def test_the_serving_ends_with_the_worker(tmp_path: Path) -> None:
     """Else clients would wait for ever, where no watchdog acts."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
