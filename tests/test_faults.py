@@ -48,7 +48,7 @@ class Answers:
         self._questions = {question.request: question for question in questions}
 
     def __call__(self, line: bytes, number: int = -1, *, to: bytes = b"") -> bytes:
-        """number: another id. to: another request, of whose line the response has the signature."""
+        """number: another id. to: the line of another request; the response has its signature."""
         request = (to or line).rpartition(b', "id": ')[0]
         own = int(line.rpartition(b', "id": ')[2][:-1])
         return self._questions[request].answer(own if number < 0 else number)
