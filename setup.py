@@ -22,7 +22,7 @@ setup(
         "eth-account>=0.10",  # ordersigner-keys: keystores and mnemonics
         "msgpack>=1.0",  # the form in which Hyperliquid hashes its actions
         "pycryptodome>=3.10",  # Keccak-256, where OpenSSL lacks it
-        "systemd-python>=234",  # systemd's listening socket, notifications
+        "systemd-python>=234",  # systemd's listening socket
     ],
     extras_require={
         "docs": ["sphinx>=5.3", "furo", "sphinx-copybutton"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import contextlib
 import os
@@ -215,6 +216,7 @@ def serve(
             service.journal.failed("The daemon cannot go on", fault)
         given = f", {len(kept)} connections given to systemd" if kept else ""
         service.journal.say("info", f"Stopped after {service.counters.signed} signatures{given}")
+        notifier.close()
 
     # How long a thread waits before it asks for the interpreter. The wait starts again whenever the worker gives it up
     # for a moment, so with a time longer than a turn the accepting thread could wait for seconds in a crowd.
@@ -226,8 +228,6 @@ def serve(
     server.take_over(kept)
     threading.Thread(target=accept, name="accept", daemon=True).start()
     notifier.ready()
-    if notifier.is_mute:
-        service.journal.say("warning", "systemd-python is missing: systemd is told nothing")
     while True:
         received = signal.sigwaitinfo(STOP_SIGNALS)
         if received.si_signo != signal.SIGHUP:
@@ -243,11 +243,26 @@ def serve(
 def within(seconds: float, function: Callable[..., None], *arguments: object) -> None:
     """Run `function`, and leave it behind after `seconds`.
 
-    In a thread, so that a journal that hangs, or a thread that it holds up, cannot keep the process from ending.
+    In a thread, so that a journal that hangs, or a thread that it holds up, cannot keep the process from ending. If the
+    system has no thread left, it runs here: a reload or a stop that fails would end all connections at once.
     """
-    thread = threading.Thread(target=function, args=arguments, name=function.__name__, daemon=True)
-    thread.start()
-    thread.join(seconds)
+    ended = threading.Lock()
+    ended.acquire()
+
+    def run() -> None:
+        try:
+            function(*arguments)
+        except Exception:  # noqa: BLE001 - said on standard error, as for any thread
+            sys.excepthook(*sys.exc_info())
+        finally:
+            ended.release()
+
+    try:
+        # Not threading.Thread: its start() would wait without limit for a thread that finds no memory to begin.
+        _thread.start_new_thread(run, ())
+    except (RuntimeError, MemoryError):
+        run()
+    ended.acquire(timeout=seconds)
 
 
 def within_descriptors(limits: Limits, journal: Journal) -> Limits:

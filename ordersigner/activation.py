@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import time
+from array import array
 from typing import Callable, Iterator, NamedTuple, Sequence
 
 
@@ -75,9 +76,11 @@ class Notifier:
 
     def __init__(self, status: Callable[[], str]) -> None:
         self._status = status
-        self.is_mute = False  # systemd-python is missing
         self._shown_status = ""
-        self._enabled = "NOTIFY_SOCKET" in os.environ
+        address = os.environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        # Made once: if the daemon runs out of descriptors, systemd must still hear that it is alive.
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if address else None
         self._watchdog_interval = _watchdog_seconds() / 3
         self._next_watchdog = 0.0 if self._watchdog_interval < float("inf") else float("inf")
         self._next_status = 0.0
@@ -113,7 +116,10 @@ class Notifier:
 
         It is sent one end of a pipe, and closes it when it reaches this message: see sd_notify_barrier(3).
         """
-        reader, writer = os.pipe()
+        try:
+            reader, writer = os.pipe()
+        except OSError:  # no descriptor is left
+            return False
         sent = self._notify("BARRIER=1", [writer])
         os.close(writer)
         heard = sent and has_ended(reader, seconds)
@@ -125,7 +131,7 @@ class Notifier:
 
         alive: whether work goes on. While it is False, the watchdog is told nothing, so systemd restarts the daemon.
         """
-        if not self._enabled:
+        if self._socket is None:
             return
         now = time.monotonic()
         if alive and now >= self._next_watchdog:
@@ -138,19 +144,21 @@ class Notifier:
                 self._next_status = now + self.STATUS_INTERVAL
                 self._notify(f"STATUS={status}")
 
+    def close(self) -> None:
+        """Say nothing from here on."""
+        if self._socket is not None:
+            self._socket.close()
+
     def _notify(self, state: str, descriptors: Sequence[int] = ()) -> bool:
         """Whether the message was sent."""
-        if not self._enabled:
+        if self._socket is None:
             return False
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
         try:
-            from systemd import daemon
-
-            daemon.notify(state, fds=list(descriptors))
-        except ImportError:
-            self.is_mute, self._enabled = True, False
+            self._socket.sendmsg([state.encode()], rights, 0, self._address)
         except OSError:  # nobody listens; if it matters, the watchdog acts
             return False
-        return self._enabled
+        return True
 
 
 def has_ended(pipe: int, seconds: float = 0.0) -> bool:

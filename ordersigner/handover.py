@@ -28,7 +28,10 @@ PATIENCE = 3.0  # seconds for the manager, which needs milliseconds unless it is
 
 def is_possible(notifier: Notifier) -> bool:
     """Whether the manager keeps descriptors for this service. It does not say, so it is given one end of a pipe."""
-    reader, writer = os.pipe()
+    try:
+        reader, writer = os.pipe()
+    except OSError:  # no descriptor is left: connections end once all that came is answered
+        return False
     notifier.store([writer], NAME)
     os.close(writer)
     kept = notifier.wait_until_heard(PATIENCE) and not has_ended(reader)

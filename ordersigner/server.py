@@ -60,6 +60,7 @@ Knows no JSON, no orders, no keys.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import errno
 import queue
 import socket
@@ -78,7 +79,8 @@ from ordersigner.work import Work
 
 POLL = 0.5  # seconds between two looks at whether to stop, and two heartbeats for systemd
 PAUSE = 0.1  # seconds before the next accept where the system has no descriptor or memory for another connection
-START = 1.0  # seconds that a thread may take to begin
+START = 1.0  # seconds to wait for the thread of a connection to begin before the next is accepted
+LATE = 5.0  # seconds after these until it has failed to
 TURNED_AWAY = 16  # refused connections, at most, that are kept open so that their clients read why
 RESERVED_DESCRIPTORS = 32  # beyond those of connections: standard streams, journal, listener, files of modules
 
@@ -136,10 +138,8 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self._kept: set[socket.socket] = set()  # those that the next process can go on with
         self._changed = threading.Condition()
         self._turned_away: deque[tuple[float, socket.socket]] = deque()  # until when they stay open
+        self._not_begun: deque[tuple[float, list[socket.socket], Peer]] = deque()  # until when they may; see _serve()
         self._exhausted = False
-        # The next connection is accepted when the thread of the last one has begun. Otherwise, if many clients connect
-        # all the time, hundreds of threads compete for the interpreter at once.
-        self._started: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     # Accepting: called by socketserver, in this order
 
@@ -160,22 +160,30 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         except Refusal as refusal:
             self._turn_away(request, client_address, refusal)
             return
+        claim = [request]  # the thread takes it out, or this one, which then refuses the connection
+        begun: queue.SimpleQueue[None] = queue.SimpleQueue()
         try:
             # Not threading.Thread: its start() would wait without limit for a thread that finds no memory to begin.
-            _thread.start_new_thread(self.process_request_thread, (request, client_address))
+            _thread.start_new_thread(self._serve, (claim, client_address, begun))
         except (RuntimeError, MemoryError):  # the system has no thread, or no memory for one
-            self._release(request)
-            self._turn_away(request, client_address, _too_many("The daemon can start no more threads."))
+            self._turn_away_without_thread(claim, client_address)
+            return
+        # The next connection is accepted when the thread of this one has begun. Otherwise, if many clients connect all
+        # the time, hundreds of threads compete for the interpreter at once.
+        try:
+            begun.get(timeout=START)
+        except queue.Empty:  # it is slow, or it found no memory to begin
+            self._not_begun.append((time.monotonic() + LATE, claim, client_address))
+
+    def _serve(self, claim: list[socket.socket], client_address: Peer, begun: queue.SimpleQueue[None]) -> None:
+        """A connection's thread."""
+        try:
+            request = claim.pop()
+        except IndexError:  # it was too late, and the connection was refused
             return
         try:
-            self._started.get(timeout=START)
-        except queue.Empty:
-            pass
-
-    def process_request_thread(self, request: socket.socket, client_address: Peer) -> None:  # type: ignore[override]
-        try:
-            self._started.put(None)
-            super().process_request_thread(request, client_address)
+            begun.put(None)
+            self.process_request_thread(request, client_address)
         finally:
             self._release(request)
 
@@ -187,11 +195,14 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         now = time.monotonic()
         while self._turned_away and (len(self._turned_away) > TURNED_AWAY or self._turned_away[0][0] < now):
             self._turned_away.popleft()[1].close()
+        while self._not_begun and self._not_begun[0][0] < now:
+            self._turn_away_without_thread(*self._not_begun.popleft()[1:])
 
     def handle_error(self, request: object, client_address: object) -> None:
         error = sys.exc_info()[1]
         if error is not None:
-            self.service.journal.failed("A connection failed", error)
+            with contextlib.suppress(Exception):  # where memory ran out, the report may find none either
+                self.service.journal.failed("A connection failed", error)
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
         """Called when a connection's thread has ended. shutdown() would reach the client of one that is kept."""
@@ -279,6 +290,12 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
             pass
         shut(request, socket.SHUT_WR)
         self._turned_away.append((time.monotonic() + LINGER, request))
+
+    def _turn_away_without_thread(self, claim: list[socket.socket], peer: Peer) -> None:
+        with contextlib.suppress(IndexError):  # the thread has begun
+            request = claim.pop()
+            self._release(request)
+            self._turn_away(request, peer, _too_many("The daemon can start no more threads."))
 
     def _wait_for_resources(self, error: OSError) -> None:
         """Without this the serve loop would spin, since the listener stays readable."""

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import selectors
 import shutil
 import signal
@@ -164,6 +165,36 @@ class Daemon:
         """The exit status."""
         self.process.send_signal(number)
         return self.process.wait(TIME_LIMIT)
+
+
+@contextlib.contextmanager
+def out_of_descriptors(pid: int) -> Iterator[None]:
+    """Meanwhile the process `pid` can open no descriptor. Needs root."""
+    used = set(map(int, os.listdir(f"/proc/{pid}/fd")))
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), limits[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+
+@contextlib.contextmanager
+def out_of_memory(pid: int, room: int) -> Iterator[None]:
+    """Meanwhile the process `pid` gets only `room` more bytes of memory. Needs root.
+
+    With less than a thread's stack it can start no thread, once it has used the stacks of those that have ended. A
+    limit on threads would not bind root.
+    """
+    size = int(Path(f"/proc/{pid}/status").read_text().split("VmData:")[1].split()[0]) * 1024
+    limits = resource.prlimit(pid, resource.RLIMIT_DATA)
+    resource.prlimit(pid, resource.RLIMIT_DATA, (size + room, limits[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_DATA, limits)
 
 
 def command(*arguments: str) -> list[str]:

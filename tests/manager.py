@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from daemon import SOURCE, TIME_LIMIT, command, connect, wait_until
 
@@ -31,9 +33,17 @@ class Manager:
     """Runs one daemon at a time on the socket at `path`, its log in `log`.
 
     keeps: how many descriptors the store takes. answers: False if it receives messages and does nothing.
+    environment: of the daemon, in addition to this process's.
     """
 
-    def __init__(self, directory: Path, *, keeps: int = 512, answers: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        keeps: int = 512,
+        answers: bool = True,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.path = str(directory / "socket")
         self.log = directory / "log"
         self.messages: list[str] = []
@@ -42,6 +52,7 @@ class Manager:
         self.process: subprocess.Popen[bytes] | None = None
         self._keeps = keeps
         self._answers = answers
+        self._environment = environment
         self._unanswered: list[int] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self.path)
@@ -53,20 +64,24 @@ class Manager:
         self._reader.start()
 
     def start(self, *arguments: str) -> None:
+        """Returns when the daemon is ready."""
+        ready = self.messages.count("READY=1")
+        self.launch(*arguments)
+        wait_until(lambda: self.messages.count("READY=1") > ready)
+
+    def launch(self, *arguments: str) -> None:
         """As systemd does it: the socket comes first, and what is in the store stays there."""
         descriptors = [self._listener.fileno(), *(descriptor for _, descriptor in self.store)]
         names = ":".join(["ordersigner.socket", *(name for name, _ in self.store)])
         numbers = ",".join(map(str, descriptors))
-        ready = self.messages.count("READY=1")
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", LAUNCHER, numbers, names, *command(*arguments)],
                 cwd=SOURCE,
-                env={**os.environ, "NOTIFY_SOCKET": self.notify},
+                env={**os.environ, "NOTIFY_SOCKET": self.notify, **self._environment},
                 pass_fds=descriptors,
                 stderr=log,
             )
-        wait_until(lambda: self.messages.count("READY=1") > ready)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """The exit status."""
@@ -128,9 +143,9 @@ class Manager:
 
 
 @contextlib.contextmanager
-def managed(directory: Path, *arguments: str, keeps: int = 512, answers: bool = True) -> Iterator[Manager]:
-    """A daemon that is started by a manager with a store."""
-    manager = Manager(directory, keeps=keeps, answers=answers)
+def managed(directory: Path, *arguments: str, **settings: Any) -> Iterator[Manager]:
+    """A daemon that is started by a manager with a store. settings: of the Manager."""
+    manager = Manager(directory, **settings)
     try:
         manager.start(*arguments)
         yield manager

@@ -133,16 +133,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_it_is_ready_with_a_status(manager: Manager) -> None:
-    Notifier(lambda: "0 signed").ready()
+def test_it_is_ready_with_a_status(manager: Manager, stack: contextlib.ExitStack) -> None:
+    stack.enter_context(contextlib.closing(Notifier(lambda: "0 signed"))).ready()
     assert manager.heard() == ["READY=1\nSTATUS=0 signed"]
 
 
 def test_the_first_change_of_the_status_shows_at_once_and_later_ones_every_five_seconds(
-    manager: Manager, clock: list[float]
+    manager: Manager, clock: list[float], stack: contextlib.ExitStack
 ) -> None:
     status = "0 signed"
-    notifier = Notifier(lambda: status)
+    notifier = stack.enter_context(contextlib.closing(Notifier(lambda: status)))
     notifier.ready()
     for _ in range(100):
         clock[0] += 0.05
@@ -162,8 +162,10 @@ def test_the_first_change_of_the_status_shows_at_once_and_later_ones_every_five_
     assert manager.heard("STATUS") == ["STATUS=3 signed"]
 
 
-def test_a_watchdog_is_fed_three_times_in_its_interval(manager: Manager, clock: list[float]) -> None:
-    notifier = Notifier(lambda: "")
+def test_a_watchdog_is_fed_three_times_in_its_interval(
+    manager: Manager, clock: list[float], stack: contextlib.ExitStack
+) -> None:
+    notifier = stack.enter_context(contextlib.closing(Notifier(lambda: "")))
     heard = 0
     for _ in range(60):
         clock[0] += 0.5
@@ -173,10 +175,10 @@ def test_a_watchdog_is_fed_three_times_in_its_interval(manager: Manager, clock: 
 
 
 def test_a_watchdog_is_not_fed_while_work_stands_still_but_the_status_is_told(
-    manager: Manager, clock: list[float]
+    manager: Manager, clock: list[float], stack: contextlib.ExitStack
 ) -> None:
     status = "0 signed"
-    notifier = Notifier(lambda: status)
+    notifier = stack.enter_context(contextlib.closing(Notifier(lambda: status)))
     notifier.ready()
     manager.heard()
     status = "1 signed"
@@ -188,22 +190,28 @@ def test_a_watchdog_is_not_fed_while_work_stands_still_but_the_status_is_told(
     assert manager.heard() == ["WATCHDOG=1"]
 
 
-def test_without_a_watchdog_none_is_fed(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_watchdog_none_is_fed(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch, stack: contextlib.ExitStack
+) -> None:
     monkeypatch.setenv("WATCHDOG_PID", "1")
-    notifier = Notifier(lambda: "")
+    notifier = stack.enter_context(contextlib.closing(Notifier(lambda: "")))
     notifier.heartbeat()
     notifier.stopping()
     assert manager.heard() == ["STOPPING=1"]
 
 
-def test_a_manager_that_is_gone_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_manager_that_is_gone_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stack: contextlib.ExitStack
+) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
-    Notifier(lambda: "").ready()
+    stack.enter_context(contextlib.closing(Notifier(lambda: ""))).ready()
 
 
-def test_without_a_manager_the_status_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_manager_the_status_is_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, stack: contextlib.ExitStack
+) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    notifier = Notifier(lambda: pytest.fail("asked for"))
+    notifier = stack.enter_context(contextlib.closing(Notifier(lambda: pytest.fail("asked for"))))
     notifier.heartbeat()
 
 

@@ -17,8 +17,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from daemon import EXAMPLE_LINE, EXAMPLE_RESPONSE, PING, TIME_LIMIT, exchange, read_all, wait_until
+from daemon import (
+    EXAMPLE_LINE,
+    EXAMPLE_RESPONSE,
+    PING,
+    TIME_LIMIT,
+    exchange,
+    out_of_descriptors,
+    out_of_memory,
+    read_all,
+    wait_until,
+)
 from manager import Manager, managed
+from test_server import needs_root
 
 from ordersigner import connection, handover
 from ordersigner.activation import Notifier
@@ -444,7 +455,40 @@ def test_it_ends_only_when_the_manager_has_taken_all_connections(manager: Manage
         manager.start()
 
 
+@needs_root
+def test_without_memory_for_another_thread_a_reload_and_a_restart_are_as_ever(manager: Manager) -> None:
+    assert manager.process is not None
+    with manager.connect() as client:
+        ask(client)
+        policies = manager.log.read_text().count("In force")
+        with out_of_memory(manager.process.pid, 4 * 2**20):
+            manager.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: manager.log.read_text().count("In force") > policies)
+            ask(client)
+            manager.restart()
+        ask(client)
+
+
 # Where nothing is kept
+
+
+@needs_root
+def test_without_a_descriptor_left_systemd_hears_that_it_is_alive_and_a_stop_answers_all_that_came(
+    manager: Manager,
+) -> None:
+    assert manager.process is not None
+    with manager.connect() as client:
+        client.sendall(PING)
+        assert client.recv(100).startswith(b'{"ok": true')
+        with out_of_descriptors(manager.process.pid):
+            ask(client)
+            wait_until(lambda: any(message.startswith("STATUS=1 signed") for message in manager.messages))
+            client.sendall(ORDER * 50)
+            assert client.recv(1) == b"{"
+            assert manager.stop() == 0
+        assert read_all(client) == (EXAMPLE_RESPONSE * 50)[1:]
+    assert "Stopped after 51 signatures" in manager.log.read_text()
+    manager.start()
 
 
 @pytest.mark.parametrize(("keeps", "answers", "possible"), [(512, True, True), (0, True, False), (512, False, False)])
@@ -455,16 +499,19 @@ def test_whether_the_manager_keeps_descriptors_is_tried(
     monkeypatch.setattr(handover, "PATIENCE", 0.2 if not answers else TIME_LIMIT)
     with contextlib.closing(Manager(tmp_path, keeps=keeps, answers=answers)) as manager:
         monkeypatch.setenv("NOTIFY_SOCKET", manager.notify)
-        assert handover.is_possible(Notifier(str)) is possible
+        with contextlib.closing(Notifier(str)) as notifier:
+            assert handover.is_possible(notifier) is possible
         wait_until(lambda: "FDSTOREREMOVE=1" in manager.messages)
         assert manager.store == []
 
 
 def test_without_a_manager_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    assert not handover.is_possible(Notifier(str))
+    with contextlib.closing(Notifier(str)) as notifier:
+        assert not handover.is_possible(notifier)
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
-    assert not handover.is_possible(Notifier(str))
+    with contextlib.closing(Notifier(str)) as notifier:
+        assert not handover.is_possible(notifier)
 
 
 def test_a_manager_without_a_store_ends_connections_once_all_that_came_is_answered(tmp_path: Path) -> None:

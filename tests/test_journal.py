@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import socket
 import subprocess
 import sys
 import threading
@@ -320,17 +321,19 @@ def test_a_reader_of_stderr_that_is_gone_does_no_harm() -> None:
     assert ended.stdout == "alive\n"
 
 
-def test_without_systemd_python_a_daemon_in_a_service_says_so_once_and_signs(
+def test_without_systemd_python_a_daemon_in_a_service_signs_and_tells_systemd_that_it_is_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "systemd").mkdir()
     (tmp_path / "systemd" / "__init__.py").write_text("raise ModuleNotFoundError(name='systemd')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    with standalone(tmp_path) as daemon:
-        assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
-        assert daemon.stop() == 0
-    assert daemon.log.count("systemd-python is missing") == 1
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        with standalone(tmp_path) as daemon:
+            assert manager.recv(1000).startswith(b"READY=1\n")
+            assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
+            assert daemon.stop() == 0
     assert "ordersigner: Signed spot buy LEVETH" in daemon.log
     assert "Traceback" not in daemon.log
 

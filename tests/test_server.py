@@ -7,13 +7,12 @@ import contextlib
 import gc
 import json
 import os
-import resource
 import select
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,11 +25,14 @@ from daemon import (
     Daemon,
     connect,
     exchange,
+    out_of_descriptors,
+    out_of_memory,
     read_all,
     standalone,
     wait_until,
 )
 
+from ordersigner import server as server_module
 from ordersigner.connection import Connection
 from ordersigner.journal import LEVELS, Journal
 from ordersigner.keys import Signer
@@ -370,20 +372,16 @@ def test_running_out_of_descriptors_costs_no_processor_time(tmp_path: Path) -> N
     with standalone(tmp_path) as daemon, contextlib.ExitStack() as stack:
         wait_until(lambda: is_idle(daemon))
         held = stack.enter_context(daemon.connect())
-        limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
         wait_until(lambda: connections(daemon) == 1)
-        used = set(map(int, os.listdir(f"/proc/{daemon.pid}/fd")))
-        lowest_free = min(set(range(len(used) + 1)) - used)
-        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
-        waiting = stack.enter_context(daemon.connect())
-        waiting.sendall(ORDER)
-        wait_until(lambda: "Cannot accept another connection" in daemon.log)
-        before, start = daemon.cpu_seconds(), time.monotonic()
-        wait_until(lambda: time.monotonic() - start > 1)
-        assert daemon.cpu_seconds() - before < 0.5
-        held.sendall(ORDER)
-        assert held.recv(1000) == EXAMPLE_RESPONSE  # clients that are connected do not notice
-        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
+        with out_of_descriptors(daemon.pid):
+            waiting = stack.enter_context(daemon.connect())
+            waiting.sendall(ORDER)
+            wait_until(lambda: "Cannot accept another connection" in daemon.log)
+            before, start = daemon.cpu_seconds(), time.monotonic()
+            wait_until(lambda: time.monotonic() - start > 1)
+            assert daemon.cpu_seconds() - before < 0.5
+            held.sendall(ORDER)
+            assert held.recv(1000) == EXAMPLE_RESPONSE  # clients that are connected do not notice
         assert waiting.recv(1000) == EXAMPLE_RESPONSE
         assert daemon.log.count("Cannot accept another connection") == 1
 
@@ -392,11 +390,7 @@ def test_running_out_of_descriptors_costs_no_processor_time(tmp_path: Path) -> N
 def test_running_out_of_threads_refuses_a_connection_and_nothing_else(tmp_path: Path) -> None:
     with standalone(tmp_path) as daemon:
         wait_until(lambda: is_idle(daemon))
-        # Memory for no more than a few thread stacks: a limit on threads would not bind root.
-        size = int(Path(f"/proc/{daemon.pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        limits = resource.prlimit(daemon.pid, resource.RLIMIT_AS)
-        resource.prlimit(daemon.pid, resource.RLIMIT_AS, (size + 2**20, limits[1]))
-        with contextlib.ExitStack() as stack:
+        with out_of_memory(daemon.pid, 2**20), contextlib.ExitStack() as stack:
             refused = b""
             for _ in range(50):
                 connection = stack.enter_context(daemon.connect())
@@ -406,18 +400,23 @@ def test_running_out_of_threads_refuses_a_connection_and_nothing_else(tmp_path: 
                 if refused:
                     break
             assert code(refused) == "too_many_connections"
-        resource.prlimit(daemon.pid, resource.RLIMIT_AS, limits)
         wait_until(lambda: is_idle(daemon))
         assert_serves(daemon)
         assert "Traceback" not in daemon.log
 
 
+@pytest.mark.parametrize("begins", [False, "and finds no memory"])
 def test_a_connection_for_whose_thread_there_is_no_memory_is_refused_and_not_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begins: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start_new_thread(*_: object) -> None:
-        raise MemoryError
+    """The memory can also be too little only once the thread has begun, before any code of ours runs in it."""
 
+    def start_new_thread(*_: object) -> None:
+        if not begins:
+            raise MemoryError
+
+    monkeypatch.setattr(server_module, "START", 0.01)
+    monkeypatch.setattr(server_module, "LATE", 0.01)
     path = str(tmp_path / "socket")
     with in_this_process(path) as server:
         with monkeypatch.context() as patched:
@@ -425,6 +424,42 @@ def test_a_connection_for_whose_thread_there_is_no_memory_is_refused_and_not_cou
             with connect(path) as connection:
                 assert code(read_all(connection)) == "too_many_connections"
         assert not server._connections
+        with connect(path) as connection:
+            assert exchange(connection, ORDER) == EXAMPLE_RESPONSE
+
+
+def test_a_thread_that_begins_too_late_leaves_its_connection_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[tuple[Callable[..., object], tuple[object, ...]]] = []
+    monkeypatch.setattr(server_module, "START", 0.01)
+    monkeypatch.setattr(server_module, "LATE", 0.01)
+    path = str(tmp_path / "socket")
+    with in_this_process(path) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(_thread, "start_new_thread", lambda *call: late.append(call))
+            with connect(path) as connection:
+                assert code(read_all(connection)) == "too_many_connections"
+        for function, arguments in late:
+            function(*arguments)
+        assert not server._connections
+        with connect(path) as connection:
+            assert exchange(connection, ORDER) == EXAMPLE_RESPONSE
+
+
+def test_a_failure_that_cannot_be_reported_ends_its_connection_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    path = str(tmp_path / "socket")
+    with in_this_process(path) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(Connection, "serve", fails)
+            patched.setattr(server.service.journal, "failed", fails)
+            with connect(path) as connection:
+                assert read_all(connection) == b""
         with connect(path) as connection:
             assert exchange(connection, ORDER) == EXAMPLE_RESPONSE
 

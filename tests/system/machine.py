@@ -172,6 +172,11 @@ class Machine:
         self.power_off()
         self.boot()
 
+    @property
+    def files(self) -> Path:
+        """The machine's files as its own processes see them, with /run and /proc. Only while it is booted."""
+        return Path(f"/proc/{self._init}/root")
+
     @contextlib.contextmanager
     def started(self, *command: str, user: str = "root", merge: bool = False) -> Iterator[subprocess.Popen[str]]:
         """Run a process in the machine, with pipes. Kill it at the end if it still runs."""

@@ -99,6 +99,16 @@ def test_clients_keep_their_connections_where_the_process_is_told_to_end(install
         wait_until(lambda: installed.property(SERVICE, "ActiveState") == "active", TIMEOUT)
 
 
+def test_clients_keep_their_connections_where_the_sockets_file_is_deleted_and_the_socket_restarted(
+    installed: Machine,
+) -> None:
+    with faithful_clients(installed, 2):
+        installed.run("rm", SOCKET)
+        assert not installed.succeeds("nc", "-N", "-U", SOCKET, user=MEMBER)
+        installed.run("systemctl", "restart", "ordersigner.socket")
+        assert ask(installed, REQUEST) == RESPONSE
+
+
 def test_as_many_connections_as_the_daemon_takes_of_a_user_are_kept(installed: Machine) -> None:
     """And counted: it takes no other afterwards."""
     installed.write("/usr/local/lib/crowd.py", (SOURCE / "tests/system/crowd.py").read_text())

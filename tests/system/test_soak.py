@@ -1,0 +1,11 @@
+"""Mixed clients through restarts, reloads and instances that come and go: soak.py does it for as long as one wants."""
+
+from __future__ import annotations
+
+from soak import EVENTS, GAP, soak
+
+from system.machine import Machine
+
+
+def test_clients_of_all_kinds_get_right_signatures_whatever_happens_to_the_service(installed: Machine) -> None:
+    print(soak(installed, GAP * len(EVENTS)))
