@@ -244,9 +244,7 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
         return request
     order, instrument = request["order"], request["instrument"]
     sides = ["base", "quote"] if request["type"] == "spot" else ["quote"]
-    tokens = {
-        side: {**instrument[side], "decimals": int(oracle.exact(instrument[side]["decimals"]))} for side in sides
-    }
+    tokens = {side: {**instrument[side], "decimals": int(oracle.exact(instrument[side]["decimals"]))} for side in sides}
     if request["type"] == "spot":
         for token in tokens.values():
             token["address"] = oracle.address(token["address"])
@@ -318,7 +316,16 @@ def check_words(reading: policy_reader.Reading) -> None:
     printed = out.getvalue().splitlines()
     for rule in reading.policy.rules:
         assert f"Rule {rule.name}, line {rule.line}:" in printed
-    starts = ("Rule ", "  lets ", "  use ", "  to sign ", "      ", "  in each ", "  does not limit ", "policy has no rules")
+    starts = (
+        "Rule ",
+        "  lets ",
+        "  use ",
+        "  to sign ",
+        "      ",
+        "  in each ",
+        "  does not limit ",
+        "policy has no rules",
+    )
     assert all(line.startswith(starts) and line.isprintable() for line in printed)
 
 
@@ -342,7 +349,15 @@ VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 7, 2.5, "2.5", "10", 1e21, 1e-9, 2**64, 2**256, str(2**255), "0x6", "", " ", [], {}),
     *(NOW, NOW * 10**6, str(NOW + 10), "buy", "sell", "LMT", "MKT", "STM", "any", "mainnet", "testnet", "login abc"),
     *(*KEYS, *RING.keys, "0x" + "3" * 40, "0x" + "4" * 40, "0x" + "a" * 40, "0x" + "B" * 40, "0x" + "5" * 40),
-    *("0xf884" + "7" * 36, "0x1900" + "7" * 36, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xab", "é", "\ud83d", "\n"),
+    *(
+        "0xf884" + "7" * 36,
+        "0x1900" + "7" * 36,
+        "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+        "0xab",
+        "é",
+        "\ud83d",
+        "\n",
+    ),
     *("uint256", "int8", "bytes32", "string", "address[]", "uint8[2]", "Item", "Item[]", "EIP712Domain", "bool[][3]"),
     *("order", "modify", "cancel", "batchModify", "updateLeverage", "na", "positionTpsl", "spot", "futures", "ping"),
     *("signers", "message", "typed_data", "hyperliquid", "a b", "X", "Y", "1", float("nan"), "x" * 65),
@@ -412,11 +427,14 @@ def mutated_value(value: Any, chance: random.Random) -> Any:
     return root[0]
 
 
-WORDS = sorted(set(re.findall(r"\S+", POLICY_TEXT))) + (
-    "0 1000000000 100001/second 4294967295 nobody root 0xFF uint256 int8 bytes32[] Foo() Foo(Foo a) Foo(Bar b)Bar(uint8 c) "
-    "within <= >= = == [ ] # .* a{2,5} [^a-z]? a|b \\n domain.salt message.items.* message.items batchModify "
-    "updateIsolatedMargin MKT STM 1e3 0.0000000000000000001 " + KEYS[0]
-).split()
+WORDS = (
+    sorted(set(re.findall(r"\S+", POLICY_TEXT)))
+    + (
+        "0 1000000000 100001/second 4294967295 nobody root 0xFF uint256 int8 bytes32[] Foo() Foo(Foo a) Foo(Bar b)Bar(uint8 c) "
+        "within <= >= = == [ ] # .* a{2,5} [^a-z]? a|b \\n domain.salt message.items.* message.items batchModify "
+        "updateIsolatedMargin MKT STM 1e3 0.0000000000000000001 " + KEYS[0]
+    ).split()
+)
 
 
 def mutated_policy(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:

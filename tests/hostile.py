@@ -5,9 +5,9 @@
 
 One polite client sends orders with its own key, one after the other. Then another one does the same with CoW orders for
 a key that the daemon holds, under a policy. Their latencies beside each crowd are compared with those beside 250
-clients that send orders in the same way: each hostile crowd comes right after a polite one, several times, and the
-figures are medians of the ratios. "first" includes the time to be accepted. There is no pass or fail. Memory is the
-most that the daemon had resident.
+clients that send orders in the same way, as ratios. Before each hostile crowd comes a polite one, and all that several
+times, because other programs on the machine change the figures. "first" is the longest time from connect() to the first
+reply. Memory is the most that the daemon had resident. There is no pass or fail.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import multiprocessing
 import selectors
 import socket
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -67,16 +67,17 @@ DOMAIN = [{"name": "name", "type": "string"}]
 COW = next(row for row in vectors("typed-data/exchange-shapes") if row["name"] == "CoW order, mainnet")
 COW_CONTENT = {key: COW[key] for key in ("types", "primaryType", "domain", "message")}
 COW_ORDER = held_line(type="typed_data", typed_data=COW_CONTENT)
-number = count(1)
+NEWLINE = "\n"  # for f-strings, which take no backslash before Python 3.12
+counter = count(1)
 
 
 def new_address() -> str:
-    return str(to_checksum_address(f"0x{next(number) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**160:040x}"))
+    return str(to_checksum_address(f"0x{next(counter) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**160:040x}"))
 
 
 def new_schema() -> bytes:
     """Of the length that is just kept: few types with many fields take the most memory."""
-    fields = [{"name": f"f{next(number)}", "type": "uint8[][][][][][][][]"} for _ in range(48)]
+    fields = [{"name": f"f{next(counter)}", "type": "uint8[][][][][][][][]"} for _ in range(48)]
     return typed_line("Part", {}, Part=fields)
 
 
@@ -90,26 +91,20 @@ def chain(depth: int, width: int) -> bytes:
 
 
 # Sections whose conditions take long: every element of an array is judged, by each of them.
-SECTIONS = [
-    f"""[typed {name}]
-type = Many({kind} field)
-domain.name = Many
-message.field.* = {value}
-"""
-    for name, kind, value in (
-        *((f"addresses-{copy}", "address[]", "0x" + "1" * 40) for copy in range(4)),
-        *((f"numbers-{copy}", "uint256[]", "1") for copy in range(4)),
-    )
-]
+SECTIONS = {
+    f"{kind}-{copy}": f"type = Many({kind}[] field)\ndomain.name = Many\nmessage.field.* = {value}\n"
+    for kind, value in (("address", "0x" + "1" * 40), ("uint256", "1"))
+    for copy in range(4)
+}
 POLICY = f"""
 [typed cow]
 type = {encode_type(COW["primaryType"], COW["types"])}
-{"".join(f"domain.{name} = {value}" + chr(10) for name, value in COW["domain"].items())}
+{NEWLINE.join(f"domain.{name} = {value}" for name, value in COW["domain"].items())}
 message.sellToken = {COW["message"]["sellToken"]}
 message.sellAmount <= {COW["message"]["sellAmount"]}
 message.buyAmount >= {COW["message"]["buyAmount"]}
 message.kind = {COW["message"]["kind"]}
-{"".join(SECTIONS)}
+{NEWLINE.join(f"[typed {name}]{NEWLINE}{settings}" for name, settings in SECTIONS.items())}
 [message long]
 pattern = [a-z]?[a-y]*[^z]{{0,999}}z
 [hyperliquid small]
@@ -120,20 +115,8 @@ max-price = 100
 actions = order
 max-size = 25
 max-price = 100
-{
-    rule(
-        "all",
-        HELD,
-        allows="typed = cow "
-        + " ".join(f"{kind}-{copy}" for kind in ("addresses", "numbers") for copy in range(4))
-        + chr(10)
-        + "messages = long"
-        + chr(10)
-        + "hyperliquid = small large"
-        + chr(10),
-    )
-}
 """
+POLICY += rule("all", HELD, allows=f"typed = cow {' '.join(SECTIONS)}\nmessages = long\nhyperliquid = small large\n")
 
 
 class Kind(NamedTuple):
@@ -175,7 +158,7 @@ KINDS = {
     "typed data": Kind([COW_ORDER], waits=True),
     "typed data, pipelined": Kind([COW_ORDER * 20]),
     "new addresses": Kind([typed_line("address[]", [new_address() for _ in range(1380)]) for _ in range(2)]),
-    "new strings": Kind([typed_line("string[]", [f"{next(number):025}" for _ in range(2000)]) for _ in range(2)]),
+    "new strings": Kind([typed_line("string[]", [f"{next(counter):025}" for _ in range(2000)]) for _ in range(2)]),
     "new schemas": Kind([new_schema() for _ in range(100)]),
     "schemas that are too long to keep": Kind([chain(54, 4)]),
     "conditions on every element": Kind([typed_line("uint256[]", [1] * 2000 + [2])]),
@@ -202,7 +185,7 @@ class Hostile:
 
     def connect(self) -> None:
         self.unsent = memoryview(b"")
-        self.next = next(number)  # not all clients of a crowd begin with the same
+        self.next = next(counter)  # not all clients of a crowd begin with the same
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(self.path)
         self.socket.setblocking(False)
@@ -263,10 +246,13 @@ def crowded(path: str, kind: Kind, size: int) -> Iterator[None]:
 
 
 def latencies(path: str, request: bytes, seconds: float) -> list[float]:
-    """Seconds that each request of a polite client takes; the first one includes the time to be accepted."""
+    """Seconds that each request of a polite client takes; the first one includes the time to be accepted.
+
+    seconds: for all requests after the first.
+    """
     found: list[float] = []
     with socket.socket(socket.AF_UNIX) as client:
-        end = time.monotonic() + seconds
+        end = math.inf
         begin = time.perf_counter()
         client.connect(path)
         while time.monotonic() < end or len(found) < 2:
@@ -275,6 +261,7 @@ def latencies(path: str, request: bytes, seconds: float) -> list[float]:
                 raise SystemExit("the polite client was refused")
             found.append(time.perf_counter() - begin)
             begin = time.perf_counter()
+            end = min(end, time.monotonic() + seconds)
     return found
 
 
@@ -291,30 +278,30 @@ def attacked(directory: Path) -> Iterator[Daemon]:
         yield daemon
 
 
-class Figures(NamedTuple):
-    """What polite clients see beside one crowd. Seconds."""
+class Seen(NamedTuple):
+    """What polite clients saw beside crowds of one kind. Seconds."""
 
-    p50: float
-    p99: float
-    held_p50: float  # with a held key and typed data
-    held_p99: float
-    first: float
-    memory: float  # MB
+    own: list[float]  # of each order with the client's own key
+    held: list[float]  # of each CoW order for the held key
+    first: list[float]
+    memory: list[float]  # MB
+
+    @property
+    def figures(self) -> list[float]:
+        """p50 and p99, with its own key and with the held one."""
+        return [times[int(len(times) * part)] for times in map(sorted, self[:2]) for part in (0.5, 0.99)]
 
 
-def measure(name: str, size: int, seconds: float) -> Figures:
+def measure(name: str, size: int, seconds: float, seen: Seen) -> None:
     with tempfile.TemporaryDirectory() as directory, attacked(Path(directory)) as daemon:
         with crowded(daemon.path, KINDS[name], size):
             wait_until(lambda: daemon.threads() >= size or KINDS[name].reconnects)
             time.sleep(0.3)
-            first, *own = latencies(daemon.path, ORDER, seconds)
-            _, *held = latencies(daemon.path, COW_ORDER, seconds)
-        return Figures(*middle_and_worst(own), *middle_and_worst(held), first, resident(daemon.pid))
-
-
-def middle_and_worst(found: list[float]) -> tuple[float, float]:
-    """p50 and p99."""
-    return statistics.median(found), sorted(found)[int(len(found) * 0.99)]
+            for request, times in ((ORDER, seen.own), (COW_ORDER, seen.held)):
+                first, *others = latencies(daemon.path, request, seconds)
+                times.extend(others)
+                seen.first.append(first)
+        seen.memory.append(resident(daemon.pid))
 
 
 def main() -> None:
@@ -327,27 +314,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="(default: %(default)s)")
     arguments = parser.parse_args()
     names = [name for name in KINDS if any(name.startswith(word) for word in arguments.kinds)] or list(KINDS)
-    print(f"{'':37}{'key of its own':^24}{'held key, typed data':^24}")
-    title = f"beside {arguments.crowd} clients, ratios to polite ones"
-    print(f"{'ratios beside ' + str(arguments.crowd) + ' clients':37}{'p50':>12}{'p99':>12}{'p50':>12}{'p99':>12}{'first':>10}{'memory':>10}")
-    polite: list[Figures] = []
+    seen = {name: Seen([], [], [], []) for name in names}
+    polite = Seen([], [], [], [])
+    middles: list[list[float]] = []  # the figures of each polite crowd
+    for _ in range(arguments.rounds):
+        for name in names:
+            one = Seen([], [], [], [])
+            measure("orders", arguments.crowd, arguments.seconds, one)
+            middles.append(one.figures)
+            for all_times, times in zip(polite, one):
+                all_times.extend(times)
+            measure(name, arguments.crowd, arguments.seconds, seen[name])
+    heads = [f"{key}, {part}" for key in ("own key", "held key") for part in ("p50", "p99")]
+    print(
+        f"{f'beside {arguments.crowd} clients':37}{''.join(f'{head:>15}' for head in heads)}{'first':>9}{'memory':>9}"
+    )
     for name in names:
-        found: list[Figures] = []
-        for _ in range(arguments.rounds):
-            polite.append(measure("orders", arguments.crowd, arguments.seconds))
-            found.append(measure(name, arguments.crowd, arguments.seconds))
-        ratios = [
-            statistics.median(one[field] / base[field] for one, base in zip(found, polite[-arguments.rounds :]))
-            for field in range(4)
-        ]
-        first, memory = statistics.median(one.first for one in found), max(one.memory for one in found)
-        print(
-            f"{name:37}{''.join(f'{ratio:12.2f}' for ratio in ratios)}{first * 1e3:7.1f} ms{memory:7.0f} MB", flush=True
-        )
-    print("\nbeside polite clients, the median and the range of all times:")
-    for field in Figures._fields[:4]:
-        times = sorted(getattr(one, field) * 1e3 for one in polite)
-        print(f"{field:37}{statistics.median(times):9.1f} ms{times[0]:9.1f} to {times[-1]:.1f} ms")
+        ratios = [mine / base for mine, base in zip(seen[name].figures, polite.figures)]
+        columns = "".join(f"{ratio:15.2f}" for ratio in ratios)
+        print(f"{name:37}{columns}{max(seen[name].first):7.2f} s{max(seen[name].memory):6.0f} MB")
+    print("\nmilliseconds beside polite ones, and the range of these in all their crowds:")
+    for head, figure, *range_of in zip(heads, polite.figures, *middles):
+        print(f"{head:37}{figure * 1e3:9.1f}{min(range_of) * 1e3:9.1f} to {max(range_of) * 1e3:.1f}")
 
 
 if __name__ == "__main__":
