@@ -107,7 +107,7 @@ class Connection:
         self._returned = threading.Lock()  # released by the worker when it returns the connection
         self._returned.acquire()
         # For Work:
-        self.account = self.waiting_since = 0.0
+        self.account = self.length = self.waiting_since = 0.0
         self.readable = True
         self.answered = False
         work.admit(self)

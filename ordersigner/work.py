@@ -18,6 +18,13 @@ one that has used the least is next. A client whose lines take a hundred times a
 the turns. Nobody saves up: a connection that was idle continues where the others are. This is start-time fair queueing
 (Goyal, Vin, Cheng 1996).
 
+That alone would have everybody wait where hundreds of clients send lines of several milliseconds at the same time. So
+connections whose turns take long wait in a row of their own. After each of their turns the others have as much time,
+as long as any of them waits. A connection begins in the row of the long turns, and its first short turn takes it out.
+
+A turn after many long lines of others takes several times as long as it would alone, because those have emptied the
+processor's caches. That is not its client's doing, so a part of each turn is not put on the account.
+
 Knows no lines, no orders, and of sockets only their descriptors.
 """
 
@@ -36,6 +43,12 @@ from typing import Callable, Protocol
 
 TURN = 0.5e-3  # seconds: about ten orders
 ADMISSION = 0.4e-3  # seconds on the account of a new connection: about what accepting it costs the others
+LONG = 0.75e-3  # seconds; a turn that takes longer is a long one. Orders do not: a turn may exceed TURN by one line
+STEADY = (
+    8  # turns that the length of a connection's turns is averaged over: one that is interrupted does not make it long
+)
+COLD = 0.1e-3  # seconds of a turn that are not put on the account: about what an order takes longer with empty caches
+LEAST = 0.05e-3  # seconds that are put on it in any case: about an order
 SWEEP = 0.25  # seconds between two checks for connections that are no longer busy
 STALLED = 10.0  # seconds; in a crowd of 512 connections a line waits for less than one
 
@@ -49,6 +62,7 @@ class Job(Protocol):
     """A connection, as the work sees it. It belongs to its thread or to the worker, and only its owner may use it."""
 
     account: float  # seconds of processor time used, on the clock of Work
+    length: float  # seconds that a turn of it takes, on average
     waiting_since: float  # by perf_counter(): when it began to wait for a turn of the worker; 0 if it does not wait
     readable: bool  # whether more bytes may have come
     answered: bool  # whether a line was answered since the worker's last sweep
@@ -93,6 +107,8 @@ class Work:
         self._left: deque[Job] = deque()  # on their way from their threads to the worker
         self._with_worker: dict[int, Job] = {}  # by descriptor
         self._waiting: list[tuple[float, int, Job]] = []  # a heap of those that need a turn: least account first
+        self._row: deque[Job] = deque()  # those that need a turn, and whose turns are long: first come, first served
+        self._owed = 0.0  # seconds that those who wait are served before anybody in the row
         self._number = count()  # of equal accounts, first come, first served
         self._blocked: set[int] = set()  # descriptors of those whose clients do not take all their responses at once
         self._served: list[Job] = []  # those that had a turn and whose responses are to be sent
@@ -112,15 +128,18 @@ class Work:
     def admit(self, job: Job) -> None:
         """Open the account of a new connection."""
         job.account = self._clock + ADMISSION
+        job.length = LONG
 
     def do_now(self, job: Job) -> bool:
         """Work on `job` for one turn in this thread; False, at once, if anybody works or waits."""
-        if self._waiting or self._left or not self.work_lock.acquire(blocking=False):
+        if self._waiting or self._row or self._left or not self.work_lock.acquire(blocking=False):
             return False
         try:
             begin = perf_counter()
             self._turn(job)
-            job.account += perf_counter() - begin
+            # Not processor time, which takes longer to ask for. A thread that was interrupted seems to have used more.
+            used = perf_counter() - begin
+            _charge(job, min(used, LONG))
         finally:
             self.work_lock.release()
         return True
@@ -182,8 +201,9 @@ class Work:
         next_look = next_sweep = 0.0
         while self._with_worker or self._left or not self._closing:
             now = perf_counter()
-            if self._waiting and now < next_look and self._waiting[0][0] <= self._finish_at:
-                self._serve(heapq.heappop(self._waiting)[2])
+            job = self._next() if now < next_look else None
+            if job is not None:
+                self._serve(job)
                 continue
             # Responses are sent together, which wakes a program with many connections once and not for each of them.
             while self._served:
@@ -196,10 +216,16 @@ class Work:
             next_look = perf_counter() + TURN
             self._used = thread_time()
 
+    def _next(self) -> Job | None:
+        """Take the next one from those that need a turn; None if responses must be sent first, or none needs one."""
+        if self._waiting and (self._owed > 0 or not self._row):
+            return heapq.heappop(self._waiting)[2] if self._waiting[0][0] <= self._finish_at else None
+        return self._row.popleft() if self._row and not self._served else None
+
     def _look_for_input(self, seconds: float) -> None:
         """Queue the connections that have input, and those that are left to the worker. Waits if none is queued."""
         timeout: float | None = 0.0
-        if not self._waiting:
+        if not (self._waiting or self._row):
             self._asleep = True
             if not self._left:
                 timeout = seconds if self._with_worker else None
@@ -228,7 +254,10 @@ class Work:
 
     def _queue(self, job: Job) -> None:
         job.waiting_since = perf_counter()
-        heapq.heappush(self._waiting, (max(self._clock, job.account), next(self._number), job))
+        if job.length >= LONG:
+            self._row.append(job)
+        else:
+            heapq.heappush(self._waiting, (max(self._clock, job.account), next(self._number), job))
 
     def _serve(self, job: Job) -> None:
         """Give `job`, taken from the queue, a turn."""
@@ -240,8 +269,10 @@ class Work:
         except Exception as error:  # noqa: BLE001 - it is one connection's, and all others need this thread
             self._give_up(job, error)
         # Processor time: a thread that was interrupted has not used more.
-        used, self._used = self._used, thread_time()
-        job.account += self._used - used
+        before, self._used = self._used, thread_time()
+        used = self._used - before
+        self._owed = used if job.length >= LONG else self._owed - used
+        _charge(job, used)
         self._served.append(job)
         self._finish_at = min(self._finish_at, job.account)
 
@@ -286,3 +317,10 @@ class Work:
         del self._with_worker[job.fileno()]
         self._epoll.unregister(job.fileno())
         job.take_back()
+
+
+def _charge(job: Job, used: float) -> None:
+    """Put a turn on the account of its connection."""
+    job.account += max(used - COLD, LEAST)
+    if job.has_unsent():  # a line was answered: a turn that only reads says nothing about how long its lines take
+        job.length += (used - job.length) / STEADY

@@ -16,7 +16,7 @@ Fault = Tuple[str, str]  # field and code
 Request = Dict[str, Any]
 
 SECTIONS = {"typed_data": "typed", "message": "messages", "hyperliquid": "hyperliquid"}  # settings of a rule
-STANDARD = {"name": "string", "version": "string", "chainId": "uint256"}
+STANDARD = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address"}
 AGENT = "Agent(string source,bytes32 connectionId)"
 OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 AMOUNT = re.compile(r"[0-9]{1,60}(\.[0-9]{1,18})?")

@@ -1,30 +1,49 @@
-"""A polite client beside a crowd of each hostile kind. `python tests/hostile.py` says how fast."""
+"""Polite clients beside a crowd of each hostile kind. `python tests/hostile.py` says how fast."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import EXAMPLE_LINE, EXAMPLE_RESPONSE, Daemon, standalone, wait_until
-from hostile import KINDS, crowded, resident
+from daemon import EXAMPLE_RESPONSE, Daemon, exchange, wait_until
+from hostile import COW_ORDER, KINDS, ORDER, attacked, crowded, resident
 
-ORDER = EXAMPLE_LINE + b"\n"
+CROWD = 100
 MOST_MEMORY = 200  # MB, whatever 512 connections do
 
 
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with attacked(tmp_path_factory.mktemp("daemon")) as running:
+        yield running
+        assert running.stop() == 0
+        assert "Traceback" not in running.log
+
+
+@pytest.fixture(scope="module")
+def cow_response(daemon: Daemon) -> bytes:
+    response = daemon.ask(COW_ORDER)
+    assert response.startswith(b'{"ok": true, "signature": ')
+    return response
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_polite_client_is_answered_beside_a_crowd(daemon: Daemon, kind: str) -> None:
-    with crowded(daemon.path, KINDS[kind], 150):
-        wait_until(lambda: daemon.threads() > 100 or KINDS[kind].reconnects)
-        for _ in range(5):
-            assert daemon.ask(ORDER) == EXAMPLE_RESPONSE
+def test_a_polite_client_is_answered_beside_a_crowd(daemon: Daemon, cow_response: bytes, kind: str) -> None:
+    with crowded(daemon.path, KINDS[kind], CROWD):
+        wait_until(lambda: daemon.threads() > CROWD * 2 // 3 or KINDS[kind].reconnects)
+        with daemon.connect() as client:
+            for _ in range(3):
+                client.sendall(ORDER)
+                assert client.recv(1000) == EXAMPLE_RESPONSE
+            assert exchange(client, COW_ORDER) == cow_response
     wait_until(lambda: daemon.threads() == 3)  # the main one, the accepting one, the worker
     assert "Traceback" not in daemon.log
 
 
 @pytest.mark.parametrize("kind", ["orders, never read", "a long key, never read", "a long line, never ended"])
 def test_all_connections_together_stay_below_the_bound_of_memory(tmp_path: Path, kind: str) -> None:
-    with standalone(tmp_path, "--max-connections-per-user", "512", "--log-level", "warning") as daemon:
+    with attacked(tmp_path) as daemon:
         with crowded(daemon.path, KINDS[kind], 510):
             wait_until(lambda: daemon.threads() > 510)
             before = 0.0

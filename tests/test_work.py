@@ -23,10 +23,10 @@ class Client:
         self.seconds = seconds
         self.turns = turns  # whose turn it was, of all clients
         self.lines = 0
-        self.account = self.waiting_since = 0.0
+        self.account = self.length = self.waiting_since = 0.0
         self.readable = self.answered = False
         self.returned = self.abandoned = False
-        self.fails = False
+        self.fails = self.silent = self.unsent = False
         self.socket, self.other_end = socket.socketpair()
 
     def fileno(self) -> int:
@@ -46,13 +46,13 @@ class Client:
         while time.thread_time() < end:
             pass
         self.lines -= 1
-        self.answered = True
+        self.answered = self.unsent = not self.silent
 
     def send(self) -> None:
-        pass
+        self.unsent = False
 
     def has_unsent(self) -> bool:
-        return False
+        return self.unsent
 
     def all_answered(self) -> bool:
         return self.lines <= 0
@@ -102,6 +102,63 @@ def test_turns_are_shared_by_time_and_not_by_lines(clients: list[Client]) -> Non
     # 20 would be fair to the microsecond.
     assert first_half.count(light) > 5 * first_half.count(heavy[0])
     assert abs(first_half.count(heavy[0]) - first_half.count(heavy[1])) <= 3
+
+
+def test_a_client_with_short_lines_waits_for_one_long_line_at_a_time(clients: list[Client]) -> None:
+    """However many others have long lines: otherwise all of these could come before each of its lines."""
+    light, *heavy = clients
+    with working() as (worker, _):
+        with worker.work_lock:
+            for client, lines in ((heavy[0], 40), (heavy[1], 40), (light, 200)):
+                worker.admit(client)
+                client.lines = lines
+                worker.leave(client)
+        wait_until(lambda: all(client.returned for client in clients))
+    turns = light.turns[light.turns.index(light) :]
+    assert turns.count(light) == 200
+    while light in turns:
+        turn = turns.pop(0)
+        assert light in (turn, turns[0])
+
+
+def test_clients_with_short_lines_do_not_keep_those_with_long_lines_waiting(clients: list[Client]) -> None:
+    light, *heavy = clients
+    with working() as (worker, _):
+        with worker.work_lock:
+            for client, lines in ((light, 400), (heavy[0], 5), (heavy[1], 5)):
+                worker.admit(client)
+                client.lines = lines
+                worker.leave(client)
+        wait_until(lambda: all(client.returned for client in clients))
+    assert light.turns.index(heavy[0]) < 50
+    assert set(light.turns[-100:]) == {light}  # all time was shared in halves
+
+
+def test_a_turn_that_takes_longer_because_of_others_costs_no_turns(clients: list[Client]) -> None:
+    """After many long lines of others an order takes several times as long as before: the caches are empty."""
+    warm, cold, _ = clients
+    warm.seconds, cold.seconds = 0.02e-3, 0.12e-3
+    with working() as (worker, _):
+        with worker.work_lock:
+            for client in (warm, cold):
+                client.lines = 100
+                worker.leave(client)
+        wait_until(lambda: warm.returned and cold.returned)
+    assert 30 < warm.turns[:100].count(cold) < 70
+
+
+def test_only_a_turn_with_a_response_says_how_long_the_lines_take(clients: list[Client]) -> None:
+    """Reading the beginning of a line takes little time, whatever the line is."""
+    answered, unanswered, _ = clients
+    unanswered.silent = True
+    with working() as (worker, _):
+        for client in (answered, unanswered):
+            worker.admit(client)
+            client.lines = 1
+            worker.leave(client)
+        wait_until(lambda: answered.returned and unanswered.returned)
+    assert answered.length < work.LONG
+    assert unanswered.length == work.LONG
 
 
 def test_a_newcomer_does_not_come_before_those_who_wait(clients: list[Client]) -> None:
