@@ -124,6 +124,15 @@ def test_an_earlier_version_stays_until_its_file_is_deleted(home: Path, built: P
     assert files(repository, "trixie", "amd64") == ["a_1.1_amd64.deb"]
 
 
+def test_an_architecture_without_packages_disappears(home: Path, built: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    assert add(home, repository, built) == ""
+    (built / "bookworm/a_1.0_arm64.deb").unlink()
+    (repository / "pool/bookworm/a_1.0_arm64.deb").unlink()
+    assert add(home, repository, built) == ""
+    assert "arm64" not in (repository / "dists/bookworm/Release").read_text()
+
+
 def test_another_package_of_the_same_version_is_refused(home: Path, built: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     assert add(home, repository, built) == ""

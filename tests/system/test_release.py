@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib.machinery
 import json
+import os
 import re
 import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from daemon import SOURCE
+from daemon import EXAMPLE, SOURCE
 
 from ordersigner import __version__
 
@@ -152,15 +154,25 @@ def test_the_copyright_file_has_the_licenses_and_holders_of_the_archives(
     assert findings.count("it does not name The Ethereum Foundation") == 8
 
 
-def test_the_sdist_has_what_the_wheel_needs(tmp_path: Path) -> None:
-    """build makes the wheel from the sdist, not from the checkout."""
-    checkout = tmp_path / "checkout"
+def test_the_wheel_is_made_from_the_sdist_and_signs_the_example(tmp_path: Path) -> None:
+    checkout, dist, site = (tmp_path / name for name in ("checkout", "dist", "site"))
     subprocess.run(["git", "clone", "--quiet", str(SOURCE), str(checkout)], check=True)
     tool = str(SOURCE / "packaging/release-tool")
-    subprocess.run([tool, "python", "-m", "build", "--outdir", str(tmp_path / "dist"), str(checkout)], check=True)
-    made = sorted((tmp_path / "dist").iterdir())
-    subprocess.run([tool, "twine", "check", "--strict", *map(str, made)], check=True)
-    wheel, _ = made
+    subprocess.run([tool, "python", "-m", "build", "--outdir", str(dist), str(checkout)], check=True)
+    wheel, sdist = sorted(map(str, dist.iterdir()))
+    subprocess.run([tool, "twine", "check", "--strict", wheel, sdist], check=True)
     with zipfile.ZipFile(wheel) as archive:
         packaged = {name for name in archive.namelist() if name.startswith("ordersigner/")}
     assert packaged == {str(path.relative_to(checkout)) for path in (checkout / "ordersigner").iterdir()}
+
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), wheel]
+    subprocess.run(pip, check=True)
+    signed = subprocess.run(
+        [sys.executable, str(DEBIAN / "tests/sign-without-systemd"), str(site / "bin/ordersignerd")],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=SOURCE,
+        env={**os.environ, "PYTHONPATH": str(site)},
+    )
+    assert signed.stdout.strip() == EXAMPLE["expect"]["signature"]
