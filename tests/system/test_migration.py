@@ -5,20 +5,19 @@ A stand-in runs as the earlier daemon: no package index has the real one. See te
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
 import pytest
 from daemon import SOURCE, VECTORS, wait_until
 
-from system.conftest import MEMBER, REQUEST, RESPONSE, SOCKET
+from system.conftest import MEMBER, SOCKET
 from system.machine import TIMEOUT, Machine
 
 EARLIER_SOCKET = "/tmp/leverj-ordersigner-daemon.sock"
 UNIT = """
 [Service]
-ExecStart=/usr/bin/python3 /usr/local/lib/earlier_daemon.py %s /usr/local/lib/orders.json
+ExecStart=/usr/bin/python3 /usr/local/lib/earlier_daemon.py %s /usr/local/lib/published-orders.json
 
 [Install]
 WantedBy=multi-user.target
@@ -33,10 +32,11 @@ def lines_of(heading: str) -> list[str]:
     return re.findall(r"^    (\S.*)$", section.replace("\\\n        ", ""), re.MULTILINE)
 
 
-def ask_as_the_earlier_client(machine: Machine, path: str = EARLIER_SOCKET) -> object:
-    """Its line, with CR LF, as the user MEMBER."""
-    line = json.dumps(REQUEST, separators=(",", ":")) + "\r\n"
-    return json.loads(machine.run("nc", "-N", "-U", path, user=MEMBER, input=line, timeout=60))
+def sign_as_the_earlier_client(machine: Machine, path: str = EARLIER_SOCKET) -> None:
+    """All published orders, as the user MEMBER; fails unless they get their signatures."""
+    test = "TheEarlierClient.test_gets_the_published_signatures_in_order"
+    environment = ["env", f"ORDERSIGNER_SOCKET={path}", "VECTORS=/usr/local/lib"]
+    machine.run(*environment, "python3", "/usr/local/lib/earlier.py", test, user=MEMBER)
 
 
 @pytest.fixture
@@ -44,7 +44,8 @@ def with_the_earlier_daemon(installed: Machine) -> Iterator[Machine]:
     """The machine with the earlier daemon too, and with a user who is not in the group."""
     installed.run("gpasswd", "--delete", MEMBER, "ordersigner")
     installed.write("/usr/local/lib/earlier_daemon.py", (SOURCE / "tests/earlier_daemon.py").read_text())
-    installed.write("/usr/local/lib/orders.json", (VECTORS / "published-orders.json").read_text())
+    installed.write("/usr/local/lib/earlier.py", (SOURCE / "tests/client/earlier.py").read_text())
+    installed.write("/usr/local/lib/published-orders.json", (VECTORS / "published-orders.json").read_text())
     installed.write("/etc/systemd/system/leverj.service", UNIT % EARLIER_SOCKET)
     installed.run("systemctl", "daemon-reload")
     installed.run("systemctl", "enable", "--now", "leverj.service")
@@ -71,19 +72,19 @@ def test_the_pages_lines_replace_the_earlier_daemon_and_bring_it_back(with_the_e
         assert command in before.splitlines()
     with machine.started("nc", "-U", EARLIER_SOCKET, user=MEMBER):
         wait_until(lambda: f" {MEMBER} " in machine.run("sh", "-c", connected), TIMEOUT)
-    assert ask_as_the_earlier_client(machine) == RESPONSE
+    sign_as_the_earlier_client(machine)
 
     for command in (add, *switch):
         machine.run("sh", "-c", command)
     assert machine.property("leverj.service", "ActiveState") == "inactive"
     assert machine.run("readlink", EARLIER_SOCKET) == SOCKET
-    assert ask_as_the_earlier_client(machine) == RESPONSE
+    sign_as_the_earlier_client(machine)
     assert "Both paths lead to this daemon" in machine.run("sh", "-c", compare)
 
     for command in (*lines_of("Afterwards"), *lines_of("Go back")):
         machine.run("sh", "-c", command)
     wait_until(lambda: machine.succeeds("test", "-S", EARLIER_SOCKET), TIMEOUT)
     assert not machine.succeeds("test", "-L", EARLIER_SOCKET)
-    assert ask_as_the_earlier_client(machine) == RESPONSE
-    assert ask_as_the_earlier_client(machine, SOCKET) == RESPONSE
+    sign_as_the_earlier_client(machine)
+    sign_as_the_earlier_client(machine, SOCKET)
     assert "The daemons agree." in machine.run("sh", "-c", compare)
