@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.check:
         reading = policy_reader.read_file(arguments.policy or policy_reader.DEFAULT_PATH)
         return check.check(reading, keys if arguments.keys else None)
+    process.let_threads_end()
     journal = open_journal(arguments.log_level)
     limits = within_descriptors(
         Limits(arguments.max_connections, arguments.max_connections_per_user, arguments.timeout), journal

@@ -1,7 +1,8 @@
-"""What the daemon's process asks of the kernel for itself: that its memory stays closed, and enough descriptors."""
+"""What the daemon's process needs for itself: closed memory, enough descriptors, and threads that can end."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import resource
 
@@ -22,3 +23,13 @@ def allow_descriptors(wanted: int) -> int:
         soft = min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return soft
+
+
+def let_threads_end() -> None:
+    """Load the library that glibc needs for pthread_exit().
+
+    glibc loads it itself the first time, and aborts the process if there is no descriptor left then. Python calls
+    pthread_exit() for threads that are still there at its own end, and before 3.9.6 for every thread.
+    """
+    with contextlib.suppress(OSError):  # another libc, which does not need it
+        ctypes.CDLL("libgcc_s.so.1")
