@@ -6,8 +6,8 @@ and with the independent verdict of policy_reference.py.
 
 read_policy(data): `data` is a policy's text.
 
-Both raise AssertionError, or what the package raises. mutated_requests() and mutated_policy() make new input out of old:
-they know JSON and lines, which the fuzzer by itself does not.
+Both raise AssertionError, or what the package raises. mutated_requests() and mutated_policy() make new input out of
+old: they know JSON and lines, which the fuzzer by itself does not.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import coincurve
 import oracle
@@ -87,8 +88,8 @@ def answers(lines: list[bytes]) -> list[bytes]:
     entries: list[str] = []
     asked = Service(Journal(LEVELS["debug"], lambda *fields: entries.extend(fields)), RING, POLICY)
     conversation = Conversation(asked, PEER)
-    service.time = lambda: float(NOW)
-    responses = [conversation.respond(line) for line in lines]
+    with patch.object(service, "time", lambda: float(NOW)):
+        responses = [conversation.respond(line) for line in lines]
     assert asked.failed == 0, entries
     said = "\n".join(entries).lower()
     for secret in [*KEYS, *(secret for line in lines for secret in secrets_in(line))]:
@@ -362,11 +363,14 @@ VALUES: list[Any] = [
     *("order", "modify", "cancel", "batchModify", "updateLeverage", "na", "positionTpsl", "spot", "futures", "ping"),
     *("signers", "message", "typed_data", "hyperliquid", "a b", "X", "Y", "1", float("nan"), "x" * 65),
 ]
-NAMES = (
-    "type id order instrument signer accountId timestamp side quantity price orderType quote base address decimals "
-    "marginPerFraction typed_data types primaryType domain message name version chainId verifyingContract salt text hex "
-    "action nonce network vaultAddress expiresAfter orders grouping cancels a b p s r t c o oid asset cloid modifies"
-).split()
+NAMES = re.findall(
+    r"\w+",
+    """
+    type id order instrument signer accountId timestamp side quantity price orderType quote base address decimals
+    marginPerFraction typed_data types primaryType domain message name version chainId verifyingContract salt text hex
+    action nonce network vaultAddress expiresAfter orders grouping cancels a b p s r t c o oid asset cloid modifies
+    """,
+)
 
 
 def mutated_requests(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
@@ -427,13 +431,13 @@ def mutated_value(value: Any, chance: random.Random) -> Any:
     return root[0]
 
 
-WORDS = (
-    sorted(set(re.findall(r"\S+", POLICY_TEXT)))
-    + (
-        "0 1000000000 100001/second 4294967295 nobody root 0xFF uint256 int8 bytes32[] Foo() Foo(Foo a) Foo(Bar b)Bar(uint8 c) "
-        "within <= >= = == [ ] # .* a{2,5} [^a-z]? a|b \\n domain.salt message.items.* message.items batchModify "
-        "updateIsolatedMargin MKT STM 1e3 0.0000000000000000001 " + KEYS[0]
-    ).split()
+WORDS = re.findall(
+    r"\S+",
+    f"""
+    0 1000000000 100001/second 4294967295 nobody root 0xFF uint256 int8 bytes32[] Foo() Foo(Foo a) Foo(Bar b)Bar(bool c)
+    within <= >= = == [ ] # .* a{{2,5}} [^a-z]? a|b \\n domain.salt message.items.* message.items batchModify 1e3
+    updateIsolatedMargin MKT STM 0.0000000000000000001 {KEYS[0]} {POLICY_TEXT}
+    """,
 )
 
 
