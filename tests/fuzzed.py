@@ -90,7 +90,7 @@ def answers(lines: list[bytes]) -> list[bytes]:
     conversation = Conversation(asked, PEER)
     with patch.object(service, "time", lambda: float(NOW)):
         responses = [conversation.respond(line) for line in lines]
-    assert asked.failed == 0, entries
+    assert asked.counters.failed == 0, entries
     said = "\n".join(entries).lower()
     for secret in [*KEYS, *(secret for line in lines for secret in secrets_in(line))]:
         assert secret not in said
