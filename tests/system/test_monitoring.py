@@ -71,7 +71,8 @@ def test_node_exporter_serves_the_metrics(exporter: Machine) -> None:
 
 def test_the_alerts_fire_when_they_should_and_only_then(installed: Machine) -> None:
     """By Prometheus' own tool for tests of alerts."""
-    installed.run("sh", "-c", "dpkg-deb --extract /var/cache/apt/archives/prometheus_*.deb /tmp/prometheus")
+    extract = 'for deb in /var/cache/apt/archives/prom*.deb; do dpkg-deb --extract "$deb" /tmp/prometheus; done'
+    installed.run("sh", "-euc", extract)
     installed.write("/root/alerts.test.yml", (SOURCE / "tests/system/alerts.test.yml").read_text())
     installed.run("cp", f"{EXAMPLES}/alerts.yml", "/root/alerts.yml")
     try:
