@@ -152,7 +152,9 @@ def parser() -> argparse.ArgumentParser:
         "cannot be read.",
     )
     compare_parser.add_argument(
-        "--earlier", metavar="PATH", help="the earlier daemon's socket (default: where it is found; required with FILE)"
+        "--earlier",
+        metavar="PATH",
+        help=f"the earlier daemon's socket (default: {compare.EARLIER_SOCKET}; required with FILE)",
     )
     compare_parser.add_argument(
         "files",
@@ -231,12 +233,12 @@ def show_status(client: Client, arguments: argparse.Namespace) -> int:
 
 def compare_daemons(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.files and not arguments.earlier:
-        # Any local user could make the socket that would be found.
+        # Any local user can make a socket at the usual path while the earlier daemon does not run.
         raise Error("with requests of your own, which may have keys, name the earlier daemon's socket with --earlier")
     source = Source(arguments.files)
     lines = [line for line in source.lines() if line]
     requests = [(f"{origin.file}, line {origin.number}", line) for origin, line in zip(source.unanswered, lines)]
-    path = os.path.abspath(arguments.earlier or compare.find_earlier())
+    path = compare.earlier_path(arguments.earlier)
     earlier = compare.Listener(path, client.timeout)
     ours = compare.Listener(client.path, client.timeout)
     print(printable(f"Earlier daemon: {earlier}."))

@@ -1,7 +1,7 @@
 """The comparison with the earlier daemon, leverj-ordersigner-daemon, for `ordersigner compare`.
 
 In: the paths of two sockets, and requests. Out, as text: whether the daemons agree, who listens, and the commands that
-replace the earlier daemon. Raises client.Error if a daemon does not answer, or if no earlier daemon is found.
+replace the earlier daemon. Raises client.Error if a daemon does not answer, or if nothing is at the earlier path.
 
 Keys go only to the two sockets. The text has no request, and nothing that the earlier daemon says in an error: it may
 repeat a key.
@@ -17,15 +17,17 @@ import re
 import shlex
 import socket
 import stat
-from typing import Any, Iterator, Sequence
+from typing import Iterator, Sequence
 
-from ordersigner.client import Client, Error, connect, encode, read_response, refusal
+from ordersigner.client import Client, Error, SignerError, connect, encode, read_signature
 from ordersigner.peer import peer_of
 
 EARLIER_SOCKET = "/tmp/leverj-ordersigner-daemon.sock"  # unless its option --interface says otherwise
 EXAMPLES = "/usr/share/doc/ordersigner/examples"
 DROP_IN = "/etc/systemd/system/ordersigner.socket.d/earlier-daemon-path.conf"
 
+# Other characters mean something to sed, to systemd or to a terminal.
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9./_+-]+\Z")
 _LISTENS = "00010000"  # of a socket's flags in /proc/net/unix
 
 # Orders with published signatures. Everybody knows their keys.
@@ -76,42 +78,38 @@ def examples() -> list[tuple[str, bytes]]:
     return [("the example of a spot order", encode(SPOT)), ("the example of a futures order", encode(FUTURES))]
 
 
-def find_earlier() -> str:
-    """The path of the earlier daemon's socket: the usual one, or that of a process of twistd, Twisted's command."""
-    if os.path.exists(EARLIER_SOCKET):
-        return EARLIER_SOCKET
-    found = sorted(set(sockets_of_twistd()))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise Error(f"several processes of twistd listen; choose one with --earlier: {', '.join(found)}")
-    raise Error(
-        f"found no earlier daemon: nothing is at {EARLIER_SOCKET}, and no process of twistd that you may look into "
-        "listens at a Unix socket; try as root, or give --earlier"
-    )
+def earlier_path(given: str | None) -> str:
+    """The path of the earlier daemon's socket: the one that the user gives, or the usual one.
+
+    If nothing is there, the error says where Twisted's command listens. The user must choose that path: any local user
+    can make a process and a socket that look like the earlier daemon's.
+    """
+    if given is None and not os.path.exists(EARLIER_SOCKET):
+        found = sorted(set(sockets_of_twistd()))
+        if found:
+            raise Error(f"nothing is at {EARLIER_SOCKET}; twistd listens at {', '.join(found)}: choose with --earlier")
+        raise Error(f"nothing is at {EARLIER_SOCKET}, and no process of twistd that this user may look into listens")
+    path = os.path.abspath(given or EARLIER_SOCKET)
+    if not _PLAIN_PATH.match(path):
+        raise Error("--earlier: a path of letters, digits and ./_+- only")
+    return path
 
 
 def compared(earlier: Client, ours: Client, requests: Sequence[tuple[str, bytes]]) -> Iterator[tuple[bool, str]]:
     """For each request, given as its name and line, whether the daemons agree, and a sentence that says so."""
     # The earlier daemon takes only CR LF for the end of a line.
     lines = [line.rstrip(b"\r\n") + b"\r\n" for _, line in requests]
-    responses = zip(earlier.exchange(lines, read_response), ours.exchange(lines, read_response))
-    for (name, _), (theirs, our) in zip(requests, responses):
-        if not theirs["ok"] and not our["ok"]:
+    outcomes = zip(earlier.exchange(lines, read_signature), ours.exchange(lines, read_signature))
+    for (name, _), (theirs, our) in zip(requests, outcomes):
+        refused = [isinstance(outcome, SignerError) for outcome in (theirs, our)]
+        if all(refused):
             yield True, f"{name}: both refuse it"
-        elif theirs.get("signature") == our.get("signature") is not None:
+        elif theirs == our:
             yield True, f"{name}: the same signature"
         else:
-            yield (
-                False,
-                f"{name}: the earlier daemon {_answer(theirs, quoted=False)}, this one {_answer(our, quoted=True)}",
-            )
-
-
-def _answer(response: dict[str, Any], *, quoted: bool) -> str:
-    if response["ok"]:
-        return f"gives {response.get('signature')}"
-    return f"refuses it: {refusal(response)}" if quoted else "refuses it"
+            earlier_answer = "refuses it" if refused[0] else f"gives {theirs}"
+            our_answer = f"refuses it: {our}" if refused[1] else f"gives {our}"
+            yield False, f"{name}: the earlier daemon {earlier_answer}, this one {our_answer}"
 
 
 class Listener:
@@ -147,7 +145,7 @@ class Listener:
 
 def steps(earlier: Listener) -> str:
     """The commands that replace the earlier daemon by this one, for root's shell, with comments."""
-    path = shlex.quote(earlier.path)
+    path = earlier.path
     if earlier.unit:
         end = f"systemctl disable --now {shlex.quote(earlier.unit)}"
     elif earlier.pid > 1:
@@ -155,17 +153,17 @@ def steps(earlier: Listener) -> str:
     else:
         end = "# ... where it runs: here, only another container or systemd itself is seen to listen"
     # For another path than the usual one.
-    adapt = f"sed -i {shlex.quote(f's|{EARLIER_SOCKET}|{earlier.path}|g')} {DROP_IN}\n"
+    adapt = f"sed -i 's|{EARLIER_SOCKET}|{path}|g' {DROP_IN}\n"
     return f"""\
 # Let the users of the clients connect to this daemon. The first command shows which clients are connected now.
 lsof +E -aU -p {earlier.pid}
 usermod --append --groups ordersigner USER
 # End the earlier daemon, and have this one answer at its path.
 {end}
-rm -f {path} {shlex.quote(earlier.path + ".lock")}
+rm -f {path} {path}.lock
 install -D -m 0644 {EXAMPLES}/earlier-daemon-path.conf {DROP_IN}
-{adapt if earlier.path != EARLIER_SOCKET else ""}\
-echo {shlex.quote("x " + earlier.path)} >/etc/tmpfiles.d/ordersigner.conf
+{adapt if path != EARLIER_SOCKET else ""}\
+echo 'x {path}' >/etc/tmpfiles.d/ordersigner.conf
 systemctl daemon-reload
 systemctl restart ordersigner.socket
 # Check it.

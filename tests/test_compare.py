@@ -17,6 +17,7 @@ from servers import Server, answering
 from test_cli import run
 
 from ordersigner import compare
+from ordersigner.client import Error
 
 KEY: str = EXAMPLE["request"]["signer"]
 SAME = ["the example of a spot order: the same signature", "the example of a futures order: the same signature"]
@@ -97,14 +98,28 @@ def test_another_answer_gives_status_1_and_names_the_order_but_never_a_key(daemo
     assert KEY[2:] not in output
 
 
-def test_the_socket_of_a_process_of_twistd_is_found(
+def test_without_a_path_the_usual_one_is_taken(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "EARLIER_SOCKET", daemon.path)
+    assert compare.earlier_path(None) == daemon.path
+    assert compare.earlier_path("/run/../run/other.sock") == "/run/other.sock"
+
+
+def test_if_nothing_is_at_the_usual_path_the_error_says_where_twistd_listens(
     daemon: Daemon, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "EARLIER_SOCKET", daemon.path)
-    assert compare.find_earlier() == daemon.path  # the usual path comes first
-    with earlier_daemon(directory) as (path, _):
-        assert path in set(compare.sockets_of_twistd())
-        assert daemon.path not in set(compare.sockets_of_twistd())
+    monkeypatch.setattr(compare, "EARLIER_SOCKET", str(directory / "none"))
+    with earlier_daemon(directory) as (path, _), pytest.raises(Error) as raised:
+        compare.earlier_path(None)
+    assert path in str(raised.value)
+    assert daemon.path not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["/tmp/a|e id", "/tmp/a b", "/tmp/$(id)", "/tmp/a%n", "/tmp/a\x1b[2J", "/tmp/a'", "/tmp/a\n"]
+)
+def test_a_path_that_could_mean_something_in_a_command_is_refused(daemon: Daemon, path: str) -> None:
+    message = "ordersigner: --earlier: a path of letters, digits and ./_+- only\n"
+    assert run(daemon.path, "compare", "--earlier", path) == (2, "", message)
 
 
 def test_a_path_that_already_leads_to_this_daemon_is_told(daemon: Daemon, directory: Path) -> None:
@@ -129,7 +144,9 @@ def test_a_daemon_that_does_not_answer_is_status_2(daemon: Daemon, directory: Pa
 
 
 def test_what_is_not_a_daemon_is_status_2(daemon: Daemon) -> None:
-    with Server(answering(b'{"ok": true, "signature": 7}'), answering(KEY.encode())) as server:
-        status, output, errors = run(daemon.path, "compare", "--earlier", server.path, "-", stdin=EXAMPLE_LINE)
-    assert (status, errors) == (2, "ordersigner: not a response of the signing daemon\n")
-    assert KEY[2:] not in output
+    for answer in (KEY.encode(), json.dumps({"ok": True, "signature": KEY}).encode()):
+        with Server(answering(answer)) as server:
+            status, output, errors = run(daemon.path, "compare", "--earlier", server.path, "-", stdin=EXAMPLE_LINE)
+        assert status == 2
+        assert errors.startswith("ordersigner: ")
+        assert KEY[2:] not in output + errors

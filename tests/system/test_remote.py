@@ -131,6 +131,22 @@ def test_a_restart_of_the_daemon_does_not_end_a_connection_of_the_tunnel(remote:
         assert answer_of(client, BY_ADDRESS) == RESPONSE
 
 
+def test_a_tunnel_that_was_killed_comes_back_and_finds_a_socket_in_a_new_directory(remote: Machine) -> None:
+    remote.run("systemctl", "stop", "ordersigner.socket")
+    remote.run("rmdir", "/run/ordersigner")
+    remote.run("systemctl", "start", "ordersigner.socket")
+    assert answer_to_ping(remote) == ""  # its login is still in the old directory
+    remote.run("pkill", "--signal", "KILL", "-u", MEMBER, "-x", "ssh")  # which leaves the socket behind
+    wait_until(lambda: '"ok": true' in answer_to_ping(remote), TIMEOUT)
+    assert ask(remote, BY_ADDRESS, path=tunnel(remote)) == RESPONSE
+
+
+def answer_to_ping(machine: Machine) -> str:
+    return machine.run(
+        "nc", "-N", "-U", tunnel(machine), user=MEMBER, input='{"type": "ping"}\n', check=False, timeout=60
+    )
+
+
 def answer_of(client: subprocess.Popen[str], request: object) -> object:
     assert client.stdin is not None
     assert client.stdout is not None
