@@ -50,7 +50,9 @@ STEADY = (
 COLD = 0.1e-3  # seconds of a turn that are not put on the account: about what an order takes longer with empty caches
 LEAST = 0.05e-3  # seconds that are put on it in any case: about an order
 SWEEP = 0.25  # seconds between two checks for connections that are no longer busy
-STALLED = 10.0  # seconds; in a crowd of 512 connections a line waits for less than one
+STALLED = (
+    10.0  # seconds in which no turn ends, though one is waited for or under way; the worst line takes milliseconds
+)
 
 # Events of epoll, told once for each change (EPOLLET).
 _INPUT = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
@@ -104,6 +106,7 @@ class Work:
         self._clock = 0.0  # the account with which the latest turn began
         self._latest = 0  # the connection that had the latest turn, by id()
         self._turn_since = 0.0  # by perf_counter(): when the present turn began; 0 if nobody works
+        self._turn_ended = 0.0  # when the latest one ended
         self._left: deque[Job] = deque()  # on their way from their threads to the worker
         self._with_worker: dict[int, Job] = {}  # by descriptor
         self._waiting: list[tuple[float, int, Job]] = []  # a heap of those that need a turn: least account first
@@ -157,11 +160,14 @@ class Work:
     # Called by the server
 
     def stalled(self) -> bool:
-        """Whether a turn, or the wait for one, has taken so long that the work must have come to a halt."""
+        """Whether no turn has ended for so long that the work must have come to a halt.
+
+        Not whether somebody waits for so long: the row may be long, and the processor busy with other programs.
+        """
         jobs = [*self._left, *self._with_worker.values()]
         times = [self._turn_since, *(job.waiting_since for job in jobs)]
         since = min(filter(None, times), default=perf_counter())
-        return perf_counter() - since > STALLED
+        return perf_counter() - max(since, self._turn_ended) > STALLED
 
     def is_alive(self) -> bool:
         """Whether there is still a worker: a failure outside of any connection's turn ends it."""
@@ -194,6 +200,7 @@ class Work:
             job.work(self._turn_since + TURN)
         finally:
             self._turn_since = 0.0
+            self._turn_ended = perf_counter()
 
     # The worker
 

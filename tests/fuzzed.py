@@ -18,9 +18,9 @@ import io
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 from unittest.mock import patch
 
 import coincurve
@@ -462,3 +462,6 @@ def mutated_policy(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
             words[word] = chance.choice([chance.choice(own), chance.choice(WORDS), words[word] + " " + own[-1], ""])
             lines[at] = "".join(words)
     return "\n".join(lines).encode()[:most]
+
+
+TARGETS = {"policy": (read_policy, mutated_policy), "respond": (respond, mutated_requests)}  # by name: check, mutation

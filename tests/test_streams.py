@@ -291,5 +291,5 @@ def test_each_line_gets_its_response_in_order_however_the_bytes_come() -> None:
 
 def test_each_line_gets_its_response_from_one_process_or_the_next() -> None:
     pytest.importorskip("systemd")
-    several = settings(max_examples=8, stateful_step_count=12, phases=PHASES, suppress_health_check=list(HealthCheck))
+    several = settings(max_examples=5, stateful_step_count=12, phases=PHASES, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Restarts, settings=several)

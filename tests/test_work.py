@@ -239,6 +239,19 @@ def test_work_that_comes_to_a_halt_is_noticed(clients: list[Client], monkeypatch
         assert not worker.stalled()
 
 
+def test_a_long_wait_is_no_halt_as_long_as_turns_end(clients: list[Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of the worst lines take seconds, and more where other programs need the processor."""
+    monkeypatch.setattr(work, "STALLED", 0.5)
+    with working() as (worker, _):
+        with worker.work_lock:
+            clients[0].lines = 1
+            worker.leave(clients[0])
+            wait_until(worker.stalled)
+            worker._turn(clients[1])
+            assert not worker.stalled()
+        wait_until(lambda: clients[0].returned)
+
+
 def test_work_that_comes_to_a_halt_is_noticed_also_where_nobody_waits_for_it(
     clients: list[Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
