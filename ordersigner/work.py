@@ -18,9 +18,9 @@ one that has used the least is next. A client whose lines take a hundred times a
 the turns. Nobody saves up: a connection that was idle continues where the others are. This is start-time fair queueing
 (Goyal, Vin, Cheng 1996).
 
-That alone would have everybody wait where hundreds of clients send lines of several milliseconds at the same time. So
-connections whose turns take long wait in a row of their own. After each of their turns the others have as much time,
-as long as any of them waits. A connection begins in the row of the long turns, and its first short turn takes it out.
+That alone would have everybody wait where hundreds of clients send lines of several milliseconds at the same time: all
+of them may have used as little as a client with short lines. So after each long turn, connections whose turns are short
+come first, until they have had as much time. A new connection counts as one with long turns until a turn is short.
 
 A turn after many long lines of others takes several times as long as it would alone, because those have emptied the
 processor's caches. That is not its client's doing, so a part of each turn is not put on the account.
@@ -44,9 +44,7 @@ from typing import Callable, Protocol
 TURN = 0.5e-3  # seconds: about ten orders
 ADMISSION = 0.4e-3  # seconds on the account of a new connection: about what accepting it costs the others
 LONG = 0.75e-3  # seconds; a turn that takes longer is a long one. Orders do not: a turn may exceed TURN by one line
-STEADY = (
-    8  # turns that the length of a connection's turns is averaged over: one that is interrupted does not make it long
-)
+STEADY = 8  # turns that a connection's length of turns is averaged over: one that is interrupted does not make it long
 COLD = 0.1e-3  # seconds of a turn that are not put on the account: about what an order takes longer with empty caches
 LEAST = 0.05e-3  # seconds that are put on it in any case: about an order
 SWEEP = 0.25  # seconds between two checks for connections that are no longer busy
@@ -109,9 +107,10 @@ class Work:
         self._turn_ended = 0.0  # when the latest one ended
         self._left: deque[Job] = deque()  # on their way from their threads to the worker
         self._with_worker: dict[int, Job] = {}  # by descriptor
-        self._waiting: list[tuple[float, int, Job]] = []  # a heap of those that need a turn: least account first
-        self._row: deque[Job] = deque()  # those that need a turn, and whose turns are long: first come, first served
-        self._owed = 0.0  # seconds that those who wait are served before anybody in the row
+        # Those that need a turn, and of these the ones whose turns are long. Both are heaps: least account first.
+        self._waiting: list[tuple[float, int, Job]] = []
+        self._waiting_long: list[tuple[float, int, Job]] = []
+        self._owed = 0.0  # seconds for which those with short turns come first
         self._number = count()  # of equal accounts, first come, first served
         self._blocked: set[int] = set()  # descriptors of those whose clients do not take all their responses at once
         self._served: list[Job] = []  # those that had a turn and whose responses are to be sent
@@ -135,7 +134,7 @@ class Work:
 
     def do_now(self, job: Job) -> bool:
         """Work on `job` for one turn in this thread; False, at once, if anybody works or waits."""
-        if self._waiting or self._row or self._left or not self.work_lock.acquire(blocking=False):
+        if self._waiting or self._waiting_long or self._left or not self.work_lock.acquire(blocking=False):
             return False
         try:
             begin = perf_counter()
@@ -162,7 +161,7 @@ class Work:
     def stalled(self) -> bool:
         """Whether no turn has ended for so long that the work must have come to a halt.
 
-        Not whether somebody waits for so long: the row may be long, and the processor busy with other programs.
+        Not whether a connection waits for so long: many may come before it, and the processor may be busy with others.
         """
         jobs = [*self._left, *self._with_worker.values()]
         times = [self._turn_since, *(job.waiting_since for job in jobs)]
@@ -225,14 +224,15 @@ class Work:
 
     def _next(self) -> Job | None:
         """Take the next one from those that need a turn; None if responses must be sent first, or none needs one."""
-        if self._waiting and (self._owed > 0 or not self._row):
-            return heapq.heappop(self._waiting)[2] if self._waiting[0][0] <= self._finish_at else None
-        return self._row.popleft() if self._row and not self._served else None
+        short, long = self._waiting, self._waiting_long
+        if short and (self._owed > 0 or not long or short[0] < long[0]):
+            return heapq.heappop(short)[2] if short[0][0] <= self._finish_at else None
+        return heapq.heappop(long)[2] if long and not self._served else None
 
     def _look_for_input(self, seconds: float) -> None:
         """Queue the connections that have input, and those that are left to the worker. Waits if none is queued."""
         timeout: float | None = 0.0
-        if not (self._waiting or self._row):
+        if not (self._waiting or self._waiting_long):
             self._asleep = True
             if not self._left:
                 timeout = seconds if self._with_worker else None
@@ -261,10 +261,8 @@ class Work:
 
     def _queue(self, job: Job) -> None:
         job.waiting_since = perf_counter()
-        if job.length >= LONG:
-            self._row.append(job)
-        else:
-            heapq.heappush(self._waiting, (max(self._clock, job.account), next(self._number), job))
+        heap = self._waiting_long if job.length >= LONG else self._waiting
+        heapq.heappush(heap, (max(self._clock, job.account), next(self._number), job))
 
     def _serve(self, job: Job) -> None:
         """Give `job`, taken from the queue, a turn."""

@@ -134,6 +134,25 @@ def test_clients_with_short_lines_do_not_keep_those_with_long_lines_waiting(clie
     assert set(light.turns[-100:]) == {light}  # all time was shared in halves
 
 
+def test_a_client_with_long_lines_gets_no_more_than_its_share_among_many() -> None:
+    """Those with long lines can have half of the time only if they are many."""
+    turns: list[Client] = []
+    heavy, *light = (Client(seconds, turns) for seconds in (2e-3, *[0.1e-3] * 9))
+    with contextlib.ExitStack() as cleanup, working() as (worker, _):
+        for client in (heavy, *light):
+            cleanup.callback(client.socket.close)
+            cleanup.callback(client.other_end.close)
+        with worker.work_lock:
+            for client, lines in ((heavy, 40), *((client, 200) for client in light)):
+                worker.admit(client)
+                client.lines = lines
+                worker.leave(client)
+        wait_until(lambda: all(client.returned for client in (heavy, *light)))
+    # For each of its turns, each of the nine others has about as much time: 180 turns. With half of it, they had 20.
+    fifth = [number for number, turn in enumerate(turns) if turn is heavy][4]
+    assert fifth > 5 * 60
+
+
 def test_a_turn_that_takes_longer_because_of_others_costs_no_turns(clients: list[Client]) -> None:
     """After many long lines of others an order takes several times as long as before: the caches are empty."""
     warm, cold, _ = clients
