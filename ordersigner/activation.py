@@ -83,11 +83,12 @@ class Notifier:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if address else None
         self._watchdog_interval = _watchdog_seconds() / 3
         self._next_watchdog = 0.0 if self._watchdog_interval < float("inf") else float("inf")
-        self._next_status = 0.0
+        self._next_status = float("inf")  # until it is ready
 
     def ready(self) -> None:
         """The daemon can serve clients."""
         self._shown_status = self._status()
+        self._next_status = 0.0
         self._notify(f"READY=1\nSTATUS={self._shown_status}")
 
     @contextlib.contextmanager

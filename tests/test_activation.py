@@ -138,6 +138,15 @@ def test_it_is_ready_with_a_status(manager: Manager, stack: contextlib.ExitStack
     assert manager.heard() == ["READY=1\nSTATUS=0 signed"]
 
 
+def test_before_it_is_ready_it_tells_no_status(manager: Manager, stack: contextlib.ExitStack) -> None:
+    """The thread that accepts connections may be faster than the one that says so."""
+    notifier = stack.enter_context(contextlib.closing(Notifier(lambda: "0 signed")))
+    notifier.heartbeat()
+    assert manager.heard("STATUS") == []
+    notifier.ready()
+    assert manager.heard() == ["READY=1\nSTATUS=0 signed"]
+
+
 def test_the_first_change_of_the_status_shows_at_once_and_later_ones_every_five_seconds(
     manager: Manager, clock: list[float], stack: contextlib.ExitStack
 ) -> None:
