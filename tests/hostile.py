@@ -19,6 +19,7 @@ import math
 import multiprocessing
 import selectors
 import socket
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -278,30 +279,39 @@ def attacked(directory: Path) -> Iterator[Daemon]:
         yield daemon
 
 
-class Seen(NamedTuple):
-    """What polite clients saw beside crowds of one kind. Seconds."""
+class Figures(NamedTuple):
+    """What polite clients saw beside one crowd. Seconds."""
 
-    own: list[float]  # of each order with the client's own key
-    held: list[float]  # of each CoW order for the held key
-    first: list[float]
-    memory: list[float]  # MB
-
-    @property
-    def figures(self) -> list[float]:
-        """p50 and p99, with its own key and with the held one."""
-        return [times[int(len(times) * part)] for times in map(sorted, self[:2]) for part in (0.5, 0.99)]
+    own_p50: float  # with a key of their own
+    own_p99: float
+    held_p50: float  # with typed data and a held key
+    held_p99: float
+    first: float
+    memory: float  # MB
 
 
-def measure(name: str, size: int, seconds: float, seen: Seen) -> None:
+def measure(name: str, size: int, seconds: float) -> Figures:
     with tempfile.TemporaryDirectory() as directory, attacked(Path(directory)) as daemon:
         with crowded(daemon.path, KINDS[name], size):
-            wait_until(lambda: daemon.threads() >= size or KINDS[name].reconnects)
+            wait_until(lambda: daemon.threads() >= size or KINDS[name].reconnects, 120)
             time.sleep(0.3)
-            for request, times in ((ORDER, seen.own), (COW_ORDER, seen.held)):
-                first, *others = latencies(daemon.path, request, seconds)
-                times.extend(others)
-                seen.first.append(first)
-        seen.memory.append(resident(daemon.pid))
+            first, *own = latencies(daemon.path, ORDER, seconds)
+            _, *held = latencies(daemon.path, COW_ORDER, seconds)
+        memory = resident(daemon.pid)
+    return Figures(*(percentile(times, part) for times in (own, held) for part in (0.5, 0.99)), first, memory)
+
+
+def percentile(times: list[float], part: float) -> float:
+    """The latency that a client sees for this part of the time.
+
+    Not of the requests: in a moment in which the machine does not run the crowd, a client makes a hundred times as many.
+    """
+    passed = 0.0
+    for latency in sorted(times):
+        passed += latency
+        if passed >= part * sum(times):
+            break
+    return latency
 
 
 def main() -> None:
@@ -314,28 +324,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="(default: %(default)s)")
     arguments = parser.parse_args()
     names = [name for name in KINDS if any(name.startswith(word) for word in arguments.kinds)] or list(KINDS)
-    seen = {name: Seen([], [], [], []) for name in names}
-    polite = Seen([], [], [], [])
-    middles: list[list[float]] = []  # the figures of each polite crowd
-    for _ in range(arguments.rounds):
-        for name in names:
-            one = Seen([], [], [], [])
-            measure("orders", arguments.crowd, arguments.seconds, one)
-            middles.append(one.figures)
-            for all_times, times in zip(polite, one):
-                all_times.extend(times)
-            measure(name, arguments.crowd, arguments.seconds, seen[name])
-    heads = [f"{key}, {part}" for key in ("own key", "held key") for part in ("p50", "p99")]
-    print(
-        f"{f'beside {arguments.crowd} clients':37}{''.join(f'{head:>15}' for head in heads)}{'first':>9}{'memory':>9}"
-    )
+    heads = ["own key, p50", "own key, p99", "held key, p50", "held key, p99"]
+    title = f"beside {arguments.crowd} clients"
+    print(f"{title:37}{''.join(f'{head:>15}' for head in heads)}{'first':>9}{'memory':>9}")
+    polite: list[Figures] = []
     for name in names:
-        ratios = [mine / base for mine, base in zip(seen[name].figures, polite.figures)]
-        columns = "".join(f"{ratio:15.2f}" for ratio in ratios)
-        print(f"{name:37}{columns}{max(seen[name].first):7.2f} s{max(seen[name].memory):6.0f} MB")
-    print("\nmilliseconds beside polite ones, and the range of these in all their crowds:")
-    for head, figure, *range_of in zip(heads, polite.figures, *middles):
-        print(f"{head:37}{figure * 1e3:9.1f}{min(range_of) * 1e3:9.1f} to {max(range_of) * 1e3:.1f}")
+        found = []
+        for _ in range(arguments.rounds):
+            polite.append(measure("orders", arguments.crowd, arguments.seconds))
+            found.append(measure(name, arguments.crowd, arguments.seconds))
+        *mine, first, memory = map(statistics.median, zip(*found))
+        bases = map(statistics.median, zip(*polite[-arguments.rounds :]))
+        ratios = "".join(f"{one / base:15.2f}" for one, base in zip(mine, bases))
+        print(f"{name:37}{ratios}{first:7.2f} s{memory:6.0f} MB", flush=True)
+    print("\nmilliseconds beside polite ones, the median and the range:")
+    for head, times in zip(heads, zip(*polite)):
+        middle, least, most = statistics.median(times), min(times), max(times)
+        print(f"{head:37}{middle * 1e3:9.1f}{least * 1e3:9.1f} to {most * 1e3:.1f}")
 
 
 if __name__ == "__main__":
