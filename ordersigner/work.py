@@ -18,9 +18,9 @@ one that has used the least is next. A client whose lines take a hundred times a
 the turns. Nobody saves up: a connection that was idle continues where the others are. This is start-time fair queueing
 (Goyal, Vin, Cheng 1996).
 
-That alone would have everybody wait where hundreds of clients send lines of several milliseconds at the same time. So
-connections whose turns take long wait in a row of their own. After each of their turns the others have as much time,
-as long as any of them waits. A connection begins in the row of the long turns, and its first short turn takes it out.
+If hundreds of clients sent lines of several milliseconds at the same time, an order would wait for all of these. So
+connections whose turns take long wait in a row of their own. After each of their turns the others have as much time, as
+long as any of them waits. A connection begins in the row of the long turns, and its first short turn takes it out.
 
 A turn after many long lines of others takes several times as long as it would alone, because those have emptied the
 processor's caches. That is not its client's doing, so a part of each turn is not put on the account.
@@ -107,7 +107,7 @@ class Work:
         self._with_worker: dict[int, Job] = {}  # by descriptor
         self._waiting: list[tuple[float, int, Job]] = []  # a heap of those that need a turn: least account first
         self._row: deque[Job] = deque()  # those that need a turn, and whose turns are long: first come, first served
-        self._owed = 0.0  # seconds that those who wait are served before anybody in the row
+        self._owed = 0.0  # seconds of turns that come before the next one of the row
         self._number = count()  # of equal accounts, first come, first served
         self._blocked: set[int] = set()  # descriptors of those whose clients do not take all their responses at once
         self._served: list[Job] = []  # those that had a turn and whose responses are to be sent
@@ -158,7 +158,7 @@ class Work:
     def stalled(self) -> bool:
         """Whether no turn has ended for so long that the work must have come to a halt.
 
-        Not whether somebody waits for so long: the row may be long, and the processor busy with other programs.
+        Not whether a connection waits for so long: the row may be long, and the processor busy with other programs.
         """
         jobs = [*self._left, *self._with_worker.values()]
         times = [self._turn_since, *(job.waiting_since for job in jobs)]

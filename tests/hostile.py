@@ -1,10 +1,10 @@
-"""How fast polite clients are served beside 250 hostile ones of each kind, and how much memory the daemon takes.
+"""How fast polite clients are served next to 250 hostile ones of each kind, and how much memory the daemon takes.
 
     python tests/hostile.py                    all kinds, against a daemon of this checkout
     python tests/hostile.py brackets blank     some of them
 
 One polite client sends orders with its own key, one after the other. Then another one does the same with CoW orders for
-a key that the daemon holds, under a policy. Their latencies beside each crowd are compared with those beside 250
+a key that the daemon holds, under a policy. Their latencies next to each crowd are compared with those next to 250
 clients that send orders in the same way, as ratios. Before each hostile crowd comes a polite one, and all that several
 times, because other programs on the machine change the figures. "first" is the longest time from connect() to the first
 reply. Memory is the most that the daemon had resident. There is no pass or fail.
@@ -36,7 +36,7 @@ ORDER = EXAMPLE_LINE + b"\n"
 MAX_LINE = 64 * 1024
 OPTIONS = ("--max-connections-per-user", "512", "--log-level", "warning")  # of the daemon
 CROWD = 250
-SECONDS = 3.0  # for each polite client beside each crowd
+SECONDS = 3.0  # for each polite client next to each crowd
 ROUNDS = 3
 
 KEY = "11" * 32
@@ -280,7 +280,7 @@ def attacked(directory: Path) -> Iterator[Daemon]:
 
 
 class Figures(NamedTuple):
-    """What polite clients saw beside one crowd. Seconds."""
+    """What polite clients saw next to one crowd. Seconds."""
 
     own_p50: float  # with a key of their own
     own_p99: float
@@ -304,7 +304,7 @@ def measure(name: str, size: int, seconds: float) -> Figures:
 def percentile(times: list[float], part: float) -> float:
     """The latency that a client sees for this part of the time.
 
-    Not of the requests: in a moment in which the machine does not run the crowd, a client makes a hundred times as many.
+    Not of its requests: while the machine does not run the crowd, it makes a hundred times as many.
     """
     passed = 0.0
     for latency in sorted(times):
@@ -325,7 +325,7 @@ def main() -> None:
     arguments = parser.parse_args()
     names = [name for name in KINDS if any(name.startswith(word) for word in arguments.kinds)] or list(KINDS)
     heads = ["own key, p50", "own key, p99", "held key, p50", "held key, p99"]
-    title = f"beside {arguments.crowd} clients"
+    title = f"next to {arguments.crowd} clients"
     print(f"{title:37}{''.join(f'{head:>15}' for head in heads)}{'first':>9}{'memory':>9}")
     polite: list[Figures] = []
     for name in names:
@@ -337,7 +337,7 @@ def main() -> None:
         bases = map(statistics.median, zip(*polite[-arguments.rounds :]))
         ratios = "".join(f"{one / base:15.2f}" for one, base in zip(mine, bases))
         print(f"{name:37}{ratios}{first:7.2f} s{memory:6.0f} MB", flush=True)
-    print("\nmilliseconds beside polite ones, the median and the range:")
+    print("\nmilliseconds next to polite ones, the median and the range:")
     for head, times in zip(heads, zip(*polite)):
         middle, least, most = statistics.median(times), min(times), max(times)
         print(f"{head:37}{middle * 1e3:9.1f}{least * 1e3:9.1f} to {most * 1e3:.1f}")
