@@ -298,7 +298,8 @@ def measure(name: str, size: int, seconds: float) -> Figures:
             first, *own = latencies(daemon.path, ORDER, seconds)
             _, *held = latencies(daemon.path, COW_ORDER, seconds)
         memory = resident(daemon.pid)
-    return Figures(*(percentile(times, part) for times in (own, held) for part in (0.5, 0.99)), first, memory)
+    own_p50, own_p99, held_p50, held_p99 = (percentile(times, part) for times in (own, held) for part in (0.5, 0.99))
+    return Figures(own_p50, own_p99, held_p50, held_p99, first, memory)
 
 
 def percentile(times: list[float], part: float) -> float:
