@@ -1,4 +1,4 @@
-"""Polite clients beside a crowd of each hostile kind. `python tests/hostile.py` says how fast."""
+"""Polite clients next to a crowd of each hostile kind. `python tests/hostile.py` says how fast."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cow_response(daemon: Daemon) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_polite_client_is_answered_beside_a_crowd(daemon: Daemon, cow_response: bytes, kind: str) -> None:
+def test_a_polite_client_is_answered_next_to_a_crowd(daemon: Daemon, cow_response: bytes, kind: str) -> None:
     with crowded(daemon.path, KINDS[kind], CROWD):
         wait_until(lambda: daemon.threads() > CROWD // 2 or KINDS[kind].reconnects)
         with daemon.connect() as client:
