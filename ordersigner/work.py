@@ -38,6 +38,7 @@ import select
 import threading
 from collections import deque
 from itertools import count
+from random import random
 from time import perf_counter, thread_time
 from typing import Callable, Protocol
 
@@ -323,7 +324,11 @@ class Work:
 
 
 def _charge(job: Job, used: float) -> None:
-    """Put a turn on the account of its connection."""
-    job.account += max(used - COLD, LEAST)
+    """Put a turn on the account of its connection, and up to a half more or less, by chance.
+
+    Without the chance, connections that began together and whose turns take as long would always come one after the
+    other, and those between them would wait for all of them.
+    """
+    job.account += max(used - COLD, LEAST) * (0.5 + random())
     if job.has_unsent():  # a line was answered: a turn that only reads says nothing about how long its lines take
         job.length += (used - job.length) / STEADY

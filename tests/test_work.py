@@ -166,6 +166,22 @@ def test_a_turn_that_takes_longer_because_of_others_costs_no_turns(clients: list
     assert 30 < warm.turns[:100].count(cold) < 70
 
 
+def test_clients_that_began_together_do_not_go_on_together(clients: list[Client]) -> None:
+    """Otherwise hundreds of them would come between two orders, and then none for a while."""
+    light, *heavy = clients
+    for client in clients:
+        client.seconds = 0.02e-3 if client is light else 0.5e-3
+    with working() as (worker, _):
+        with worker.work_lock:
+            for client, lines in ((heavy[0], 60), (heavy[1], 60), (light, 600)):
+                client.lines = lines
+                worker.leave(client)
+        wait_until(lambda: all(client.returned for client in clients))
+    turns = light.turns[: light.turns.index(light) + 300]
+    apart = sum(one is not light and other is light for one, other in zip(turns, turns[1:]))
+    assert apart > (len(turns) - turns.count(light)) * 2 // 3
+
+
 def test_only_a_turn_with_a_response_says_how_long_the_lines_take(clients: list[Client]) -> None:
     """Reading the beginning of a line takes little time, whatever the line is."""
     answered, unanswered, _ = clients
