@@ -46,7 +46,7 @@ TURN = 0.5e-3  # seconds: about ten orders
 ADMISSION = 0.4e-3  # seconds on the account of a new connection: about what accepting it costs the others
 LONG = 0.75e-3  # seconds; a turn that takes longer is a long one. Orders do not: a turn may exceed TURN by one line
 STEADY = 8  # turns over which the length of turns is averaged, so that a single long one counts for little
-COLD = 0.1e-3  # seconds of a turn that are not put on the account: about what an order takes longer with empty caches
+COLD = 0.2e-3  # seconds of a turn that are not put on the account: about what an order takes longer with empty caches
 LEAST = 0.05e-3  # seconds that are put on it in any case: about an order
 SWEEP = 0.25  # seconds between two checks for connections that are no longer busy
 STALLED = 10.0  # seconds without the end of a turn while one is under way or waited for; a turn takes milliseconds
@@ -190,7 +190,8 @@ class Work:
 
     def _turn(self, job: Job) -> None:
         """One turn, for the thread that has the lock. The caller puts it on the account."""
-        job.account = self._clock = max(self._clock, job.account)
+        if job.length < LONG:  # the row has no accounts, and those of its connections are far ahead
+            job.account = self._clock = max(self._clock, job.account)
         self._latest = id(job)
         self._turn_since = perf_counter()
         try:
