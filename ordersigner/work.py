@@ -190,8 +190,7 @@ class Work:
 
     def _turn(self, job: Job) -> None:
         """One turn, for the thread that has the lock. The caller puts it on the account."""
-        if job.length < LONG:  # the row has no accounts, and those of its connections are far ahead
-            job.account = self._clock = max(self._clock, job.account)
+        job.account = self._clock = max(self._clock, job.account)
         self._latest = id(job)
         self._turn_since = perf_counter()
         try:
