@@ -6,8 +6,8 @@
 One polite client sends orders with its own key, one after the other. Then another one does the same with CoW orders for
 a key that the daemon holds, under a policy. Their latencies next to each crowd are compared with those next to 250
 clients that send orders in the same way, as ratios. Before each hostile crowd comes a polite one, and all that several
-times, because other programs on the machine change the figures. "first" is the longest time from connect() to the first
-reply. Memory is the most that the daemon had resident. There is no pass or fail.
+times, because other programs on the machine change the figures: these are medians. "first"
+is the time from connect() to the first reply. Memory is the most that the daemon had resident. Nothing passes or fails.
 """
 
 from __future__ import annotations

@@ -94,6 +94,7 @@ def test_turns_are_shared_by_time_and_not_by_lines(clients: list[Client]) -> Non
     with working() as (worker, _):
         with worker.work_lock:
             for client, lines in ((heavy[0], 40), (heavy[1], 40), (light, 400)):
+                worker.admit(client)
                 client.lines = lines
                 worker.leave(client)
         wait_until(lambda: all(client.returned for client in clients))
