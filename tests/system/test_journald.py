@@ -104,15 +104,17 @@ def test_a_restart_of_journald_costs_no_signature_and_no_entry(installed: Machin
     assert signatures(installed, before) == MANY
 
 
-def test_without_journald_no_signature_is_given_until_it_is_back(installed: Machine) -> None:
+def test_without_journald_each_signature_that_is_given_gets_its_entry(installed: Machine) -> None:
+    """systemd 257 keeps journald's socket, and entries wait there. With 252 it is gone, and no signature is given."""
     before = installed.now()
     with connected(installed) as client:
-        assert client.ask() == ""
+        codes = [client.ask()]
         installed.run("systemctl", "stop", *SOCKETS, JOURNALD)
         try:
-            assert client.ask() == "not_recorded"
+            codes += [client.ask() for _ in range(5)]
         finally:
             installed.run("systemctl", "start", *SOCKETS, JOURNALD)
-        assert client.ask() == ""
+        codes.append(client.ask())
+    assert codes in (["", *[missing] * 5, ""] for missing in ("not_recorded", ""))
     assert installed.property(SERVICE, "NRestarts") == "0"
-    assert signatures(installed, before) == 2
+    assert signatures(installed, before) == codes.count("")
