@@ -107,7 +107,7 @@ class Connection:
         self._returned = threading.Lock()  # released by the worker when it returns the connection
         self._returned.acquire()
         # For Work:
-        self.account = self.length = self.waiting_since = 0.0
+        self.account = self.line_seconds = self.waiting_since = 0.0
         self.readable = True
         self.answered = False
         work.admit(self)
@@ -248,8 +248,11 @@ class Connection:
                 self._all_answered = False
         return True
 
-    def work(self, until: float) -> None:
-        """Answer lines until perf_counter() reaches `until`, or there are many responses, or no line is left."""
+    def work(self, until: float) -> int:
+        """Answer lines until perf_counter() reaches `until`, or there are many responses, or no line is left.
+
+        Returns how many were answered.
+        """
         responses = []
         size = 0
         try:
@@ -269,6 +272,7 @@ class Connection:
         if responses:
             self._unsent += b"".join(responses)
             self._greeted = self._line_ended = self.answered = True
+        return len(responses)
 
     def send(self) -> None:
         """Send the responses, as far as the client takes them at once."""

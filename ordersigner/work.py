@@ -19,8 +19,9 @@ the turns. Nobody saves up: a connection that was idle continues where the other
 (Goyal, Vin, Cheng 1996).
 
 That alone would have everybody wait where hundreds of clients send lines of several milliseconds at the same time: all
-of them may have used as little as a client with short lines. So after each long turn, connections whose turns are short
-come first, until they have had as much time. A new connection counts as one with long turns until a turn is short.
+of them may have used as little as a client with short lines. So after each turn with a long line, connections with
+short lines come first, until they have had as much time. A new connection counts as one with long lines until one is
+short.
 
 A turn after many long lines of others takes several times as long as it would alone, because those have emptied the
 processor's caches. That is not its client's doing, so a part of each turn is not put on the account.
@@ -44,8 +45,8 @@ from typing import Callable, Protocol
 
 TURN = 0.5e-3  # seconds: about ten orders
 ADMISSION = 0.4e-3  # seconds on the account of a new connection: about what accepting it costs the others
-LONG = 0.75e-3  # seconds; a turn that takes longer is a long one. Orders do not: a turn may exceed TURN by one line
-STEADY = 8  # turns over which the length of turns is averaged, so that a single long one counts for little
+LONG = 0.3e-3  # seconds; a line that takes longer is a long one. An order takes 0.05, or 0.2 with empty caches
+STEADY = 8  # turns over which the time for a line is averaged, so that a single long one counts for little
 COLD = 0.2e-3  # seconds of a turn that are not put on the account: about what an order takes longer with empty caches
 LEAST = 0.05e-3  # seconds that are put on it in any case: about an order
 SWEEP = 0.25  # seconds between two checks for connections that are no longer busy
@@ -61,7 +62,7 @@ class Job(Protocol):
     """A connection, as the work sees it. It belongs to its thread or to the worker, and only its owner may use it."""
 
     account: float  # seconds of processor time used, on the clock of Work
-    length: float  # seconds that a turn of it takes, on average
+    line_seconds: float  # that a line of it takes, on average
     waiting_since: float  # by perf_counter(): when it began to wait for a turn of the worker; 0 if it does not wait
     readable: bool  # whether more bytes may have come
     answered: bool  # whether a line was answered since the worker's last sweep
@@ -71,8 +72,8 @@ class Job(Protocol):
     def read(self) -> bool:
         """Take the bytes that have come; False if there are none."""
 
-    def work(self, until: float) -> None:
-        """Answer lines until perf_counter() reaches `until` or none is left."""
+    def work(self, until: float) -> int:
+        """Answer lines until perf_counter() reaches `until` or none is left. Returns how many."""
 
     def send(self) -> None:
         """Send the responses, as far as the client takes them at once."""
@@ -106,10 +107,10 @@ class Work:
         self._turn_ended = 0.0  # when the latest one ended
         self._left: deque[Job] = deque()  # on their way from their threads to the worker
         self._with_worker: dict[int, Job] = {}  # by descriptor
-        # Those that need a turn, and of these the ones whose turns are long. Both are heaps: least account first.
+        # Those that need a turn: with short lines, and with long ones. Both are heaps: least account first.
         self._waiting: list[tuple[float, int, Job]] = []
         self._waiting_long: list[tuple[float, int, Job]] = []
-        self._owed = 0.0  # seconds for which those with short turns come first
+        self._owed = 0.0  # seconds for which those with short lines come first
         self._number = count()  # of equal accounts, first come, first served
         self._blocked: set[int] = set()  # descriptors of those whose clients do not take all their responses at once
         self._served: list[Job] = []  # those that had a turn and whose responses are to be sent
@@ -129,7 +130,7 @@ class Work:
     def admit(self, job: Job) -> None:
         """Open the account of a new connection."""
         job.account = self._clock + ADMISSION
-        job.length = LONG
+        job.line_seconds = LONG
 
     def do_now(self, job: Job) -> bool:
         """Work on `job` for one turn in this thread; False, at once, if anybody works or waits."""
@@ -137,10 +138,10 @@ class Work:
             return False
         try:
             begin = perf_counter()
-            self._turn(job)
+            lines = self._turn(job)
             # Not processor time, which takes longer to ask for. A thread that was interrupted seems to have used more.
             used = perf_counter() - begin
-            _charge(job, min(used, LONG))
+            _charge(job, min(used, LONG * max(lines, 1)), lines)
         finally:
             self.work_lock.release()
         return True
@@ -189,13 +190,13 @@ class Work:
     def _wake(self) -> None:
         os.write(self._wake_writer, b"!")
 
-    def _turn(self, job: Job) -> None:
-        """One turn, for the thread that has the lock. The caller puts it on the account."""
+    def _turn(self, job: Job) -> int:
+        """One turn, for the thread that has the lock. The caller puts it on the account. Returns how many lines."""
         job.account = self._clock = max(self._clock, job.account)
         self._latest = id(job)
         self._turn_since = perf_counter()
         try:
-            job.work(self._turn_since + TURN)
+            return job.work(self._turn_since + TURN)
         finally:
             self._turn_since = 0.0
             self._turn_ended = perf_counter()
@@ -260,23 +261,24 @@ class Work:
 
     def _queue(self, job: Job) -> None:
         job.waiting_since = perf_counter()
-        heap = self._waiting_long if job.length >= LONG else self._waiting
+        heap = self._waiting_long if job.line_seconds >= LONG else self._waiting
         heapq.heappush(heap, (max(self._clock, job.account), next(self._number), job))
 
     def _serve(self, job: Job) -> None:
         """Give `job`, taken from the queue, a turn."""
+        lines = 0
         try:
             if job.all_answered():  # otherwise it has lines enough, and more would fill the memory
                 job.read()
             with self.work_lock:
-                self._turn(job)
+                lines = self._turn(job)
         except Exception as error:  # noqa: BLE001 - it is one connection's, and all others need this thread
             self._give_up(job, error)
         # Processor time: a thread that was interrupted has not used more.
         before, self._used = self._used, thread_time()
         used = self._used - before
-        self._owed = used if job.length >= LONG else self._owed - used
-        _charge(job, used)
+        self._owed = used if job.line_seconds >= LONG else self._owed - used
+        _charge(job, used, lines)
         self._served.append(job)
         self._finish_at = min(self._finish_at, job.account)
 
@@ -323,12 +325,12 @@ class Work:
         job.take_back()
 
 
-def _charge(job: Job, used: float) -> None:
+def _charge(job: Job, used: float, lines: int) -> None:
     """Put a turn on the account of its connection, and up to a half more or less, by chance.
 
     Without the chance, connections that began together and whose turns take as long would always come one after the
     other, and those between them would wait for all of them.
     """
     job.account += max(used - COLD, LEAST) * (0.5 + random())
-    if job.has_unsent():  # a line was answered: a turn that only reads says nothing about how long its lines take
-        job.length += (used - job.length) / STEADY
+    if lines:  # a turn that only reads says nothing about how long lines take
+        job.line_seconds += (used / lines - job.line_seconds) / STEADY

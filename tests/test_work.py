@@ -23,7 +23,7 @@ class Client:
         self.seconds = seconds
         self.turns = turns  # whose turn it was, of all clients
         self.lines = 0
-        self.account = self.length = self.waiting_since = 0.0
+        self.account = self.line_seconds = self.waiting_since = 0.0
         self.readable = self.answered = False
         self.returned = self.abandoned = False
         self.fails = self.silent = self.unsent = False
@@ -38,7 +38,7 @@ class Client:
             self.lines += len(self.socket.recv(1000, socket.MSG_DONTWAIT))
         return self.lines > 0
 
-    def work(self, until: float) -> None:
+    def work(self, until: float) -> int:
         if self.fails:
             raise MemoryError
         self.turns.append(self)
@@ -47,6 +47,7 @@ class Client:
             pass
         self.lines -= 1
         self.answered = self.unsent = not self.silent
+        return int(self.answered)
 
     def send(self) -> None:
         self.unsent = False
@@ -193,8 +194,8 @@ def test_only_a_turn_with_a_response_says_how_long_the_lines_take(clients: list[
             client.lines = 1
             worker.leave(client)
         wait_until(lambda: answered.returned and unanswered.returned)
-    assert answered.length < work.LONG
-    assert unanswered.length == work.LONG
+    assert answered.line_seconds < work.LONG
+    assert unanswered.line_seconds == work.LONG
 
 
 def test_a_newcomer_does_not_come_before_those_who_wait(clients: list[Client]) -> None:
