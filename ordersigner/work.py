@@ -23,9 +23,6 @@ of them may have used as little as a client with short lines. So after each turn
 short lines come first, until they have had as much time. A new connection counts as one with long lines until one is
 short.
 
-A turn after many long lines of others takes several times as long as it would alone, because those have emptied the
-processor's caches. That is not its client's doing, so a part of each turn is not put on the account.
-
 Knows no lines, no orders, and of sockets only their descriptors.
 """
 
@@ -47,8 +44,6 @@ TURN = 0.5e-3  # seconds: about ten orders
 ADMISSION = 0.4e-3  # seconds on the account of a new connection: about what accepting it costs the others
 LONG = 0.3e-3  # seconds; a line that takes longer is a long one. An order takes 0.05, or 0.2 with empty caches
 STEADY = 8  # turns over which the time for a line is averaged, so that a single long one counts for little
-COLD = 0.2e-3  # seconds of a turn that are not put on the account: about what an order takes longer with empty caches
-LEAST = 0.05e-3  # seconds that are put on it in any case: about an order
 SWEEP = 0.25  # seconds between two checks for connections that are no longer busy
 STALLED = 10.0  # seconds without the end of a turn while one is under way or waited for; a turn takes milliseconds
 
@@ -331,6 +326,6 @@ def _charge(job: Job, used: float, lines: int) -> None:
     Without the chance, connections that began together and whose turns take as long would always come one after the
     other, and those between them would wait for all of them.
     """
-    job.account += max(used - COLD, LEAST) * (0.5 + random())
+    job.account += used * (0.5 + random())
     if lines:  # a turn that only reads says nothing about how long lines take
         job.line_seconds += (used / lines - job.line_seconds) / STEADY

@@ -155,19 +155,6 @@ def test_a_client_with_long_lines_gets_no_more_than_its_share_among_many() -> No
     assert fifth > 5 * 60
 
 
-def test_a_turn_that_takes_longer_because_of_others_costs_no_turns(clients: list[Client]) -> None:
-    """After many long lines of others an order takes several times as long as before: the caches are empty."""
-    warm, cold, _ = clients
-    warm.seconds, cold.seconds = 0.02e-3, 0.12e-3
-    with working() as (worker, _):
-        with worker.work_lock:
-            for client in (warm, cold):
-                client.lines = 100
-                worker.leave(client)
-        wait_until(lambda: warm.returned and cold.returned)
-    assert 30 < warm.turns[:100].count(cold) < 70
-
-
 def test_clients_that_began_together_do_not_go_on_together(clients: list[Client]) -> None:
     """Otherwise hundreds of them would come between two orders, and then none for a while."""
     light, *heavy = clients
