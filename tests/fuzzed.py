@@ -86,7 +86,7 @@ def answers(lines: list[bytes]) -> list[bytes]:
     for rule in POLICY.rules:
         rule.rate = rule.rate and Rate(rule.rate.number, rule.rate.seconds)
     entries: list[str] = []
-    asked = Service(Journal(LEVELS["debug"], lambda *fields: entries.extend(fields)), RING, POLICY)
+    asked = Service(Journal(LEVELS["debug"], lambda entry, wait: entries.extend(entry)), RING, POLICY)
     conversation = Conversation(asked, PEER)
     with patch.object(service, "time", lambda: float(NOW)):
         responses = [conversation.respond(line) for line in lines]
