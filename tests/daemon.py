@@ -79,6 +79,15 @@ def connect(path: str) -> socket.socket:
     return connection
 
 
+def listens(path: str) -> bool:
+    """Whether a daemon takes connections there. The socket's file is there a moment earlier."""
+    try:
+        connect(path).close()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
+
+
 def read_all(connection: socket.socket) -> bytes:
     """What comes until the other side ends the stream, even where it does so because it had enough of us."""
     received = b""

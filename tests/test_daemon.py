@@ -28,6 +28,7 @@ from daemon import (
     command,
     connect,
     exchange,
+    listens,
     read_all,
     running,
     standalone,
@@ -415,7 +416,7 @@ def test_without_room_in_its_log_it_gives_no_signature_until_there_is_room_again
         pipe = stack.enter_context(open(writer, "wb"))
         process = stack.enter_context(subprocess.Popen(command("--socket", path), cwd=SOURCE, stderr=pipe))
         stack.callback(process.kill)
-        wait_until(lambda: os.path.exists(path))
+        wait_until(lambda: listens(path))
         client, other = (stack.enter_context(connect(path)) for _ in range(2))
         answers = (ask(client) for _ in range(1000))
         assert b'"not_recorded"' in next(answer for answer in answers if answer != EXAMPLE_RESPONSE)
@@ -444,7 +445,7 @@ def test_a_log_that_hangs_does_not_keep_it_from_ending(tmp_path: Path) -> None:
         pipe = stack.enter_context(open(writer, "wb"))
         process = stack.enter_context(subprocess.Popen(command("--socket", path), cwd=SOURCE, stderr=pipe))
         stack.callback(process.kill)
-        wait_until(lambda: os.path.exists(path))
+        wait_until(lambda: listens(path))
         for _ in range(3):  # their entries fill the pipe
             stack.enter_context(connect(path)).sendall(ORDER * 200)
         wait_until(lambda: not select.select([], [pipe], [], 0)[1])

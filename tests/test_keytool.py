@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 from Crypto.Cipher import AES
-from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, TIME_LIMIT, running, vectors, wait_until
+from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, TIME_LIMIT, listens, running, vectors, wait_until
 from eth_account import Account
 
 from ordersigner import __version__, keyring, keytool, policy_reader
@@ -864,7 +864,7 @@ def test_the_daemon_imports_neither_the_tool_nor_eth_account(tmp_path: Path) -> 
     path = str(tmp_path / "socket")
     start = [sys.executable, "-X", "importtime", "-m", "ordersigner", "--socket", path]
     with running(start, tmp_path, path) as daemon:
-        wait_until(lambda: os.path.exists(path))
+        wait_until(lambda: listens(path))
         assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
         assert daemon.stop() == 0
         imported = set(re.findall(r"^import time:.*\| +(\S+)$", daemon.log, re.MULTILINE))

@@ -281,7 +281,8 @@ def test_a_client_that_keeps_its_socket_full_of_orders_is_never_refused_at_the_e
             server = stack.enter_context(in_this_process(path))
             clients = [stack.enter_context(connect(path)) for _ in range(3)]
             received = [pool.submit(exchange, client, ORDER * 20_000) for client in clients]
-            wait_until(lambda server=server: server.service.counters.signed > 100)  # type: ignore[misc]
+            counters = server.service.counters
+            wait_until(lambda counters=counters: counters.signed > 100 and counters.connections == 3)  # type: ignore[misc]
             stop(server)
             for responses in (each.result() for each in received):
                 assert responses == EXAMPLE_RESPONSE * (len(responses) // len(EXAMPLE_RESPONSE))
