@@ -60,8 +60,9 @@ def test_the_status_is_that_of_all_processes(scaled: Machine) -> None:
 def test_node_exporter_serves_the_metrics(exporter: Machine) -> None:
     assert ask(exporter, REQUEST) == RESPONSE
     exporter.run("systemctl", "start", "ordersigner-metrics.service")
-    fetch = "import urllib.request as u; print(u.urlopen('http://localhost:9100/metrics').read().decode())"
-    served = exporter.run("python3", "-c", fetch)
+    fetch = ["wget", "--quiet", "--output-document=-", "http://127.0.0.1:9100/metrics"]
+    wait_until(lambda: exporter.succeeds(*fetch), TIMEOUT)
+    served = exporter.run(*fetch)
     assert f'ordersigner_up{{unit="{SERVICE}"}} 1' in served
     assert f'ordersigner_signatures_total{{type="spot",unit="{SERVICE}"}} 1' in served
     assert "node_textfile_scrape_error 0" in served
