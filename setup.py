@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 
@@ -14,7 +14,7 @@ setup(
     long_description=(HERE / "README.rst").read_text(),
     long_description_content_type="text/x-rst",
     license="MIT",
-    packages=["ordersigner"],
+    packages=find_packages(include=["ordersigner*"]),
     package_data={"ordersigner": ["py.typed"]},
     python_requires=">=3.8",
     install_requires=[
@@ -35,9 +35,9 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "ordersigner = ordersigner.cli:main",
-            "ordersigner-keys = ordersigner.keytool:main",
-            "ordersignerd = ordersigner.__main__:main",
+            "ordersigner = ordersigner.commands.main:main",
+            "ordersigner-keys = ordersigner.keytool.main:main",
+            "ordersignerd = ordersigner.daemon.main:main",
         ]
     },
 )

@@ -15,9 +15,10 @@ import json
 import re
 from typing import Any, Callable, Iterator, Mapping, NamedTuple
 
-from ordersigner import client, typed_data
+from ordersigner import client
 from ordersigner.client import TIMEOUT, Client
 from ordersigner.keccak import keccak_256
+from ordersigner.payloads import typed_data
 
 # The fields of eth-account's EIP712Domain. A domain has some of them, in this order.
 DOMAIN_TYPES = {

@@ -31,15 +31,16 @@ from policy_reference import Section, Setting, Verdict
 from test_hyperliquid import expected as hyperliquid_digest
 from test_keyring import held
 
-from ordersigner import policy_reader, protocol, service
-from ordersigner.check import check
-from ordersigner.framing import LineBuffer, LineTooLong
-from ordersigner.journal import LEVELS, Journal
-from ordersigner.keyring import Keyring
+from ordersigner.daemon.check import check
 from ordersigner.peer import Peer
-from ordersigner.policy import CLOSE, Rate
+from ordersigner.policy import reader
+from ordersigner.policy.rules import CLOSE, Rate
 from ordersigner.refusal import CODES, Refusal
-from ordersigner.service import READ, Conversation, Service
+from ordersigner.serving.framing import LineBuffer, LineTooLong
+from ordersigner.signing import protocol
+from ordersigner.signing.conversation import READ, Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.signing.keyring import Keyring
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 NOW = 1_700_000_000
@@ -47,7 +48,7 @@ PEER = Peer(1, 1, 11)
 KEYS = ["11" * 32, "22" * 32]
 RING = Keyring({key.address: key for key in map(held, KEYS)})
 POLICY_TEXT = (CORPUS / "policy-in-force").read_text()
-POLICY = policy_reader.read(POLICY_TEXT, "policy").policy
+POLICY = reader.read(POLICY_TEXT, "policy").policy
 MAX_LINES = 16  # of one input
 HALF_OF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0  # of secp256k1
 UNREADABLE = ("", "the reference cannot read it")
@@ -88,7 +89,7 @@ def answers(lines: list[bytes]) -> list[bytes]:
     entries: list[str] = []
     asked = Service(Journal(LEVELS["debug"], lambda entry, wait: entries.extend(entry)), RING, POLICY)
     conversation = Conversation(asked, PEER)
-    with patch.object(service, "time", lambda: float(NOW)):
+    with patch("ordersigner.signing.conversation.time", lambda: float(NOW)):
         responses = [conversation.respond(line) for line in lines]
     assert asked.counters.failed == 0, entries
     said = "\n".join(entries).lower()
@@ -285,7 +286,7 @@ def sections_of(text: str) -> list[Section]:
 
 def read_policy(data: bytes) -> None:
     text = data.decode(errors="replace")
-    reading = policy_reader.read(text, "policy")
+    reading = reader.read(text, "policy")
     lines = text.count("\n") + 1
     for line, reason in [*reading.errors, *reading.warnings]:
         assert 1 <= line <= lines
@@ -301,14 +302,14 @@ def read_policy(data: bytes) -> None:
         assert all(re.fullmatch("0x[0-9a-f]{40}", key) for key in rule.keys)
         assert rule.keys
         assert rule.users or rule.groups or reading.warnings
-        for subject in SUBJECTS:
-            objection = rule.judge(subject, NOW, 0.0)
+        for payload in PAYLOADS:
+            objection = rule.judge(payload, NOW, 0.0)
             if objection is not None:
                 assert objection.code in CODES
                 assert 0 <= objection.step <= CLOSE
 
 
-def check_words(reading: policy_reader.Reading) -> None:
+def check_words(reading: reader.Reading) -> None:
     """`ordersignerd --check` prints what the policy says, one line for each."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -330,7 +331,7 @@ def check_words(reading: policy_reader.Reading) -> None:
     assert all(line.startswith(starts) and line.isprintable() for line in printed)
 
 
-def subjects() -> Iterator[Any]:
+def payloads() -> Iterator[Any]:
     """Something of each type, of the requests in the corpus."""
     for path in sorted((CORPUS / "respond").iterdir()):
         for line in cut(path.read_bytes()):
@@ -340,7 +341,7 @@ def subjects() -> Iterator[Any]:
                     yield READ[request.type](request.members)
 
 
-SUBJECTS = list(subjects())[:40]
+PAYLOADS = list(payloads())[:40]
 
 
 # New input out of old. mutate: the fuzzer's own way, which knows nothing

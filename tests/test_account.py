@@ -287,7 +287,7 @@ def test_what_the_daemon_never_does_is_an_attribute_error_that_says_so(name: str
 def test_it_does_not_need_eth_account() -> None:
     program = "import sys; sys.modules['eth_account'] = None; import ordersigner.account; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], check=True, cwd=SOURCE, stdout=subprocess.PIPE, text=True)
-    assert not {"coincurve", "msgpack", "systemd", "ordersigner.keys"}.intersection(run.stdout.split())
+    assert not {"coincurve", "msgpack", "systemd", "ordersigner.signing.keys"}.intersection(run.stdout.split())
 
 
 def test_a_repr_shows_the_address_and_the_signature(account: Account) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from daemon import PING, SOURCE, TIME_LIMIT, command, connect, exchange
 
-from ordersigner import activation
-from ordersigner.activation import Notifier
+import ordersigner
+from ordersigner.systemd.activation import Notifier
 
 
 @contextlib.contextmanager
@@ -225,9 +225,10 @@ def test_without_a_manager_the_status_is_not_asked_for(
 
 
 def test_only_this_module_reads_what_systemd_sets() -> None:
+    package = Path(ordersigner.__file__).parent
     readers = [
-        path.name
-        for path in Path(activation.__file__).parent.glob("*.py")
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
         if any(name in path.read_text() for name in ("LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_"))
     ]
-    assert readers == ["activation.py"]
+    assert readers == ["systemd/activation.py"]

@@ -16,9 +16,9 @@ import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, Daemon, command, standalone, wait_until
 from test_keyring import ADDRESS, KEY, OTHER_KEY, put, with_held_key
 
-from ordersigner.__main__ import take_policy
-from ordersigner.journal import LEVELS, Journal
-from ordersigner.service import Service
+from ordersigner.daemon.main import take_policy
+from ordersigner.signing.conversation import Service
+from ordersigner.signing.journal import LEVELS, Journal
 
 LINE = with_held_key(EXAMPLE_LINE) + b"\n"
 ME = os.getuid()

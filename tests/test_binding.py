@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ordersigner import binding
-from ordersigner.binding import BindingError, bound
+from ordersigner.daemon.own_socket import BindingError, bound
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def lock(tmp_path: Path) -> Iterator[int]:
 def test_a_directory_that_stays_locked_is_an_error_that_says_what_to_do(
     lock: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(binding, "LOCK_TIME", 0.1)
+    monkeypatch.setattr("ordersigner.daemon.own_socket.LOCK_TIME", 0.1)
     path = str(tmp_path / "socket")
     with pytest.raises(BindingError) as caught, bound(path, 0o600):
         pass

@@ -23,7 +23,8 @@ from daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, TIME_LIMIT, Daemon, standalone
 from held import MARKET, address, holding, rule
 from servers import REFUSAL, Server, answering
 
-from ordersigner import __version__, cli
+from ordersigner import __version__
+from ordersigner.commands import main as cli
 
 SIGNATURE: str = EXAMPLE["expect"]["signature"]
 BROKEN = json.dumps(dict(EXAMPLE["request"], order=dict(EXAMPLE["request"]["order"], price=-1))).encode()
@@ -31,7 +32,7 @@ COMPLETION = SOURCE / "packaging" / "completion" / "ordersigner"
 
 
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "ordersigner.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "ordersigner.commands", *map(str, arguments)]
 
 
 def environment(path: str) -> dict[str, str]:
@@ -375,7 +376,7 @@ def test_bash_completes(directory: Path, words: list[str], expected: list[str]) 
 @pytest.mark.parametrize("command", ["sign", "signers", "status", "ping", "compare"])
 def test_completion_and_parser_know_the_same_options(directory: Path, command: str) -> None:
     helped = subprocess.run(
-        [sys.executable, "-m", "ordersigner.cli", command, "--help"], cwd=SOURCE, capture_output=True, check=True
+        [sys.executable, "-m", "ordersigner.commands", command, "--help"], cwd=SOURCE, capture_output=True, check=True
     )
     options = sorted(set(re.findall(r"--[a-z]+", helped.stdout.decode())))
     test_bash_completes(directory, ["ordersigner", command, "--"], options)

@@ -16,8 +16,8 @@ from daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, TIME_LIMIT, VECTORS, Daemon, v
 from servers import Server, answering
 from test_cli import run
 
-from ordersigner import compare
 from ordersigner.client import Error
+from ordersigner.commands import compare
 
 KEY: str = EXAMPLE["request"]["signer"]
 SAME = ["the example of a spot order: the same signature", "the example of a futures order: the same signature"]

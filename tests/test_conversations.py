@@ -19,10 +19,10 @@ import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, TIME_LIMIT, activated, exchange, standalone, wait_until
 
 from ordersigner import __version__
-from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import peer_of
-from ordersigner.server import Limits, OrderServer
-from ordersigner.service import Service
+from ordersigner.serving.server import Limits, OrderServer
+from ordersigner.signing.conversation import Service
+from ordersigner.signing.journal import LEVELS, Journal
 
 SIGNED = {"ok": True, "signature": EXAMPLE["expect"]["signature"]}
 PONG = {"ok": True, "version": __version__}

@@ -513,8 +513,8 @@ def test_neither_the_kernel_nor_a_debugger_of_its_user_may_copy_its_memory() -> 
 
 def test_eth_account_is_not_needed_to_answer() -> None:
     script = (
-        "import sys; from ordersigner.__main__ import main; from ordersigner.service import *; "
-        "from ordersigner.journal import *; from ordersigner.peer import *; import pathlib, json; "
+        "import sys; from ordersigner.daemon.main import main; from ordersigner.signing.conversation import *; "
+        "from ordersigner.signing.journal import *; from ordersigner.peer import *; import pathlib, json; "
         "request = json.loads(pathlib.Path(sys.argv[1]).read_text())['request']; "
         "talk = Conversation(Service(Journal(6, lambda *fields: None)), Peer(1, 2, 3)); "
         "assert b'true' in talk.respond(json.dumps(request).encode()); "

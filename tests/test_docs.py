@@ -23,12 +23,16 @@ from eth_account.messages import encode_defunct, encode_typed_data
 from held import MARKET, MESSAGES, ORDERS, address, holding, rule
 from test_hyperliquid import expected as digest_of_action
 
-from ordersigner import __main__ as daemon_command
-from ordersigner import cli, client, journal, keytool, server, service
-from ordersigner.framing import MAX_LINE
-from ordersigner.journal import LEVELS, Journal
+from ordersigner import client
+from ordersigner.commands import main as cli
+from ordersigner.daemon import main as daemon_command
+from ordersigner.keytool import main as keytool
 from ordersigner.peer import Peer
 from ordersigner.refusal import CODES, Refusal
+from ordersigner.serving import server
+from ordersigner.serving.framing import MAX_LINE
+from ordersigner.signing import conversation, journal
+from ordersigner.signing.journal import LEVELS, Journal
 
 DOCS = SOURCE / "docs"
 
@@ -212,8 +216,8 @@ def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Pat
         "hyperliquid": {"action": {"type": "order"}, "nonce": 1, "network": "mainnet"},
     }
     for kind, request in requests.items():
-        written.signed(Peer(1, 2, 3), service.READ[kind](request), "0x", "rule", 1)
-    assert len(service.READ) == 5
+        written.signed(Peer(1, 2, 3), conversation.READ[kind](request), "0x", "rule", 1)
+    assert len(conversation.READ) == 5
     written.refused(Peer(1, 2, 3), Refusal.of("order.price", "negative", ""))
     names = {entry.partition("=")[0] for entry in entries if entry.startswith("ORDERSIGNER_")}
     assert len(names) == 20

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner.framing import MAX_LINE, LineBuffer, LineTooLong
+from ordersigner.serving.framing import MAX_LINE, LineBuffer, LineTooLong
 
 
 def taken(buffer: LineBuffer) -> list[bytes]:

@@ -31,13 +31,14 @@ from daemon import (
 from manager import Manager, managed
 from test_server import needs_root
 
-from ordersigner import connection, handover
-from ordersigner.activation import Notifier
-from ordersigner.connection import Connection
-from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import peer_of
-from ordersigner.server import Limits, OrderServer
-from ordersigner.service import Conversation, Service
+from ordersigner.serving import connection
+from ordersigner.serving.connection import Connection
+from ordersigner.serving.server import Limits, OrderServer
+from ordersigner.signing.conversation import Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.systemd import handover
+from ordersigner.systemd.activation import Notifier
 
 ORDER = EXAMPLE_LINE + b"\n"
 HALF = len(EXAMPLE_LINE) // 2

@@ -13,9 +13,9 @@ from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner import hyperliquid
-from ordersigner.keys import Signer
+from ordersigner.payloads import hyperliquid
 from ordersigner.refusal import CODES, Refusal
+from ordersigner.signing.keys import Signer
 
 ROWS = [row for row in vectors("typed-data/exchanges") if "hyperliquid" in row]
 NETWORKS = {"a": "mainnet", "b": "testnet"}

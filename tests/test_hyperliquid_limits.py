@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from test_hyperliquid import ADDRESS, ORDER, ROWS, changed, request_of
 
-from ordersigner import hyperliquid
-from ordersigner.hyperliquid_limits import HyperliquidLimits
-from ordersigner.section import SettingsError
+from ordersigner.payloads import hyperliquid
+from ordersigner.policy.hyperliquid_limits import HyperliquidLimits
+from ordersigner.policy.settings import SettingsError
 
 ONE = ORDER["action"]["orders"][0]
 CANCEL = {"type": "cancel", "cancels": [{"a": 1, "o": 12}]}

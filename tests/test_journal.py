@@ -18,10 +18,10 @@ import oracle
 import pytest
 from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, TIME_LIMIT, standalone, vectors, wait_until
 
-from ordersigner import journal, service
-from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import Peer
-from ordersigner.service import Conversation, Service
+from ordersigner.signing import journal
+from ordersigner.signing.conversation import READ, Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
 
 KEY = EXAMPLE["request"]["signer"]
 PEER = Peer(pid=11, uid=22, gid=33)
@@ -154,7 +154,7 @@ def test_a_fault_of_the_daemon_leaves_its_traceback_and_no_text_of_the_client(
     def broken(*arguments: object) -> bytes:
         raise KeyError(arguments)
 
-    monkeypatch.setitem(service.READ, "spot", broken)
+    monkeypatch.setitem(READ, "spot", broken)
     talk = conversation(entries, "err")
     response = json.loads(talk.respond(line()[:-1] + b', "id": 5}'))
     assert response["error"]["type"] == "InternalError"
@@ -269,7 +269,7 @@ def test_a_refusal_and_a_fault_need_no_entry() -> None:
 
 
 # Each of these runs in a process of its own, whose stderr it may spoil.
-PROLOGUE = "import os, sys, threading; from ordersigner.journal import open_journal; "
+PROLOGUE = "import os, sys, threading; from ordersigner.signing.journal import open_journal; "
 
 
 def test_a_write_to_stderr_that_hangs_does_not_hold_up_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from daemon import TIME_LIMIT
 
-from ordersigner import journald
-from ordersigner.journald import Journald, encoded
+from ordersigner.systemd import journald
+from ordersigner.systemd.journald import Journald, encoded
 
 ENTRY = ("MESSAGE=Signed", "PRIORITY=6")
 

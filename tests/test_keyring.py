@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_keys import ORDER_OF_THE_CURVE, digests, keys
 
-from ordersigner import keyring
-from ordersigner.keys import HeldKey, Signer
+from ordersigner.signing import keyring
+from ordersigner.signing.keys import HeldKey, Signer
 
 KEY = EXAMPLE["request"]["signer"][2:]
 ADDRESS = oracle.signer_address(KEY)
@@ -123,7 +123,7 @@ class WipedInBetween:
 def test_a_key_that_is_wiped_while_it_signs_gives_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
     # The nonce would be that of a key of zeros, which everyone knows, and so the signature would give the key away.
     key = held(KEY)
-    monkeypatch.setattr("ordersigner.keys.lib", WipedInBetween(key.wipe))
+    monkeypatch.setattr("ordersigner.signing.keys.lib", WipedInBetween(key.wipe))
     with pytest.raises(ValueError, match="wiped"):
         key.sign(b"\7" * 32)
 
@@ -270,8 +270,8 @@ def test_the_scan_would_find_a_key_that_a_client_sends(holder: Path) -> None:
 def test_no_copy_is_left_after_the_end(holder: Path) -> None:
     """The daemon stops itself behind the wipe, so that its memory can still be looked at."""
     program = (
-        "import os, signal, sys; from ordersigner import __main__; "
-        "status = __main__.main(sys.argv[1:]); os.kill(os.getpid(), signal.SIGSTOP); sys.exit(status)"
+        "import os, signal, sys; from ordersigner.daemon.main import main; "
+        "status = main(sys.argv[1:]); os.kill(os.getpid(), signal.SIGSTOP); sys.exit(status)"
     )
     path = str(holder / "socket")
     command = [sys.executable, "-c", program, "--socket", path]

@@ -13,8 +13,8 @@ from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner.keys import Signer
 from ordersigner.refusal import Refusal
+from ordersigner.signing.keys import Signer
 
 KEY = EXAMPLE["request"]["signer"]
 ORDER_OF_THE_CURVE = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # source: SEC 2, section 2.4.1

@@ -27,11 +27,14 @@ from Crypto.Cipher import AES
 from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, TIME_LIMIT, listens, running, vectors, wait_until
 from eth_account import Account
 
-from ordersigner import __version__, keyring, keytool, policy_reader
-from ordersigner.journal import Journal
+from ordersigner import __version__
 from ordersigner.keccak import keccak_256
+from ordersigner.keytool import main as keytool
 from ordersigner.peer import Peer
-from ordersigner.service import Conversation, Service
+from ordersigner.policy import reader
+from ordersigner.signing import keyring
+from ordersigner.signing.conversation import Conversation, Service
+from ordersigner.signing.journal import Journal
 
 KEYSTORES = vectors("keystores/geth") + vectors("keystores/eth-account")
 LIGHT = next(row for row in KEYSTORES if row["name"] == "aaa")  # the passphrase of this one takes no time
@@ -187,13 +190,13 @@ def test_the_rule_to_paste_names_the_key_and_what_to_fill_in(keys: Path) -> None
 def test_the_printed_rule_is_refused_until_it_is_filled_in_and_then_the_daemon_signs_by_it(keys: Path) -> None:
     _, output, _ = run("import", "bids", "--plain", "--keys", keys, stdin=KEY)
     rule = output[output.index("    [rule") :].split("\n\n")[0]
-    refused = policy_reader.read(rule, "policy")
+    refused = reader.read(rule, "policy")
     assert [complaint.line for complaint in refused.errors] == [4, 5]
     assert [complaint.line for complaint in refused.warnings] == [3]
     words = {"USER": str(os.getuid()), "ACCOUNT": EXAMPLE["request"]["order"]["accountId"], "MARKET": "any"}
     for word, own in words.items():
         rule = rule.replace(word, own)
-    reading = policy_reader.read(rule, "policy")
+    reading = reader.read(rule, "policy")
     assert (list(reading.errors), list(reading.warnings)) == ([], [])
     held = keyring.from_directory(str(keys))
     assert held.refused == {}
@@ -839,7 +842,7 @@ def test_a_key_that_is_not_there_cannot_be_removed(keys: Path) -> None:
 def test_an_unexpected_error_is_reported_without_its_text(keys: Path) -> None:
     program = """
 import sys
-from ordersigner import keytool
+from ordersigner.keytool import main as keytool
 
 def broken(key):
     raise ValueError(f"The value {key} is wrong")
@@ -868,7 +871,7 @@ def test_the_daemon_imports_neither_the_tool_nor_eth_account(tmp_path: Path) -> 
         assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
         assert daemon.stop() == 0
         imported = set(re.findall(r"^import time:.*\| +(\S+)$", daemon.log, re.MULTILINE))
-    assert {"ordersigner.service", "coincurve"} <= imported
+    assert {"ordersigner.signing.conversation", "coincurve"} <= imported
     assert [name for name in imported if name.startswith(("eth_", "ordersigner.keytool"))] == []
 
 

@@ -11,9 +11,9 @@ from daemon import vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner import messages
-from ordersigner.message_limits import MAX_PATTERN, MAX_POSITIONS, MAX_TEXT, MessageLimits, _compile
-from ordersigner.section import SettingsError
+from ordersigner.payloads import messages
+from ordersigner.policy.message_limits import MAX_PATTERN, MAX_POSITIONS, MAX_TEXT, MessageLimits, _compile
+from ordersigner.policy.settings import SettingsError
 
 HASH = "be609aee343fb3c4b28e1df9e632fca64fcfaede20f02e86244efddf30957bd2"
 PUBLISHED = {row["name"]: row for row in vectors("typed-data/personal")}

@@ -11,9 +11,9 @@ from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner import messages
-from ordersigner.keys import Signer
+from ordersigner.payloads import messages
 from ordersigner.refusal import CODES, Refusal
+from ordersigner.signing.keys import Signer
 
 ROWS = [row for row in vectors("typed-data/personal") if row["version"] == "0x45"]
 DIGEST = "be609aee343fb3c4b28e1df9e632fca64fcfaede20f02e86244efddf30957bd2"

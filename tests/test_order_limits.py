@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_policy_reader import policy_of
 
-from ordersigner import orders
-from ordersigner.keys import Signer
-from ordersigner.policy import Objection
+from ordersigner.payloads import orders
+from ordersigner.policy.rules import Objection
 from ordersigner.refusal import Refusal
-from ordersigner.service import READ
+from ordersigner.signing.conversation import READ
+from ordersigner.signing.keys import Signer
 
 SPOT = EXAMPLE["request"]
 FUTURES = next(row["request"] for row in vectors("published-orders") if row["request"]["type"] == "futures")

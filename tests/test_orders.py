@@ -11,7 +11,7 @@ from daemon import EXAMPLE, vectors
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ordersigner import orders
+from ordersigner.payloads import orders
 from ordersigner.refusal import Refusal
 
 SPOT = EXAMPLE["request"]

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from daemon import SOURCE
 
-from ordersigner import __version__, journal, policy_reader
+from ordersigner import __version__
+from ordersigner.policy import reader
+from ordersigner.signing import journal
 
 UNITS = SOURCE / "packaging/systemd"
 DEBIAN = SOURCE / "packaging/debian"
@@ -43,11 +45,11 @@ def test_the_template_is_the_service_with_what_makes_it_an_instance() -> None:
 
 def test_the_policy_that_is_installed_has_no_rule_and_shows_a_good_one() -> None:
     text = (SOURCE / "packaging/policy").read_text()
-    installed = policy_reader.read(text, "policy")
+    installed = reader.read(text, "policy")
     assert (installed.errors, installed.policy.rules) == ([], ())
     example = re.sub("^#   ", "", text, flags=re.MULTILINE)
     assert example != text
-    reading = policy_reader.read(example, "policy")
+    reading = reader.read(example, "policy")
     assert reading.errors == []
     assert [rule.name for rule in reading.policy.rules] == ["bids"]
 
@@ -191,5 +193,5 @@ def test_the_journal_catalog_explains_every_message_id() -> None:
 def test_the_journal_catalog_shows_only_fields_that_the_entries_have() -> None:
     shown = set(re.findall("@(.+?)@", (UNITS / "ordersigner.catalog").read_text()))
     assert shown
-    sources = [path.read_text() for path in (SOURCE / "ordersigner").glob("*.py")]
+    sources = [path.read_text() for path in (SOURCE / "ordersigner").rglob("*.py")]
     assert shown <= set(re.findall(r"ORDERSIGNER_\w+", "".join([*sources, CHECK_KEYS])))

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from test_keyring import held
 from test_policy_reader import policy_of
 
-from ordersigner.journal import LEVELS, Journal
-from ordersigner.keyring import Keyring
 from ordersigner.peer import Peer
-from ordersigner.policy import Policy, Rate
-from ordersigner.service import Conversation, Service
+from ordersigner.policy.rules import Policy, Rate
+from ordersigner.signing.conversation import Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.signing.keyring import Keyring
 
 REQUEST = EXAMPLE["request"]
 KEY = REQUEST["signer"]

@@ -13,9 +13,9 @@ from daemon import SOURCE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner import policy_reader
-from ordersigner.policy import Policy
-from ordersigner.policy_reader import Complaint, read
+from ordersigner.policy import reader
+from ordersigner.policy.reader import Complaint, read
+from ordersigner.policy.rules import Policy
 
 BASE, QUOTE = "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282", "0x" + "00" * 20
 KEY = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
@@ -66,7 +66,7 @@ def test_the_examples_of_the_manual_are_read() -> None:
 def test_the_manual_explains_every_setting() -> None:
     listed = MANUAL.split("\nA market\n")[1]
     explained = {word for line in re.findall("^([a-z].+) = ", listed, re.MULTILINE) for word in line.split(", ")}
-    settings = {word for words in policy_reader.SETTINGS.values() for word in words}
+    settings = {word for words in reader.SETTINGS.values() for word in words}
     assert explained - settings == {"domain", "domain.FIELD", "message.FIELD"}
     assert settings <= explained
 
@@ -319,21 +319,21 @@ def test_rules_may_name_so_many_keys_as_an_answer_can_list() -> None:
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "policy"
-    missing = policy_reader.read_file(str(path))
+    missing = reader.read_file(str(path))
     assert missing.lines(missing.errors) == [f"{path}: it cannot be read: No such file or directory"]
     path.write_bytes(b"# a\n# b\xff\n")
-    garbled = policy_reader.read_file(str(path))
+    garbled = reader.read_file(str(path))
     assert garbled.lines(garbled.errors) == [f"{path}:2: this line is not UTF-8"]
     path.write_bytes(b"#" * (1024 * 1024 + 1))
-    huge = policy_reader.read_file(str(path))
+    huge = reader.read_file(str(path))
     assert huge.lines(huge.errors) == [f"{path}: it has more than 1,048,576 bytes"]
     path.write_text(rule())
-    assert len(policy_reader.read_file(str(path)).policy.rules) == 1
+    assert len(reader.read_file(str(path)).policy.rules) == 1
 
 
 def test_no_file_at_the_default_path_is_a_policy_without_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_reader, "DEFAULT_PATH", str(tmp_path / "policy"))
-    found = policy_reader.read_file(str(tmp_path / "policy"))
+    monkeypatch.setattr(reader, "DEFAULT_PATH", str(tmp_path / "policy"))
+    found = reader.read_file(str(tmp_path / "policy"))
     assert (found.policy.rules, list(found.errors), list(found.warnings)) == ((), [], [])
 
 

@@ -12,11 +12,11 @@ from daemon import EXAMPLE, traced
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner import protocol
-from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import Peer
 from ordersigner.refusal import CODES, Refusal
-from ordersigner.service import Conversation, Service
+from ordersigner.signing import protocol
+from ordersigner.signing.conversation import Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
 
 REQUEST = EXAMPLE["request"]
 KEY = REQUEST["signer"]

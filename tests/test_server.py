@@ -32,12 +32,12 @@ from daemon import (
     wait_until,
 )
 
-from ordersigner import server as server_module
-from ordersigner.connection import Connection
-from ordersigner.journal import LEVELS, Journal
-from ordersigner.keys import Signer
-from ordersigner.server import Limits, OrderServer
-from ordersigner.service import Service
+from ordersigner.serving import server as server_module
+from ordersigner.serving.connection import Connection
+from ordersigner.serving.server import Limits, OrderServer
+from ordersigner.signing.conversation import Service
+from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.signing.keys import Signer
 
 ORDER = EXAMPLE_LINE + b"\n"
 needs_root = pytest.mark.skipif(

@@ -11,10 +11,10 @@ from daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner import __version__, service
-from ordersigner.journal import LEVELS, Journal
+from ordersigner import __version__
 from ordersigner.peer import Peer
-from ordersigner.service import Conversation, Service
+from ordersigner.signing.conversation import MAX_SIGNERS, Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
 
 
 def quiet() -> Service:
@@ -55,7 +55,7 @@ def test_a_connection_keeps_few_keys() -> None:
     conversation = Conversation(quiet(), Peer(1, 2, 3))
     for key in range(1, 50):
         conversation.respond(line(key))
-        assert len(conversation._signers) <= service.MAX_SIGNERS
+        assert len(conversation._signers) <= MAX_SIGNERS
 
 
 def test_a_key_is_freed_with_its_connection() -> None:

@@ -15,14 +15,16 @@ from test_administration import LINE, Files, files
 from test_cli import run
 from test_policy import ALICE, service_with
 
-from ordersigner import policy_reader, protocol, status
-from ordersigner.__main__ import may_read
-from ordersigner.counters import Counters
-from ordersigner.journal import LEVELS, Journal
+from ordersigner.commands import status
+from ordersigner.daemon.main import may_read
 from ordersigner.peer import Peer
-from ordersigner.policy import Policy
+from ordersigner.policy import reader
+from ordersigner.policy.rules import Policy
 from ordersigner.refusal import CODES
-from ordersigner.service import READ, Conversation, Service
+from ordersigner.signing import protocol
+from ordersigner.signing.conversation import READ, Conversation, Service
+from ordersigner.signing.counters import Counters
+from ordersigner.signing.journal import LEVELS, Journal
 
 __all__ = ["files"]  # the fixture
 STATUS = b'{"type": "status"}'
@@ -117,7 +119,7 @@ def test_without_a_policy_root_and_the_daemons_own_user_may_read_it(path: str | 
 
 def test_no_status_is_longer_than_a_response_may_be() -> None:
     counters = Counters()
-    names = [f"{number:03}" + "r" * 61 for number in range(policy_reader.MAX_GRANTS)]
+    names = [f"{number:03}" + "r" * 61 for number in range(reader.MAX_GRANTS)]
     for rule in names:
         counters.signed_by_rule[rule] = 10**15
     counters.signed_by_type.update(dict.fromkeys(READ, 10**15))

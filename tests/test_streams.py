@@ -29,11 +29,11 @@ from hypothesis.stateful import (
 )
 from manager import Manager
 
-from ordersigner.framing import MAX_LINE
-from ordersigner.journal import LEVELS, Journal
 from ordersigner.peer import Peer, peer_of
-from ordersigner.server import Limits, OrderServer
-from ordersigner.service import Conversation, Service
+from ordersigner.serving.framing import MAX_LINE
+from ordersigner.serving.server import Limits, OrderServer
+from ordersigner.signing.conversation import Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
 
 PATIENCE = 0.3  # seconds before the end of a line is sent; the daemon waits for a second
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # no shrinking: each attempt may wait for TIME_LIMIT

@@ -17,10 +17,11 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
-from ordersigner import protocol, typed_data, typed_values
-from ordersigner.keys import Signer
+from ordersigner.payloads import typed_data, typed_values
+from ordersigner.payloads.typed_data import DOMAIN, KEYS
 from ordersigner.refusal import CODES, Refusal
-from ordersigner.typed_data import DOMAIN, KEYS
+from ordersigner.signing import protocol
+from ordersigner.signing.keys import Signer
 
 FILES = (
     "reference",

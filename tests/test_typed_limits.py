@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from test_typed_data import COW, REAL, SEAPORT, content_of, edge, fields, named
 
-from ordersigner import typed_data
-from ordersigner.policy import Objection
-from ordersigner.section import SettingsError
-from ordersigner.typed_limits import AnyTypedData, Condition, TypedLimits
+from ordersigner.payloads import typed_data
+from ordersigner.policy.rules import Objection
+from ordersigner.policy.settings import SettingsError
+from ordersigner.policy.typed_limits import AnyTypedData, Condition, TypedLimits
 
 NOW = 1_700_000_000.5
 COW_TYPE = (

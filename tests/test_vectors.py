@@ -10,11 +10,11 @@ import oracle
 import pytest
 from daemon import EXAMPLE_LINE, EXAMPLE_RESPONSE, vectors
 
-from ordersigner.journal import LEVELS, Journal
-from ordersigner.keys import Signer
 from ordersigner.peer import Peer
 from ordersigner.refusal import CODES
-from ordersigner.service import Conversation, Service
+from ordersigner.signing.conversation import Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.signing.keys import Signer
 
 PUBLISHED = vectors("published-orders")
 RECORDED = vectors("peer-orders")

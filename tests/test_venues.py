@@ -17,11 +17,12 @@ from test_keyring import held
 from test_policy_reader import policy_of
 from test_typed_data import content_of, named
 
-from ordersigner import policy_reader, service, typed_data
-from ordersigner.journal import LEVELS, Journal
-from ordersigner.keyring import Keyring
+from ordersigner.payloads import typed_data
 from ordersigner.peer import Peer
-from ordersigner.service import Conversation, Service
+from ordersigner.policy import reader
+from ordersigner.signing.conversation import Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.signing.keyring import Keyring
 
 DIRECTORY = SOURCE / "docs/venues"
 FILES = sorted(DIRECTORY.iterdir())
@@ -150,12 +151,12 @@ def ask(asked: Conversation, type: str, key: str = KEY, **members: Any) -> Any:
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples are of their own time."""
-    monkeypatch.setattr(service, "time", lambda: NOW + 0.5)
+    monkeypatch.setattr("ordersigner.signing.conversation.time", lambda: NOW + 0.5)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.stem))
 def test_a_policy_is_read_without_a_complaint_but_that_its_user_does_not_exist(file: Path) -> None:
-    reading = policy_reader.read_file(str(file))
+    reading = reader.read_file(str(file))
     assert list(reading.errors) == []
     ((user,),) = [re.findall("^users = (.+)$", file.read_text(), re.MULTILINE)]
     assert [complaint.reason for complaint in reading.warnings] == [f"there is no user {user}"]

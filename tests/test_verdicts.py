@@ -15,12 +15,11 @@ from policy_reference import AGENT, STANDARD, Section, Setting, Verdict
 from test_keyring import held
 from test_policy_reader import policy_of
 
-from ordersigner import service
-from ordersigner.journal import LEVELS, Journal
-from ordersigner.keyring import Keyring
 from ordersigner.peer import Peer
 from ordersigner.refusal import CODES
-from ordersigner.service import Conversation, Service
+from ordersigner.signing.conversation import Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.signing.keyring import Keyring
 
 NOW = 1_700_000_000
 KEYS = ["11" * 32, "22" * 32]
@@ -409,7 +408,7 @@ def check(sections: list[Section], asked: list[Asked]) -> list[str]:
 @pytest.fixture(scope="module", autouse=True)
 def _clock() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "time", lambda: float(NOW))
+        patch.setattr("ordersigner.signing.conversation.time", lambda: float(NOW))
         yield
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 from daemon import wait_until
 
-from ordersigner import work
-from ordersigner.work import Work
+from ordersigner.serving import work
+from ordersigner.serving.work import Work
 
 
 class Client:

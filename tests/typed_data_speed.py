@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from daemon import vectors
 from test_typed_data import ROWS, chain, content_of, digest, edge, fits, wide
 
-from ordersigner import hyperliquid, messages, typed_data, typed_values
+from ordersigner.payloads import hyperliquid, messages, typed_data, typed_values
 from ordersigner.refusal import Refusal
 
 REAL = (

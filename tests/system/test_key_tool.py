@@ -210,6 +210,6 @@ def test_the_daemons_package_needs_nothing_of_the_tool(packages: Packages) -> No
     listed = subprocess.run(
         ["dpkg-deb", "--contents", str(packages.built)], check=True, stdout=subprocess.PIPE, text=True
     ).stdout
-    assert "ordersigner/cli.py" in listed
+    assert "ordersigner/commands/main.py" in listed
     assert "keytool" not in listed
     assert "ordersigner-keys" not in listed

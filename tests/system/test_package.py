@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from daemon import SOURCE, wait_until
 
-from ordersigner import journal
+from ordersigner.signing import journal
 from system.conftest import (
     MEMBER,
     REQUEST,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from daemon import SOURCE, wait_until
 
-from ordersigner import journal
+from ordersigner.signing import journal
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, Packages, ask, install, is_installed
 from system.machine import TIMEOUT, Machine
 from system.test_held_keys import BY_ADDRESS, KEY, KEYS, POLICY, restart, rule, seal, set_policy

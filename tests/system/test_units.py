@@ -11,7 +11,7 @@ from typing import Iterator
 import pytest
 from daemon import SOURCE, wait_until
 
-from ordersigner.connection import SEND_BUFFER
+from ordersigner.serving.connection import SEND_BUFFER
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, STRANGER, ask, drop_in
 from system.machine import TIMEOUT, Machine
 

@@ -20,7 +20,7 @@ import sys
 import time
 from typing import Iterator, NamedTuple, Sequence
 
-from ordersigner import __version__, compare, status
+from ordersigner import __version__
 from ordersigner.client import (
     MAX_TIMEOUT,
     TIMEOUT,
@@ -34,6 +34,7 @@ from ordersigner.client import (
     read_response,
     refusal,
 )
+from ordersigner.commands import compare, status
 
 CHUNK = 64 * 1024  # bytes read at once
 MAX_LINE = (
@@ -396,7 +397,3 @@ class Progress:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._shown = False
-
-
-if __name__ == "__main__":
-    sys.exit(main())

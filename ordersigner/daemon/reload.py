@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-from ordersigner import policy_reader
+from ordersigner.policy import reader
 
 ANSWER = signal.SIGURG
 TIMEOUT = 20.0  # seconds to wait for the daemon; it answers within milliseconds, unless its journal hangs
@@ -20,7 +20,7 @@ TIMEOUT = 20.0  # seconds to wait for the daemon; it answers within milliseconds
 
 def request(path: str) -> int:
     """Check the policy at `path` and have the daemon reload it. Returns the exit status: 0, or 1 with the reasons."""
-    reading = policy_reader.read_file(path)
+    reading = reader.read_file(path)
     for line in reading.lines([*reading.errors, *reading.warnings]):
         print(line, file=sys.stderr)
     if reading.errors:

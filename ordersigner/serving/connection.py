@@ -32,10 +32,10 @@ import threading
 from array import array
 from time import monotonic, perf_counter
 
-from ordersigner.framing import MAX_LINE, LineBuffer, LineTooLong
 from ordersigner.refusal import Refusal
-from ordersigner.service import Conversation
-from ordersigner.work import Work
+from ordersigner.serving.framing import MAX_LINE, LineBuffer, LineTooLong
+from ordersigner.serving.work import Work
+from ordersigner.signing.conversation import Conversation
 
 CHUNK = 16 * 1024  # bytes read at once: about twenty orders of a client that pipelines
 MAX_RESPONSES = 8 * 1024  # bytes of responses after which a turn ends; one more response may come on top

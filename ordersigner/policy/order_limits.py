@@ -23,8 +23,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Sequence
 
-from ordersigner.orders import FUTURES_ORDER_TYPES, SIDES, Order
-from ordersigner.policy import Objection, Subject
+from ordersigner.payloads.orders import FUTURES_ORDER_TYPES, SIDES, Order
+from ordersigner.policy.rules import Objection, Payload
 
 MICROSECONDS = 1_000_000
 AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")  # decimal digits with at most one point
@@ -122,16 +122,16 @@ class OrderLimits:
             # n/m * p/q <= a/b, as n * p * b <= a * q * m
             self._max_notional = max_notional and (max_notional.numerator * quote_unit, max_notional.denominator)
 
-    def judge(self, subject: Subject, now: float) -> Objection | None:
-        assert isinstance(subject, Order)
-        packed = subject.packed
+    def judge(self, payload: Payload, now: float) -> Objection | None:
+        assert isinstance(payload, Order)
+        packed = payload.packed
         account = packed[:20]
         is_named = account in self._account_set
         if not is_named:
             disguised = _disguised(account)
             if disguised is not None:
                 return disguised
-        if subject.type == "spot":
+        if payload.type == "spot":
             if packed[30:34] != _NO_INSTRUMENT:
                 return _FUTURES_AS_SPOT
             market = packed[94:134]
@@ -148,7 +148,7 @@ class OrderLimits:
         if packed[28] not in self._type_codes:
             return _TYPE
         if self._has_amounts:
-            objection = self._judge_amounts(subject)
+            objection = self._judge_amounts(payload)
             if objection is not None:
                 return objection
         if self._clock is not None:

@@ -14,10 +14,10 @@ import time
 import traceback
 from typing import Sequence
 
-from ordersigner.journald import STDERR, Journald, Send, write_to_stderr
 from ordersigner.peer import Peer
-from ordersigner.policy import Denied, Subject
+from ordersigner.policy.rules import Denied, Payload
 from ordersigner.refusal import Refusal
+from ordersigner.systemd.journald import STDERR, Journald, Send, write_to_stderr
 
 LEVELS = {"err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}  # syslog's names and numbers
 
@@ -42,21 +42,21 @@ class Journal:
         self._refusals = _Rate()
         self._faults = _Rate()
 
-    def signed(self, peer: Peer, subject: Subject, signer: str, rule: str, microseconds: int) -> bool:
+    def signed(self, peer: Peer, payload: Payload, signer: str, rule: str, microseconds: int) -> bool:
         """A signature was made. Returns whether it has its entry, if it must have one.
 
         signer: an address; rule: the one that allowed it, empty for a key of the client's.
         """
         if self._level < LEVELS["info"]:
             return True
-        what, fields = subject.entry(_cleaned)
-        digest = "0x" + subject.digest.hex()
+        what, fields = payload.entry(_cleaned)
+        digest = "0x" + payload.digest.hex()
         by = f"{signer}, rule {rule}," if rule else signer
         return self._write(
             "info",
             f"Signed {what} by {by} for {peer} in {microseconds} µs: digest {digest}",
             f"MESSAGE_ID={SIGNED}",
-            f"ORDERSIGNER_TYPE={subject.type}",
+            f"ORDERSIGNER_TYPE={payload.type}",
             *fields,
             f"ORDERSIGNER_SIGNER={signer}",
             f"ORDERSIGNER_DIGEST={digest}",
@@ -65,10 +65,10 @@ class Journal:
             *peer.fields,
         )
 
-    def refused(self, peer: Peer, refusal: Refusal, subject: Subject | None = None, signer: str | None = None) -> None:
+    def refused(self, peer: Peer, refusal: Refusal, payload: Payload | None = None, signer: str | None = None) -> None:
         """A request was refused. Refusals past the rate leave no entry; the next entry has their number.
 
-        subject, signer: what was to be signed with a held key, and its address.
+        payload, signer: what was to be signed with a held key, and its address.
         """
         if self._level < LEVELS["notice"]:
             return
@@ -78,13 +78,13 @@ class Journal:
         field = next(iter(refusal.context))
         what = f"{_cleaned(field)}: {refusal.code}" if field else refusal.code
         fields = [f"ORDERSIGNER_FIELD={_cleaned(field)}", f"ORDERSIGNER_CODE={refusal.code}"]
-        if isinstance(refusal, Denied) and subject is not None and signer is not None:
+        if isinstance(refusal, Denied) and payload is not None and signer is not None:
             closest = f", closest rule {refusal.rule}" if refusal.rule else ""
             reason = f" ({refusal.reason})" if refusal.reason else ""
-            digest = "0x" + subject.digest.hex()
-            what += f"{reason}: {subject.entry(_cleaned)[0]} by {signer}{closest}: digest {digest}"
+            digest = "0x" + payload.digest.hex()
+            what += f"{reason}: {payload.entry(_cleaned)[0]} by {signer}{closest}: digest {digest}"
             fields += [
-                f"ORDERSIGNER_TYPE={subject.type}",
+                f"ORDERSIGNER_TYPE={payload.type}",
                 f"ORDERSIGNER_SIGNER={signer}",
                 f"ORDERSIGNER_DIGEST={digest}",
                 *_rule_field(refusal.rule),

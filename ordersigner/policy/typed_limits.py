@@ -17,12 +17,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import Callable, NamedTuple, Sequence
 
-from ordersigner import typed_data, typed_values
-from ordersigner.hyperliquid import AGENT_TYPE
-from ordersigner.policy import CLOSE, Objection, Subject
-from ordersigner.section import SettingsError, Wrong
-from ordersigner.typed_data import DOMAIN, Path, Schema, TypedData
-from ordersigner.typed_values import Value
+from ordersigner.payloads import typed_data, typed_values
+from ordersigner.payloads.hyperliquid import AGENT_TYPE
+from ordersigner.payloads.typed_data import DOMAIN, Path, Schema, TypedData
+from ordersigner.payloads.typed_values import Value
+from ordersigner.policy.rules import CLOSE, Objection, Payload
+from ordersigner.policy.settings import SettingsError, Wrong
 
 MAX_SECONDS = 10**9  # of "within"
 MAX_DOMAINS = 64  # that a section remembers
@@ -113,19 +113,19 @@ class TypedLimits:
         self._domain_checks = [check for check in checks if check.path.startswith("domain.")]
         self._message_checks = [check for check in checks if check.path.startswith("message.")]
 
-    def judge(self, subject: Subject, now: float) -> Objection | None:
-        assert isinstance(subject, TypedData)
-        if subject.schema.type != self._schema.type:
+    def judge(self, payload: Payload, now: float) -> Objection | None:
+        assert isinstance(payload, TypedData)
+        if payload.schema.type != self._schema.type:
             return _TYPE
-        if subject.separator not in self._allowed_domains:
-            if subject.schema.domain_type != self._schema.domain_type:
-                return self._domain_objection(subject.schema)
-            objection = _first_objection(self._domain_checks, _STEP, subject, now)
+        if payload.separator not in self._allowed_domains:
+            if payload.schema.domain_type != self._schema.domain_type:
+                return self._domain_objection(payload.schema)
+            objection = _first_objection(self._domain_checks, _STEP, payload, now)
             if objection is not None:
                 return objection
             if len(self._allowed_domains) < MAX_DOMAINS:
-                self._allowed_domains.add(subject.separator)
-        return _first_objection(self._message_checks, _STEP + len(self._domain_checks), subject, now)
+                self._allowed_domains.add(payload.separator)
+        return _first_objection(self._message_checks, _STEP + len(self._domain_checks), payload, now)
 
     def _domain_objection(self, schema: Schema) -> Objection:
         """The objection to a field that only one of the two domains has, or else to the domain's type."""
@@ -164,9 +164,9 @@ class TypedLimits:
 class AnyTypedData:
     """All typed data, for `typed = any`, except Hyperliquid's Agent: it stands for an action that it does not show."""
 
-    def judge(self, subject: Subject, now: float) -> Objection | None:
-        assert isinstance(subject, TypedData)
-        return _TYPE if subject.schema.type == AGENT_TYPE else None
+    def judge(self, payload: Payload, now: float) -> Objection | None:
+        assert isinstance(payload, TypedData)
+        return _TYPE if payload.schema.type == AGENT_TYPE else None
 
     def permits(self) -> list[str]:
         return ["any typed data"]

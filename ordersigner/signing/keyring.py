@@ -12,7 +12,7 @@ import re
 import stat
 from typing import Iterator, Mapping
 
-from ordersigner.keys import HeldKey
+from ordersigner.signing.keys import HeldKey
 
 KEY_PREFIX = "key_"  # of a credential that is a key
 REFUSED_PREFIX = "refused_"  # of a credential that says why a sealed key could not be opened

@@ -20,8 +20,8 @@ from functools import lru_cache
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from ordersigner.keccak import keccak_256
+from ordersigner.payloads.typed_values import ATOMS, Encode, Fault, Value, wrong
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.typed_values import ATOMS, Encode, Fault, Value, wrong
 
 Getter = Callable[["TypedData"], List[Value]]
 Fields = Dict[str, Tuple["Field", ...]]  # of each type, by its name

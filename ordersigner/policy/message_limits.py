@@ -17,9 +17,9 @@ import re
 from bisect import bisect_right
 from typing import NamedTuple, Sequence, Tuple
 
-from ordersigner.messages import Message
-from ordersigner.policy import Objection, Subject
-from ordersigner.section import SettingsError, Wrong
+from ordersigner.payloads.messages import Message
+from ordersigner.policy.rules import Objection, Payload
+from ordersigner.policy.settings import SettingsError, Wrong
 
 MAX_PATTERN = 512  # characters
 MAX_POSITIONS = 1024  # of a pattern: its characters and sets, each as often as it may repeat
@@ -51,18 +51,18 @@ class MessageLimits:
         self._pattern = pattern
         self._hashes = hashes == "yes"
 
-    def judge(self, subject: Subject, now: float) -> Objection | None:
-        assert isinstance(subject, Message)
-        if subject.is_hash:
+    def judge(self, payload: Payload, now: float) -> Objection | None:
+        assert isinstance(payload, Message)
+        if payload.is_hash:
             if self._hashes:
                 return None
-            return Objection(1, subject.key, "ambiguous", "This message could be an order or a transaction elsewhere.")
-        text = subject.text
-        if text is None or not subject.is_plain:
+            return Objection(1, payload.key, "ambiguous", "This message could be an order or a transaction elsewhere.")
+        text = payload.text
+        if text is None or not payload.is_plain:
             message = "A message must be text without control characters and overrides of the direction."
-            return Objection(2, subject.key, "not_allowed", message)
+            return Objection(2, payload.key, "not_allowed", message)
         if self._compiled is None or len(text) > MAX_TEXT or not self._compiled.matches(text):
-            return Objection(3, subject.key, "not_allowed", "No rule allows this message.")
+            return Objection(3, payload.key, "not_allowed", "No rule allows this message.")
         return None
 
     def permits(self) -> list[str]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from ordersigner.keyring import Keyring
-from ordersigner.policy import Rule
-from ordersigner.policy_reader import Reading
+from ordersigner.policy.reader import Reading
+from ordersigner.policy.rules import Rule
+from ordersigner.signing.keyring import Keyring
 
 
 def check(reading: Reading, keyring: Keyring | None) -> int:

@@ -15,8 +15,8 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Tuple
 
 import msgpack
 
-from ordersigner import typed_values
 from ordersigner.keccak import keccak_256
+from ordersigner.payloads import typed_values
 from ordersigner.refusal import MISSING, Refusal, mistyped
 
 KEYS = ("action", "nonce", "vaultAddress", "expiresAfter", "network")

@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from typing import Iterator, Mapping, NamedTuple
 
-from ordersigner.hyperliquid import SOURCES, Action
-from ordersigner.order_limits import AMOUNT, Amount, listed
-from ordersigner.policy import Objection, Subject
-from ordersigner.section import SettingsError, Wrong
+from ordersigner.payloads.hyperliquid import SOURCES, Action
+from ordersigner.policy.order_limits import AMOUNT, Amount, listed
+from ordersigner.policy.rules import Objection, Payload
+from ordersigner.policy.settings import SettingsError, Wrong
 
 SETTINGS = ("actions", "assets", "sides", "max-size", "min-price", "max-price", "network")
 SIDES = ("buy", "sell")
@@ -87,11 +87,11 @@ class HyperliquidLimits:
             raise SettingsError(problems)
         self._assets = list(map(int, words.get("assets", [])))
 
-    def judge(self, subject: Subject, now: float) -> Objection | None:
-        assert isinstance(subject, Action)
-        if self._networks and subject.network not in self._networks:
+    def judge(self, payload: Payload, now: float) -> Objection | None:
+        assert isinstance(payload, Action)
+        if self._networks and payload.network not in self._networks:
             return _NETWORK
-        action = subject.action
+        action = payload.action
         kind = action.get("type")
         if type(kind) is not str or kind not in self._actions:
             return Objection(2, "action.type", "not_allowed", "No rule allows this type of action.")

@@ -7,7 +7,7 @@ Theory of operation
 
 There are these threads:
 
-- The main thread (__main__.py) waits for a signal. Then it has another thread stop the server, with a time limit.
+- The main thread (daemon/main.py) waits for a signal. Then it has another thread stop the server, with a time limit.
 - The accepting thread runs serve_forever(): it accepts connections, counts them, and refuses those over the limits. It
   also tells systemd that the daemon is alive, as long as the work goes on.
 - Each connection has a thread (connection.py), the only one that ever waits for that client.
@@ -71,11 +71,11 @@ import time
 from collections import deque
 from typing import Callable, NamedTuple, Sequence
 
-from ordersigner.connection import GRACE, LINGER, Connection, Stop, shut
 from ordersigner.peer import Peer, peer_of, user_behind
 from ordersigner.refusal import Refusal
-from ordersigner.service import Conversation, Service
-from ordersigner.work import Work
+from ordersigner.serving.connection import GRACE, LINGER, Connection, Stop, shut
+from ordersigner.serving.work import Work
+from ordersigner.signing.conversation import Conversation, Service
 
 POLL = 0.5  # seconds between two looks at whether to stop, and two heartbeats for systemd
 PAUSE = 0.1  # seconds before the next accept where the system has no descriptor or memory for another connection
@@ -209,14 +209,14 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         if request not in self._kept:
             super().shutdown_request(request)
 
-    # The beginning: called by __main__ before serve_forever()
+    # The beginning: called by daemon/main.py before serve_forever()
 
     def take_over(self, connections: Sequence[socket.socket]) -> None:
         """Serve the connections that the process before has kept."""
         for connection in connections:
             self._process(connection, peer_of(connection))
 
-    # The end: called by __main__, in this order, after shutdown()
+    # The end: called by daemon/main.py, in this order, after shutdown()
 
     def accept_pending(self) -> None:
         """Accept the clients that are waiting. Only for a socket that nobody else will serve."""

@@ -21,15 +21,15 @@ import pwd
 import re
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence, TypeVar
 
-from ordersigner import hyperliquid_limits
-from ordersigner.hyperliquid_limits import HyperliquidLimits
-from ordersigner.message_limits import MessageLimits
-from ordersigner.messages import NOT_PLAIN
-from ordersigner.order_limits import AMOUNT, Amount, Market, OrderLimits, listed
-from ordersigner.orders import FUTURES_ORDER_TYPES, MAX_DECIMALS, SIDES
-from ordersigner.policy import Judge, Named, Policy, Rate, Rule
-from ordersigner.section import SettingsError
-from ordersigner.typed_limits import AnyTypedData, Condition, TypedLimits
+from ordersigner.payloads.messages import NOT_PLAIN
+from ordersigner.payloads.orders import FUTURES_ORDER_TYPES, MAX_DECIMALS, SIDES
+from ordersigner.policy import hyperliquid_limits
+from ordersigner.policy.hyperliquid_limits import HyperliquidLimits
+from ordersigner.policy.message_limits import MessageLimits
+from ordersigner.policy.order_limits import AMOUNT, Amount, Market, OrderLimits, listed
+from ordersigner.policy.rules import Judge, Named, Policy, Rate, Rule
+from ordersigner.policy.settings import SettingsError
+from ordersigner.policy.typed_limits import AnyTypedData, Condition, TypedLimits
 
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes
@@ -301,12 +301,12 @@ class _Reader:
             for name in ORDER_SETTINGS:
                 if name in settings:
                     self.error(settings[name].line, f"{name} needs markets")
-        for name, (kind, subject) in LISTS.items():
+        for name, (kind, payload) in LISTS.items():
             if name == "typed" and self._is_any(section, name):
-                judges[subject] = [AnyTypedData()]
+                judges[payload] = [AnyTypedData()]
             elif name in settings:
                 chosen = self._all(section, name, _section_of(sections, kind))
-                judges[subject] = [judge for judge in chosen if judge is not None]
+                judges[payload] = [judge for judge in chosen if judge is not None]
         if not judges:
             self.error(section.line, f"a rule needs at least one of markets, {', '.join(LISTS)}")
         self._no_others(section)

@@ -646,7 +646,3 @@ def text_of(content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError:
         raise Problem("this is not UTF-8 text") from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

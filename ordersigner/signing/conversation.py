@@ -10,17 +10,20 @@ import os
 from time import monotonic, perf_counter_ns, time
 from typing import Callable
 
-from ordersigner import __version__, hyperliquid, messages, orders, policy, protocol, typed_data
-from ordersigner.counters import Counters
-from ordersigner.journal import Journal
-from ordersigner.keyring import Keyring
-from ordersigner.keys import HeldKey, Signer, address_in
+from ordersigner import __version__
+from ordersigner.payloads import hyperliquid, messages, orders, typed_data
 from ordersigner.peer import Peer
-from ordersigner.policy import Grant, Policy
+from ordersigner.policy import rules
+from ordersigner.policy.rules import Grant, Policy
 from ordersigner.refusal import Refusal
+from ordersigner.signing import protocol
+from ordersigner.signing.counters import Counters
+from ordersigner.signing.journal import Journal
+from ordersigner.signing.keyring import Keyring
+from ordersigner.signing.keys import HeldKey, Signer, address_in
 
 # What a request asks to have signed, by its type: from the request's members to a digest, and the facts about it.
-READ: dict[str, Callable[[protocol.Message], policy.Subject]] = {
+READ: dict[str, Callable[[protocol.Message], rules.Payload]] = {
     "futures": orders.read,
     "hyperliquid": hyperliquid.read,
     "message": messages.read,
@@ -95,7 +98,7 @@ class Conversation:
         service = self._service
         start = perf_counter_ns()
         request_id: str | int | None = None
-        subject: policy.Subject | None = None
+        payload: rules.Payload | None = None
         address: str | None = None
         try:
             message = protocol.decode(line)
@@ -107,17 +110,17 @@ class Conversation:
                 return protocol.signers(self._allowed(), request_id)
             if request.type == "status":
                 return protocol.status(self._numbers(), request_id)
-            subject = READ[request.type](request.members)
+            payload = READ[request.type](request.members)
             address = address_in(request.signer)
-            signer, rule = self._held(address, subject) if address else (self._sent(request.signer), "")
-            signature = signer.sign(subject.digest)
+            signer, rule = self._held(address, payload) if address else (self._sent(request.signer), "")
+            signature = signer.sign(payload.digest)
             response = protocol.signed(signature, request_id)
             microseconds = (perf_counter_ns() - start) // 1000
-            if not service.journal.signed(self._peer, subject, signer.address, rule, microseconds):
+            if not service.journal.signed(self._peer, payload, signer.address, rule, microseconds):
                 service.counters.failed += 1
                 return protocol.refused(NOT_RECORDED, request_id)
-        except policy.Denied as denied:
-            return self.refuse(denied, request_id, subject, address)
+        except rules.Denied as denied:
+            return self.refuse(denied, request_id, payload, address)
         except Refusal as refusal:
             return self.refuse(refusal, request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the connection
@@ -131,15 +134,15 @@ class Conversation:
         self,
         refusal: Refusal,
         request_id: str | int | None = None,
-        subject: policy.Subject | None = None,
+        payload: rules.Payload | None = None,
         address: str | None = None,
     ) -> bytes:
         """The response to a request that is refused, for its content, for how it came, or by the policy.
 
-        subject, address: what was to be signed with a held key, if anything.
+        payload, address: what was to be signed with a held key, if anything.
         """
         self._service.counters.refused_by_code[refusal.code] += 1
-        self._service.journal.refused(self._peer, refusal, subject, address)
+        self._service.journal.refused(self._peer, refusal, payload, address)
         return protocol.refused(refusal, request_id)
 
     def _sent(self, text: str) -> Signer:
@@ -148,21 +151,21 @@ class Conversation:
         if signer is None:
             signer = Signer(text)
             if not self._service.wire_keys:
-                raise policy.key_on_wire()
+                raise rules.key_on_wire()
             if len(self._signers) == MAX_SIGNERS:
                 self._signers.clear()
             self._signers[text] = signer
         return signer
 
-    def _held(self, address: str, subject: policy.Subject) -> tuple[HeldKey, str]:
-        """The held key of an address, and the name of the rule that lets this client sign `subject` with it."""
+    def _held(self, address: str, payload: rules.Payload) -> tuple[HeldKey, str]:
+        """The held key of an address, and the name of the rule that lets this client sign `payload` with it."""
         grant = self._granted().get(address)
         if grant is None:
-            raise policy.unknown_signer(self._peer)
+            raise rules.unknown_signer(self._peer)
         key = self._service.keyring.get(address)
         if key is None:
-            raise policy.key_unavailable(grant.rules[0])
-        return key, grant.allow(subject, now=time(), ticks=monotonic()).name
+            raise rules.key_unavailable(grant.rules[0])
+        return key, grant.allow(payload, now=time(), ticks=monotonic()).name
 
     def _granted(self) -> dict[str, Grant]:
         """What the policy that is in force lets this client do."""
@@ -174,7 +177,7 @@ class Conversation:
     def _numbers(self) -> protocol.Message:
         """The counters, for root and users who may read the policy."""
         if not self._service.may_read_status(self._peer):
-            raise policy.no_status()
+            raise rules.no_status()
         return self._service.numbers()
 
     def _allowed(self) -> list[protocol.Message]:

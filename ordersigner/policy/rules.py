@@ -1,13 +1,13 @@
 """Who may have what signed with the keys that the daemon holds.
 
-In: a client (Peer), the address of a key, and what is to be signed (Subject). Out: the rule that allows it. Raises
+In: a client (Peer), the address of a key, and what is to be signed (Payload). Out: the rule that allows it. Raises
 Denied, which says what the rule that came closest objects to. Rules only permit: a request is signed if one rule allows
 all of it. The order of the rules does not matter. Without a rule nobody may do anything, root included.
 
 An address that the client has no rule for is denied before it is looked up among the held keys. So nobody learns, from
 an answer or from the time that it takes, which other keys there are.
 
-Pure: no sockets, no files, no keys. policy_reader.py makes a Policy from a file.
+Pure: no sockets, no files, no keys. reader.py makes a Policy from a file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ordersigner.refusal import Refusal
 CLOSE = 1000  # more than the step of any objection to what is signed
 
 
-class Subject(Protocol):
+class Payload(Protocol):
     """What a request asks to have signed."""
 
     @property
@@ -44,13 +44,13 @@ class Objection(NamedTuple):
 
 
 class Judge(Protocol):
-    """What a rule says about one kind of subject."""
+    """What a rule says about one kind of payload."""
 
-    def judge(self, subject: Subject, now: float) -> Objection | None:
+    def judge(self, payload: Payload, now: float) -> Objection | None:
         """now: seconds since 1970."""
 
     def permits(self) -> list[str]:
-        """What it allows, in words: the subject, and then each of its limits."""
+        """What it allows, in words: the payload, and then each of its limits."""
 
     def leaves_open(self) -> list[str]:
         """What it does not limit, in words."""
@@ -87,7 +87,7 @@ class Named(NamedTuple):
 
 
 class Rule:
-    """Lets some users have some subjects signed with some keys."""
+    """Lets some users have some payloads signed with some keys."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Rule:
         judges: Mapping[str, Sequence[Judge]],
         rate: Rate | None,
     ) -> None:
-        """line: in the policy file. keys: addresses. judges: by a subject's type; one of several must allow it."""
+        """line: in the policy file. keys: addresses. judges: by a payload's type; one of several must allow it."""
         self.name = name
         self.line = line
         self.keys = tuple(keys)
@@ -114,11 +114,11 @@ class Rule:
     def is_for(self, uid: int, gids: AbstractSet[int]) -> bool:
         return uid in self._uids or not self._gids.isdisjoint(gids)
 
-    def judge(self, subject: Subject, now: float, ticks: float) -> Objection | None:
+    def judge(self, payload: Payload, now: float, ticks: float) -> Objection | None:
         """now, ticks: see Grant.allow()."""
         closest = _NOT_THIS_TYPE
-        for judge in self.judges.get(subject.type, ()):
-            objection = judge.judge(subject, now)
+        for judge in self.judges.get(payload.type, ()):
+            objection = judge.judge(payload, now)
             if objection is None:
                 return None if self.rate is None or self.rate.take(ticks) else _TOO_FAST
             if objection.step > closest.step:
@@ -150,15 +150,15 @@ class Grant:
         self.address = address
         self.rules = tuple(rules)
 
-    def allow(self, subject: Subject, *, now: float, ticks: float) -> Rule:
-        """The rule that allows `subject`; raises Denied.
+    def allow(self, payload: Payload, *, now: float, ticks: float) -> Rule:
+        """The rule that allows `payload`; raises Denied.
 
         now: seconds since 1970; ticks: seconds of a clock that never goes back.
         """
         closest: Objection | None = None
         name = ""
         for rule in self.rules:
-            objection = rule.judge(subject, now, ticks)
+            objection = rule.judge(payload, now, ticks)
             if objection is None:
                 return rule
             if closest is None or objection.step > closest.step:

@@ -1,0 +1,5 @@
+import sys
+
+from ordersigner.commands.main import main
+
+sys.exit(main())

@@ -1,0 +1,5 @@
+import sys
+
+from ordersigner.keytool.main import main
+
+sys.exit(main())
