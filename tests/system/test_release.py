@@ -163,7 +163,9 @@ def test_the_wheel_is_made_from_the_sdist_and_signs_the_example(tmp_path: Path) 
     subprocess.run([tool, "twine", "check", "--strict", wheel, sdist], check=True)
     with zipfile.ZipFile(wheel) as archive:
         packaged = {name for name in archive.namelist() if name.startswith("ordersigner/")}
-    assert packaged == {str(path.relative_to(checkout)) for path in (checkout / "ordersigner").iterdir()}
+    assert packaged == {
+        str(path.relative_to(checkout)) for path in (checkout / "ordersigner").rglob("*") if path.is_file()
+    }
 
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), wheel]
     subprocess.run(pip, check=True)
