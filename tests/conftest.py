@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, standalone, wait_until
 from hypothesis import HealthCheck, settings
+from support.daemon import Daemon, standalone, wait_until
+from support.files import Files
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -39,3 +40,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 def directory(tmp_path: Path) -> Path:
     """A directory whose path is short enough to hold sockets."""
     return tmp_path
+
+
+@pytest.fixture
+def files(directory: Path) -> Files:
+    """Keys and a policy in the files of an administrator."""
+    return Files(directory)

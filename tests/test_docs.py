@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import EXAMPLE, SOURCE, Daemon, standalone, vectors
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
-from held import MARKET, MESSAGES, ORDERS, address, holding, rule
-from test_hyperliquid import expected as digest_of_action
+from oracles.hyperliquid_reference import expected as digest_of_action
+from support.daemon import EXAMPLE, SOURCE, Daemon, standalone, vectors
+from support.held import MARKET, MESSAGES, ORDERS, address, holding, rule
 
 from ordersigner import client
 from ordersigner.commands import main as cli

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from daemon import SOURCE
+from support.daemon import SOURCE
 
 from ordersigner import __version__
 from ordersigner.policy import reader

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import SOURCE
+from support.daemon import SOURCE
 
 KEY, OTHER_KEY = "packages@example.org", "other@example.org"
 TOOLS = ("apt-ftparchive", "dpkg-deb", "gpg", "gpg-agent", "gpgv")

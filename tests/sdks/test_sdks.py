@@ -15,12 +15,12 @@ from typing import Any
 
 import eth_account
 import pytest
-from daemon import SOURCE, Daemon, standalone
-from held import address, holding, rule
 from hyperliquid import exchange
 from hyperliquid.utils import signing
 from polymarket import environments
 from polymarket.clients import secure
+from support.daemon import SOURCE, Daemon, standalone
+from support.held import address, holding, rule
 from venue import Sent, Venue
 
 from ordersigner.account import Account

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from daemon import EXAMPLE, SOURCE
+from support.daemon import EXAMPLE, SOURCE
 
 from system.machine import Machine, Unavailable, check_host, make_tree
 

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from daemon import wait_until
+from support.daemon import wait_until
 
 TIMEOUT = 60.0  # seconds to wait for a condition before the test fails
 TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}  # command: its Debian package

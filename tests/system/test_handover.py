@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from daemon import SOURCE, wait_until
+from support.daemon import SOURCE, wait_until
 
 from system.conftest import (
     MEMBER,

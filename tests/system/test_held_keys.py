@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import SOURCE, wait_until
-from held import address
+from support.daemon import SOURCE, wait_until
+from support.held import address
 
 from system.conftest import (
     MEMBER,

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from daemon import TIME_LIMIT, wait_until
+from support.daemon import TIME_LIMIT, wait_until
 
 from system.conftest import REQUEST, RESPONSE, SERVICE, SOCKET
 from system.machine import TIMEOUT, Machine

@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from daemon import SOURCE, vectors
 from eth_account import Account
-from oracle import sign
+from oracles.oracle import sign
+from support.daemon import SOURCE, vectors
 
 from system.conftest import MEMBER, REQUEST, RESPONSE, STRANGER, Packages, ask, install
 from system.machine import Machine

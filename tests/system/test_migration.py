@@ -1,6 +1,6 @@
 """From the earlier daemon to this one and back, with the lines of docs/migrate.rst word for word.
 
-A stand-in runs as the earlier daemon: no package index has the real one. See tests/earlier_daemon.py.
+A stand-in runs as the earlier daemon: no package index has the real one. See tests/support/earlier_daemon.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from daemon import SOURCE, VECTORS, wait_until
+from support.daemon import SOURCE, VECTORS, wait_until
 
 from system.conftest import MEMBER, SOCKET
 from system.machine import TIMEOUT, Machine
@@ -43,7 +43,7 @@ def sign_as_the_earlier_client(machine: Machine, path: str = EARLIER_SOCKET) -> 
 def with_the_earlier_daemon(installed: Machine) -> Iterator[Machine]:
     """The machine with the earlier daemon too, and with a user who is not in the group."""
     installed.run("gpasswd", "--delete", MEMBER, "ordersigner")
-    installed.write("/usr/local/lib/earlier_daemon.py", (SOURCE / "tests/earlier_daemon.py").read_text())
+    installed.write("/usr/local/lib/earlier_daemon.py", (SOURCE / "tests/support/earlier_daemon.py").read_text())
     installed.write("/usr/local/lib/earlier.py", (SOURCE / "tests/client/earlier.py").read_text())
     installed.write("/usr/local/lib/published-orders.json", (VECTORS / "published-orders.json").read_text())
     installed.write("/etc/systemd/system/leverj.service", UNIT % EARLIER_SOCKET)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from daemon import SOURCE, wait_until
+from support.daemon import SOURCE, wait_until
 
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, ask
 from system.machine import TIMEOUT, Machine

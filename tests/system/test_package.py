@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from daemon import SOURCE, wait_until
+from support.daemon import SOURCE, wait_until
 
 from ordersigner.signing import journal
 from system.conftest import (

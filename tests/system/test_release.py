@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from daemon import EXAMPLE, SOURCE
+from support.daemon import EXAMPLE, SOURCE
 
 from ordersigner import __version__
 

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from daemon import SOURCE, wait_until
+from support.daemon import SOURCE, wait_until
 
 from ordersigner.signing import journal
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, Packages, ask, install, is_installed

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from daemon import SOURCE, wait_until
+from support.daemon import SOURCE, wait_until
 
 from system.conftest import (
     MEMBER,

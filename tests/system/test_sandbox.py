@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from daemon import SOURCE, vectors, wait_until
+from support.daemon import SOURCE, vectors, wait_until
 
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, ask, drop_in
 from system.machine import TIMEOUT, Machine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soak import EVENTS, GAP, soak
+from programs.soak import EVENTS, GAP, soak
 
 from system.machine import Machine
 

@@ -9,7 +9,7 @@ import subprocess
 from typing import Iterator
 
 import pytest
-from daemon import SOURCE, wait_until
+from support.daemon import SOURCE, wait_until
 
 from ordersigner.serving.connection import SEND_BUFFER
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, STRANGER, ask, drop_in

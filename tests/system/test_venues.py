@@ -8,8 +8,8 @@ from typing import Any
 import eth_account
 import pytest
 from eth_account.messages import encode_typed_data
-from held import address
-from test_venues import BY_NAME, KEY, ORDER, STRANGER, adapted, changed
+from support.held import address
+from support.venues import BY_NAME, KEY, ORDER, STRANGER, adapted, changed
 
 from system.conftest import MEMBER, ask
 from system.machine import Machine

@@ -1,0 +1,296 @@
+"""The account for SDKs, held against eth-account's own: the same arguments give the same signatures and results."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import eth_account
+import pytest
+from eth_account.messages import SignableMessage, encode_defunct, encode_intended_validator, encode_typed_data
+from hypothesis import given
+from hypothesis import strategies as st
+from support.daemon import SOURCE, Daemon, standalone
+from support.held import MESSAGES, address, holding, rule
+
+from ordersigner.account import Account, HexBytes, passing_actions, passing_typed_data
+from ordersigner.client import Client, SignerError
+
+KEY, OTHER_KEY = 64 * "1", 64 * "2"
+LOCAL, OTHER = map(eth_account.Account.from_key, (KEY, OTHER_KEY))
+MAIL: dict[str, Any] = {
+    "types": {
+        "EIP712Domain": [
+            {"name": "name", "type": "string"},
+            {"name": "version", "type": "string"},
+            {"name": "chainId", "type": "uint256"},
+            {"name": "verifyingContract", "type": "address"},
+            {"name": "salt", "type": "bytes32"},
+        ],
+        "Person": [{"name": "name", "type": "string"}, {"name": "wallets", "type": "address[]"}],
+        "Mail": [
+            {"name": "from", "type": "Person"},
+            {"name": "to", "type": "Person[2]"},
+            {"name": "contents", "type": "string"},
+            {"name": "attached", "type": "bytes"},
+            {"name": "tag", "type": "bytes4"},
+            {"name": "sent", "type": "uint256"},
+            {"name": "offset", "type": "int64"},
+            {"name": "urgent", "type": "bool"},
+            {"name": "grid", "type": "uint8[2][]"},
+        ],
+    },
+    "primaryType": "Mail",
+    "domain": {
+        "name": "Ether Mail €",
+        "version": "1",
+        "chainId": 1,
+        "verifyingContract": "0xCcCCccccCCCCcCCCCCCcCcCccCcCCCcCcccccccC",
+        "salt": b"\xde\xca" * 16,
+    },
+    "message": {
+        "from": {"name": "Cow", "wallets": ["0xCD2a3d9F938E13CD947Ec05AbC7FE734Df8DD826", "0x" + 40 * "a"]},
+        "to": [{"name": "Bob", "wallets": []}, {"name": "", "wallets": ["0x" + 40 * "0"]}],
+        "contents": "Hello, Bob!\n",
+        "attached": b"\x00\xff",
+        "tag": "0xdeadbeef",
+        "sent": 2**256 - 1,
+        "offset": -(2**63),
+        "urgent": True,
+        "grid": [[1, 2], [3, 255]],
+    },
+}
+PARTS: tuple[Any, ...] = (
+    MAIL["domain"],
+    {name: fields for name, fields in MAIL["types"].items() if name != "EIP712Domain"},
+    MAIL["message"],
+)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """Holds two keys. With the first it signs whatever can be allowed, with the second only one message."""
+    directory: Path = tmp_path_factory.mktemp("daemon")
+    policy = MESSAGES + "[message login]\npattern = login\n"
+    policy += rule("any", address(KEY), allows="typed = any\nmessages = any\n")
+    policy += rule("login", address(OTHER_KEY), allows="messages = login\n")
+    with standalone(directory, *holding(directory, {"one": KEY, "other": OTHER_KEY}, policy)) as running:
+        yield running
+
+
+@pytest.fixture
+def account(daemon: Daemon) -> Iterator[Account]:
+    with Account(LOCAL.address, daemon.path) as account:
+        yield account
+
+
+def same(signed: Any, expected: Any) -> None:
+    """Checks everything that a caller can read from a signed message."""
+    assert tuple(signed) == tuple(expected)
+    for name in ("message_hash", "r", "s", "v", "signature"):
+        value = getattr(expected, name)
+        assert getattr(signed, name) == signed[name] == value
+        assert isinstance(getattr(signed, name), bytes if isinstance(value, bytes) else int)
+    assert signed[1:4] == expected[1:4]
+    assert signed.messageHash == expected.message_hash
+    assert signed.signature.hex() == bytes(expected.signature).hex()
+    assert signed.signature.to_0x_hex() == "0x" + bytes(expected.signature).hex()
+    assert repr(signed.signature) == f"HexBytes('{signed.signature.to_0x_hex()}')"
+
+
+def test_typed_data_in_parts_is_signed_as_by_eth_account(account: Account) -> None:
+    same(account.sign_typed_data(*PARTS), LOCAL.sign_typed_data(*PARTS))
+    named = dict(zip(("domain_data", "message_types", "message_data"), PARTS))
+    same(account.sign_typed_data(**named), LOCAL.sign_typed_data(**named))
+
+
+@pytest.mark.parametrize("absent", [(), ("primaryType",), ("EIP712Domain",), ("primaryType", "EIP712Domain")])
+def test_a_full_message_is_signed_as_by_eth_account(account: Account, absent: tuple[str, ...]) -> None:
+    types = {name: fields for name, fields in MAIL["types"].items() if name not in absent}
+    message = {name: part for name, part in {**MAIL, "types": types}.items() if name not in absent}
+    same(account.sign_typed_data(full_message=message), LOCAL.sign_typed_data(full_message=message))
+
+
+@pytest.mark.parametrize("fields", [(), ("chainId",), ("salt", "name"), ("verifyingContract", "chainId", "version")])
+def test_the_domain_type_has_the_fields_of_the_domain_in_eth_accounts_order(
+    account: Account, fields: tuple[str, ...]
+) -> None:
+    domain = {field: MAIL["domain"][field] for field in fields}
+    same(account.sign_typed_data(domain, *PARTS[1:]), LOCAL.sign_typed_data(domain, *PARTS[1:]))
+
+
+def test_a_domain_that_is_declared_in_another_way_is_signed_as_by_eth_account(account: Account) -> None:
+    declared = [{"name": "chainId", "type": "uint64"}, {"name": "name", "type": "string"}]
+    types = {**MAIL["types"], "EIP712Domain": declared}
+    message = {**MAIL, "types": types, "domain": {"name": "a", "chainId": 5}}
+    same(account.sign_typed_data(full_message=message), LOCAL.sign_typed_data(full_message=message))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "pass domain_data, message_types and message_data, or full_message"),
+        ({"domain_data": {}, "message_types": {}}, "pass domain_data, message_types and message_data, or"),
+        ({"full_message": MAIL, "domain_data": {}}, "not both"),
+        ({"full_message": {**MAIL, "domain": {"name": "a"}}}, "does not have the same fields as the domain"),
+        ({"domain_data": {"nom": "a"}, "message_types": {}, "message_data": {}}, "domain: only name, version"),
+        ({"domain_data": {}, "message_types": {"A": [], "B": []}, "message_data": {}}, "primaryType: cannot be told"),
+    ],
+)
+def test_typed_data_that_is_not_complete_is_refused(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Account(LOCAL.address, "/nonexistent").sign_typed_data(**arguments)
+
+
+# What people see as it is. The daemon signs other messages with no key that it holds.
+PLAIN = st.characters(
+    exclude_categories=("Cc", "Cs", "Zl", "Zp"),
+    exclude_characters="\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+)
+
+
+@pytest.mark.parametrize("body", [b"", b"Hello", "1 €\n".encode(), b"a" * 300, b"\xff" * 32, "a\u00a0b".encode()])
+def test_a_message_is_signed_as_by_eth_account(account: Account, body: bytes) -> None:
+    same(account.sign_message(encode_defunct(body)), LOCAL.sign_message(encode_defunct(body)))
+
+
+@given(st.text(PLAIN | st.sampled_from("\n\t"), max_size=300))
+def test_any_text_is_signed_as_by_eth_account(daemon: Daemon, text: str) -> None:
+    with Account(LOCAL.address, daemon.path) as account:
+        same(account.sign_message(encode_defunct(text=text)), LOCAL.sign_message(encode_defunct(text=text)))
+
+
+@pytest.mark.parametrize("body", [b"\x00", b"\xff", b"a\r\n", "\u202e".encode(), "\u2028".encode()])
+def test_a_message_that_people_cannot_read_is_refused(account: Account, body: bytes) -> None:
+    with pytest.raises(SignerError, match=r"hex: .*not_allowed"):
+        account.sign_message(encode_defunct(body))
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b"1700000000000", "text"),
+        ("€\t\n".encode(), "text"),
+        ("a\u00a0".encode(), "hex"),
+        (b"a\x00", "hex"),
+        ("a\u202e".encode(), "hex"),
+        (b"\r", "hex"),
+        (b"\xff\xfe", "hex"),
+    ],
+)
+def test_a_message_goes_to_the_daemon_as_text_if_people_can_read_it(daemon: Daemon, body: bytes, key: str) -> None:
+    """The refusal names the key of the request that had the message."""
+    with Account(OTHER.address, daemon.path) as account, pytest.raises(SignerError) as caught:
+        account.sign_message(encode_defunct(body))
+    assert list(caught.value.context) == [key]
+
+
+def test_the_pattern_of_a_rule_judges_a_message_however_it_comes(daemon: Daemon) -> None:
+    with Account(OTHER.address, daemon.path) as account:
+        signed = account.sign_message(encode_defunct(b"login"))
+    with Client(daemon.path) as client:
+        assert client.sign_message(OTHER.address, data=b"login") == signed.signature.to_0x_hex()
+        with pytest.raises(SignerError, match=r"hex: .*not_allowed"):
+            client.sign_message(OTHER.address, data=b"logout")
+
+
+@pytest.mark.parametrize(
+    "written", [LOCAL.address, LOCAL.address.lower(), LOCAL.address[2:], LOCAL.address[2:].lower()]
+)
+def test_an_address_is_taken_in_every_case_that_sdks_write(daemon: Daemon, written: str) -> None:
+    message = {**MAIL, "message": {**MAIL["message"], "to": [{"name": "", "wallets": [LOCAL.address]}] * 2}}
+    with Account(written, daemon.path) as account:
+        same(account.sign_typed_data(full_message=message), LOCAL.sign_typed_data(full_message=message))
+
+
+def test_typed_data_that_is_already_hashed_is_refused_with_what_to_call_instead() -> None:
+    with pytest.raises(TypeError, match=r"call sign_typed_data\(\), or let the SDK's module use passing_typed_data"):
+        Account(LOCAL.address, "/nonexistent").sign_message(encode_typed_data(*PARTS))
+
+
+def test_a_message_of_another_version_is_refused() -> None:
+    account = Account(LOCAL.address, "/nonexistent")
+    for message in (
+        encode_intended_validator(LOCAL.address, b"a"),
+        SignableMessage(b"E", b"thereum Signed Message:\n2", b"a"),
+    ):
+        with pytest.raises(TypeError, match="version E only"):
+            account.sign_message(message)
+
+
+def test_with_passing_typed_data_an_sdk_hands_over_what_each_kind_of_account_signs(account: Account) -> None:
+    encode = passing_typed_data(encode_typed_data)
+    for message in (encode(*PARTS), encode(full_message=MAIL), encode(domain_data=PARTS[0], **named_rest())):
+        same(account.sign_message(message), LOCAL.sign_typed_data(*PARTS))
+        assert LOCAL.sign_message(message) == LOCAL.sign_typed_data(*PARTS)
+    assert (
+        eth_account.Account.recover_message(message, signature=LOCAL.sign_message(message).signature) == LOCAL.address
+    )
+
+
+def named_rest() -> dict[str, Any]:
+    return {"message_types": PARTS[1], "message_data": PARTS[2]}
+
+
+def test_passing_actions_leaves_other_wallets_to_the_sdk() -> None:
+    def sign_l1_action(wallet: Any, *arguments: Any, **named: Any) -> Any:
+        return wallet, arguments, named
+
+    assert passing_actions(sign_l1_action)(LOCAL, 1, 2, is_mainnet=True) == (LOCAL, (1, 2), {"is_mainnet": True})
+
+
+def test_a_refusal_is_raised(daemon: Daemon) -> None:
+    with Account("0x" + 40 * "3", daemon.path) as account, pytest.raises(
+        SignerError, match=r"signer: .*unknown_signer"
+    ):
+        account.sign_message(encode_defunct(b"a"))
+
+
+# From the standard, EIP-55.
+CHECKSUMMED = [
+    "0x52908400098527886E0F7030069857D2E4169EE7",
+    "0xde709f2102306220921060314715629080e2fb77",
+    "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+    "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
+    "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB",
+    "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb",
+]
+
+
+@pytest.mark.parametrize("address", CHECKSUMMED)
+def test_an_address_has_the_case_of_eip_55(address: str) -> None:
+    for written in (address, address.lower(), "0x" + address[2:].upper(), address[2:], address[2:].lower()):
+        assert Account(written).address == address
+    with pytest.raises(ValueError, match="not those of EIP-55"):
+        Account(CHECKSUMMED[2][:-1] + "D")
+
+
+@pytest.mark.parametrize("wrong", ["", "0x", 39 * "a", 41 * "a", 64 * "1", "0x" + 64 * "1", 40 * "g", 40 * "a" + "\n"])
+def test_what_is_not_an_address_is_refused_and_not_quoted(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"^address: must be 40 hexadecimal digits, with or without 0x$"):
+        Account(wrong)
+
+
+@pytest.mark.parametrize("name", ["key", "sign_transaction", "unsafe_sign_hash", "encrypt"])
+def test_what_the_daemon_never_does_is_an_attribute_error_that_says_so(name: str) -> None:
+    account = Account(LOCAL.address)
+    assert not hasattr(account, name)
+    with pytest.raises(AttributeError, match=f"^{name}: the daemon gives no key away"):
+        getattr(account, name)
+    with pytest.raises(AttributeError, match=r"^Account has no attribute other$"):
+        _ = account.other
+
+
+def test_it_does_not_need_eth_account() -> None:
+    program = "import sys; sys.modules['eth_account'] = None; import ordersigner.account; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], check=True, cwd=SOURCE, stdout=subprocess.PIPE, text=True)
+    assert not {"coincurve", "msgpack", "systemd", "ordersigner.signing.keys"}.intersection(run.stdout.split())
+
+
+def test_a_repr_shows_the_address_and_the_signature(account: Account) -> None:
+    assert repr(account) == f"Account('{LOCAL.address}')"
+    signed = account.sign_message(encode_defunct(b"a"))
+    assert repr(signed) == f"SignedMessage(signature={HexBytes(signed.signature)!r})"

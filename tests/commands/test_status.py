@@ -1,0 +1,184 @@
+"""The daemon's counters: who gets them, and what `ordersigner status` makes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import run
+from support.daemon import EXAMPLE, EXAMPLE_LINE, Daemon, standalone, wait_until
+from support.files import LINE, Files
+from support.servers import REFUSAL, Server, answering
+from support.services import ALICE, service_with
+
+from ordersigner.commands import status
+from ordersigner.daemon.main import may_read
+from ordersigner.peer import Peer
+from ordersigner.policy import reader
+from ordersigner.policy.rules import Policy
+from ordersigner.refusal import CODES
+from ordersigner.signing import protocol
+from ordersigner.signing.conversation import READ, Conversation, Service
+from ordersigner.signing.counters import Counters
+from ordersigner.signing.journal import LEVELS, Journal
+
+STATUS = b'{"type": "status"}'
+
+
+def numbers(daemon: Daemon) -> Any:
+    return json.loads(daemon.ask(STATUS + b"\n"))["status"]
+
+
+def test_signatures_are_counted_by_type_and_rule_and_refusals_by_code(files: Files) -> None:
+    began = time.time()
+    with standalone(files.directory, *files.options) as daemon:
+        before = numbers(daemon)
+        assert began < before["started"] < time.time()
+        assert (before["pid"], before["last_signed"]) == (daemon.pid, None)
+        daemon.ask(LINE * 2 + EXAMPLE_LINE + b'\nx\n{"type": "spot"}\n')
+        after = numbers(daemon)
+        assert before["started"] < after["last_signed"] < time.time()
+        expected = {
+            "signed": 3,
+            "signed_by_type": {"spot": 3},
+            "signed_by_rule": {"all": 2},
+            "refused": 2,
+            "refused_by_code": {"not_json": 1, "missing": 1},
+            "failed": 0,
+            "not_recorded": 0,
+            "keys": 1,
+            "keys_wanted": 1,
+            "rules": 1,
+        }
+        assert {key: after[key] for key in expected} == expected
+
+
+def test_the_connections_are_those_that_are_open(daemon: Daemon) -> None:
+    with daemon.connect(), daemon.connect():
+        wait_until(lambda: numbers(daemon)["connections"] == 3)
+    wait_until(lambda: numbers(daemon)["connections"] == 1)
+
+
+def test_a_rule_that_is_no_longer_in_force_is_not_counted() -> None:
+    counters = Counters()
+    for rule in ("bids", "asks", ""):
+        counters.sign("spot", rule)
+    counters.forget_rules_except({"asks", "new"})
+    assert counters.numbers()["signed_by_rule"] == {"asks": 1}
+    assert counters.signed == 3
+
+
+def test_entries_that_nobody_took_are_counted() -> None:
+    def full(entry: object, wait: bool) -> None:
+        raise BlockingIOError
+
+    service = Service(Journal(LEVELS["info"], full), may_read_status=lambda peer: True)
+    for _ in range(2):
+        Conversation(service, ALICE).respond(EXAMPLE_LINE)
+    assert service.numbers()["not_recorded"] == 2
+
+
+def test_a_client_that_may_not_read_the_status_is_refused() -> None:
+    answer = json.loads(Conversation(service_with(), ALICE).respond(STATUS[:-1] + b', "id": 3}'))
+    assert (answer["id"], answer["error"]["type"]) == (3, "PermissionError")
+    assert [problem["code"] for problem in answer["error"]["context"]["type"]] == ["not_allowed"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "world"),
+    [(0o600, True, False, False), (0o640, True, True, False), (0o644, True, True, True), (0o040, False, True, False)],
+)
+def test_who_may_read_the_policy_may_read_the_status(
+    tmp_path: Path, mode: int, owner: bool, group: bool, world: bool
+) -> None:
+    policy = tmp_path / "policy"
+    policy.touch()
+    if os.getuid() == 0:
+        os.chown(policy, 1000, 2000)
+    policy.chmod(mode)
+    state = policy.stat()
+    uid, gid, other = state.st_uid, state.st_gid, 54321
+    assert Peer(1, uid, other).may_read(state) is owner
+    assert Peer(1, other, gid).may_read(state) is Peer(1, other, other, (5, gid)).may_read(state) is group
+    assert Peer(1, other, other).may_read(state) is world
+    assert may_read(Peer(1, 0, 0), str(policy))
+    assert may_read(Peer(1, other, other), str(policy)) is world
+
+
+@pytest.mark.parametrize("path", [None, "/nonexistent/policy"])
+def test_without_a_policy_root_and_the_daemons_own_user_may_read_it(path: str | None) -> None:
+    assert may_read(Peer(1, 0, 0), path)
+    assert may_read(Peer(1, os.getuid(), 54321), path)
+    assert not may_read(Peer(1, 54321, 54321), path)
+
+
+def test_no_status_is_longer_than_a_response_may_be() -> None:
+    counters = Counters()
+    names = [f"{number:03}" + "r" * 61 for number in range(reader.MAX_GRANTS)]
+    for rule in names:
+        counters.signed_by_rule[rule] = 10**15
+    counters.signed_by_type.update(dict.fromkeys(READ, 10**15))
+    counters.refused_by_code.update(dict.fromkeys(CODES, 10**15))
+    service = Service(Journal(LEVELS["info"], print), policy=Policy())
+    service.counters = counters
+    longest = protocol.status(service.numbers(), "\U0001f600" * protocol.MAX_ID_LENGTH)
+    assert len(longest) < protocol.MAX_RESPONSE
+
+
+# The command
+
+
+def test_the_command_shows_the_counters(files: Files) -> None:
+    with standalone(files.directory, *files.options) as daemon:
+        daemon.ask(LINE * 2 + EXAMPLE_LINE + b"\nx\n")
+        outcome, output, errors = run(daemon.path, "status")
+        assert (outcome, errors) == (0, "")
+        first, *lines = (line.split() for line in output.splitlines())
+        assert first[:2] == ["process", f"{daemon.pid},"]
+        assert lines == [
+            ["now", "1", "connections,", "1", "of", "1", "keys,", "1", "rule"],
+            ["signed", "3,", "the", "last", "one", *lines[1][5:]],
+            ["spot", "3"],
+            ["rule", "all", "2"],
+            ["refused", "1"],
+            ["not_json", "1"],
+            ["failed", "0"],
+        ]
+
+
+def test_the_command_writes_json_for_programs(daemon: Daemon) -> None:
+    outcome, output, errors = run(daemon.path, "status", "--json")
+    found = json.loads(output)
+    assert (outcome, errors, found["silent"]) == (0, "", [])
+    (process,) = found["processes"]
+    assert (process["pid"], process["signed"]) == (daemon.pid, 0)
+
+
+def test_a_refusal_is_status_1() -> None:
+    refusal = REFUSAL.rstrip() % b'{"code": "not_valid_choice", "message": "No such type."}'
+    with Server(answering(refusal)) as server:
+        assert run(server.path, "status") == (1, "", "ordersigner: request: No such type. (not_valid_choice)\n")
+
+
+@pytest.mark.parametrize("answer", [b'{"ok": true}', b'{"ok": true, "status": {"pid": "x"}}'])
+def test_an_answer_that_is_no_status_is_status_2(answer: bytes) -> None:
+    with Server(answering(answer)) as server:
+        assert run(server.path, "status") == (2, "", "ordersigner: the response has no valid status\n")
+
+
+def test_no_daemon_is_status_2(tmp_path: Path) -> None:
+    assert run(str(tmp_path / "socket"), "status")[0] == 2
+
+
+def test_without_systemd_no_unit_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert status.running() == {}
+
+
+def test_the_example_has_an_answer_in_words(daemon: Daemon) -> None:
+    daemon.ask(json.dumps(EXAMPLE["request"]).encode() + b"\n")
+    assert next(status.words({"unit": None, **numbers(daemon)})).startswith(f"process {daemon.pid}, version ")

@@ -1,0 +1,235 @@
+"""What the administrator sees of held keys: start, --check, --reload, the journal's entries, and a good end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from oracles import oracle
+from support.daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, Daemon, command, standalone, wait_until
+from support.files import LINE, ME, RULE, Files
+from support.keys import ADDRESS, KEY, OTHER_KEY, put
+
+from ordersigner.daemon.main import take_policy
+from ordersigner.signing.conversation import Service
+from ordersigner.signing.journal import LEVELS, Journal
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), cwd=SOURCE, env={**os.environ, **environment}, capture_output=True, check=False, text=True
+    )
+
+
+def codes(daemon: Daemon, line: bytes) -> Any:
+    (problems,) = json.loads(daemon.ask(line))["error"]["context"].values()
+    return [problem["code"] for problem in problems]
+
+
+def test_a_daemon_with_keys_and_a_policy_signs_by_address(files: Files) -> None:
+    with standalone(files.directory, *files.options) as daemon:
+        assert daemon.ask(LINE + EXAMPLE_LINE) == EXAMPLE_RESPONSE * 2
+        assert json.loads(daemon.ask(b'{"type": "signers"}\n')) == {
+            "ok": True,
+            "signers": [{"address": ADDRESS, "rules": ["all"], "available": True}],
+        }
+        assert f"In force: 1 of 1 keys ({ADDRESS}), 1 rule of {files.policy}" in daemon.log
+        assert daemon.stop() == 0
+        assert KEY not in daemon.log
+
+
+def test_keys_without_a_policy_can_be_used_by_nobody(files: Files) -> None:
+    with standalone(files.directory, "--keys", str(files.keys)) as daemon:
+        assert codes(daemon, LINE) == ["unknown_signer"]
+
+
+def test_a_daemon_can_take_no_keys_from_clients(files: Files) -> None:
+    with standalone(files.directory, *files.options, "--no-wire-keys") as daemon:
+        assert daemon.ask(LINE) == EXAMPLE_RESPONSE
+        assert codes(daemon, EXAMPLE_LINE) == ["key_on_wire"]
+
+
+def test_a_bad_key_file_is_named_and_the_others_work(files: Files) -> None:
+    put(files.keys, "asks", OTHER_KEY, 0o644)
+    with standalone(files.directory, *files.options) as daemon:
+        assert daemon.ask(LINE) == EXAMPLE_RESPONSE
+        assert f"Key asks is not used: other users may read it: chmod 600 {files.keys}/asks" in daemon.log
+
+
+def test_a_directory_of_keys_that_is_not_there_is_an_error(files: Files) -> None:
+    ended = run("--socket", str(files.directory / "socket"), "--keys", "/nonexistent")
+    assert (ended.returncode, ended.stderr) == (1, "ordersignerd: /nonexistent: No such file or directory\n")
+
+
+def test_with_a_broken_policy_no_held_key_can_be_used_and_keys_on_the_wire_work(files: Files) -> None:
+    files.policy.write_text(RULE + "colour = red\n")
+    with standalone(files.directory, *files.options) as daemon:
+        assert f"The policy is not used: {files.policy}:6: a rule has no setting colour" in daemon.log
+        assert codes(daemon, LINE) == ["unknown_signer"]
+        assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
+
+
+def test_systemds_credentials_are_keys(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(files.keys, "key_example")
+    put(files.keys, "refused_asks", "sealed elsewhere")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(files.keys))
+    with standalone(files.directory, "--policy", str(files.policy)) as daemon:
+        assert daemon.ask(LINE) == EXAMPLE_RESPONSE
+        assert "Key asks is not used: sealed elsewhere" in daemon.log
+        assert "In force: 1 of 2 keys" in daemon.log
+
+
+# --reload
+
+
+def reload(daemon: Daemon, files: Files) -> subprocess.CompletedProcess[str]:
+    """What systemd runs for `systemctl reload`."""
+    return run("--reload", "--policy", str(files.policy), MAINPID=str(daemon.pid))
+
+
+def test_a_reload_returns_when_the_new_policy_is_in_force(files: Files) -> None:
+    files.policy.write_text("")
+    with standalone(files.directory, *files.options) as daemon, daemon.connect() as connection:
+        for text, allowed in ((RULE, True), ("", False)) * 5:
+            files.policy.write_text(text)
+            ended = reload(daemon, files)
+            assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+            connection.sendall(LINE)
+            assert (connection.recv(1000) == EXAMPLE_RESPONSE) is allowed
+        assert daemon.log.count("In force: ") == 11
+
+
+def test_a_reload_of_a_broken_policy_fails_with_the_reason_and_changes_nothing(files: Files) -> None:
+    with standalone(files.directory, *files.options) as daemon:
+        files.policy.write_text("[rule all]\nkey = x\n")
+        ended = reload(daemon, files)
+        assert ended.returncode == 1
+        assert f"{files.policy}:2: key: this is not an address of 40 hexadecimal digits" in ended.stderr
+        assert daemon.ask(LINE) == EXAMPLE_RESPONSE
+        assert daemon.log.count("In force: ") == 1
+
+
+def test_a_hangup_reloads_too_and_a_broken_policy_changes_nothing(files: Files) -> None:
+    with standalone(files.directory, *files.options) as daemon:
+        files.policy.write_text("what\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: f"The policy is not used: {files.policy}:1: " in daemon.log)
+        assert daemon.ask(LINE) == EXAMPLE_RESPONSE
+        files.policy.write_text("")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "0 rules" in daemon.log)
+        assert codes(daemon, LINE) == ["unknown_signer"]
+        assert daemon.stop() == 0
+
+
+def test_a_reload_that_hangs_keeps_no_later_one_from_working_and_does_not_undo_it(files: Files) -> None:
+    service = Service(Journal(LEVELS["err"], print))
+    hanging = files.directory / "hanging"
+    os.mkfifo(hanging)
+    earlier = Thread(target=take_policy, args=(service, str(hanging)))
+    earlier.start()
+    with open(hanging, "w") as file:  # which waits until it is being read
+        files.policy.write_text(RULE.replace("all", "later"))
+        assert take_policy(service, str(files.policy))
+        file.write(RULE)
+    earlier.join()
+    assert [rule.name for rule in service.policy.rules] == ["later"]
+
+
+def test_a_reload_fails_where_no_daemon_takes_it(files: Files) -> None:
+    ended = run("--reload", "--policy", str(files.policy), MAINPID="")
+    assert (ended.returncode, "systemctl reload" in ended.stderr) == (1, True)
+    ended = run("--reload", "--policy", str(files.policy), MAINPID=str(2**22 + 1))
+    assert (ended.returncode, "No such process" in ended.stderr) == (1, True)
+
+
+# --check
+
+
+def test_the_check_says_in_words_what_each_rule_allows_and_what_it_does_not_limit(files: Files) -> None:
+    files.policy.write_text(
+        f"[market LEV/ETH]\nbase = {EXAMPLE['request']['instrument']['base']['address']} 9\nquote = 0x{'00' * 20} 18\n"
+        f"[rule bids]\nkey = {ADDRESS}\nusers = root\ngroups = 50000\naccounts = 0x{'12' * 20}\nmarkets = LEV/ETH\n"
+        "sides = buy\ntypes = LMT\nmax-quantity = 50000\nmax-price = 0.00025\nclock = 60\nrate = 600/minute\n"
+        f"[rule all]\nkey = {ADDRESS}\nusers = 0\naccounts = any\nmarkets = any\n"
+    )
+    ended = run("--check", *files.options)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    bids, everything = ended.stdout.split("Rule all, line 16:")
+    assert bids.startswith(f"Key {ADDRESS} is available.\nRule bids, line 4:\n")
+    for words in (
+        "user root (0), members of group 50000",
+        "orders in LEV/ETH (spot, base 0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282 with 9 decimals, quote 0x00",
+        f"for 0x{'12' * 20}",
+        "to buy",
+        "of type LMT",
+        "of at most 50000",
+        "at a price of at most 0.00025",
+        "whose timestamp is at most 60 seconds from now",
+        "at most 600 times in 60 seconds",
+        "does not limit  how low a price may be",
+        "does not limit  expiry, post-only, reduce-only, trigger price, leverage: they are not signed",
+    ):
+        assert words in bids
+    for open_end in (
+        "the quantity",
+        "how high",
+        "the timestamp",
+        "how many signatures",
+        "the account",
+        "the market",
+        "the side",
+    ):
+        assert f"does not limit  {open_end}" in everything
+        assert f"does not limit  {open_end}" not in bids
+
+
+def test_the_check_warns_of_an_account_that_begins_like_a_transaction(files: Files) -> None:
+    files.policy.write_text(RULE.replace("any", "0xf884" + "11" * 18, 1))
+    ended = run("--check", *files.options)
+    assert ended.returncode == 0
+    assert f"account 0xf884{'11' * 18}: it begins like a transaction" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nonsense", "policy:1: this is neither a section"),
+        (RULE + "rate = 5", "policy:6: rate: a rate is"),
+        (RULE.replace(f"users = {ME}", "users = no-such-user 0"), "policy:3: there is no user no-such-user"),
+        (RULE + "groups = no-such-group", "policy:6: there is no group no-such-group"),
+        (RULE.replace(ADDRESS, oracle.signer_address(OTHER_KEY)), "no file holds it"),
+    ],
+)
+def test_the_check_ends_with_1_for_any_error(files: Files, text: str, said: str) -> None:
+    files.policy.write_text(text)
+    ended = run("--check", *files.options)
+    assert (ended.returncode, said in ended.stderr) == (1, True)
+
+
+def test_the_check_needs_no_keys(files: Files) -> None:
+    ended = run("--check", "--policy", str(files.policy))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    files.policy.write_text("")
+    assert run("--check", "--policy", str(files.policy)).stdout == (
+        f"{files.policy} has no rules: nobody may use a key that the daemon holds.\n"
+    )
+
+
+def test_the_check_of_a_missing_file_is_an_error() -> None:
+    ended = run("--check", "--policy", "/nonexistent")
+    assert (ended.returncode, ended.stderr) == (1, "/nonexistent: it cannot be read: No such file or directory\n")
+
+
+def test_no_process_has_a_key_among_its_arguments_or_variables(files: Files) -> None:
+    with standalone(files.directory, *files.options) as daemon:
+        for name in ("cmdline", "environ"):
+            assert KEY.encode() not in Path(f"/proc/{daemon.pid}/{name}").read_bytes()
+        assert sys.executable.encode() in Path(f"/proc/{daemon.pid}/cmdline").read_bytes()

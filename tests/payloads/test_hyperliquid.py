@@ -1,0 +1,169 @@
+"""Hyperliquid's actions: the published digests, what is refused and where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles.hyperliquid_reference import (
+    ADDRESS,
+    NOTHING,
+    ORDER,
+    ROWS,
+    changed,
+    expected,
+    request_of,
+    values,
+)
+
+from ordersigner.payloads import hyperliquid
+from ordersigner.refusal import CODES, Refusal
+from ordersigner.signing.keys import Signer
+
+
+def refusal(request: dict[str, Any]) -> tuple[str, str]:
+    with pytest.raises(Refusal) as caught:
+        hyperliquid.read(request)
+    ((field, (problem,)),) = caught.value.context.items()
+    assert problem.code in CODES
+    return field, problem.code
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["name"]))
+def test_a_published_action(row: dict[str, Any]) -> None:
+    request = request_of(row)
+    action = hyperliquid.read(request)
+    assert action.digest.hex() == row["digest"][2:]
+    assert expected(request) == action.digest
+    assert msgpack.packb(action.action).hex() == row["hyperliquid"]["msgpack"][2:]
+    assert action.network == request["network"]
+    assert Signer(row["private_key"]).sign(action.digest) == row["signature"]
+
+
+def test_every_published_action_is_there() -> None:
+    assert len(ROWS) == 9
+
+
+eight_bytes = st.integers(0, 2**64 - 1)
+
+
+@given(
+    st.dictionaries(st.text("abc", max_size=3), values, min_size=1, max_size=5),
+    eight_bytes,
+    st.none() | st.binary(min_size=20, max_size=20).map(lambda raw: "0x" + raw.hex()),
+    st.none() | eight_bytes,
+    st.sampled_from(["mainnet", "testnet"]),
+)
+def test_an_action_gets_the_digest_of_its_bytes(
+    action: dict[str, Any], nonce: int, vault: str | None, expires: int | None, network: str
+) -> None:
+    request = {"action": action, "nonce": nonce, "network": network, "vaultAddress": vault, "expiresAfter": expires}
+    read = hyperliquid.read(request)
+    assert read.digest == expected(request)
+    assert read.nonce == nonce
+    assert read.vault == (None if vault is None else bytes.fromhex(vault[2:]))
+    assert read.expires_after == expires
+
+
+def test_the_order_of_the_keys_matters() -> None:
+    turned = dict(reversed(list(ORDER["action"].items())))
+    assert hyperliquid.read(changed(action=turned)).digest != hyperliquid.read(ORDER).digest
+
+
+def test_null_is_as_good_as_absent_for_the_vault_and_the_expiry() -> None:
+    absent = hyperliquid.read(changed(vaultAddress=NOTHING))
+    assert hyperliquid.read(changed(vaultAddress=None, expiresAfter=None)) == absent
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"nonce": 1},
+        {"network": "testnet"},
+        {"vaultAddress": ADDRESS},
+        {"vaultAddress": "0x" + "0" * 40},
+        {"expiresAfter": 0},
+        {"action": {**ORDER["action"], "grouping": "normalTpsl"}},
+    ],
+    ids=repr,
+)
+def test_any_change_changes_the_digest(other: dict[str, Any]) -> None:
+    assert hyperliquid.read(changed(**other)).digest != hyperliquid.read(ORDER).digest
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "code"),
+    [
+        ({"action": NOTHING}, "action", "missing"),
+        ({"action": None}, "action", "empty"),
+        ({"action": {}}, "action", "empty"),
+        ({"action": []}, "action", "wrong_type"),
+        ({"nonce": NOTHING}, "nonce", "missing"),
+        ({"nonce": None}, "nonce", "empty"),
+        ({"nonce": "0"}, "nonce", "wrong_type"),
+        ({"nonce": True}, "nonce", "wrong_type"),
+        ({"nonce": 0.0}, "nonce", "wrong_type"),
+        ({"nonce": -1}, "nonce", "negative"),
+        ({"nonce": 2**64}, "nonce", "out_of_range"),
+        ({"vaultAddress": 0}, "vaultAddress", "wrong_type"),
+        ({"vaultAddress": ADDRESS[2:]}, "vaultAddress", "not_address"),
+        ({"vaultAddress": ADDRESS.replace("ea", "Ea")}, "vaultAddress", "not_address"),
+        ({"expiresAfter": "1"}, "expiresAfter", "wrong_type"),
+        ({"expiresAfter": -1}, "expiresAfter", "negative"),
+        ({"expiresAfter": 2**64}, "expiresAfter", "out_of_range"),
+        ({"network": NOTHING}, "network", "missing"),
+        ({"network": "devnet"}, "network", "not_valid_choice"),
+        ({"network": 1}, "network", "wrong_type"),
+    ],
+    ids=repr,
+)
+def test_a_fault_is_named(values: dict[str, Any], field: str, code: str) -> None:
+    assert refusal(changed(**values)) == (field, code)
+
+
+@pytest.mark.parametrize(
+    ("action", "field", "code"),
+    [
+        ({"type": "order", "orders": [{"p": "1"}, {"p": 1.0}]}, "action.orders[1].p", "wrong_type"),
+        ({"a": 1e400}, "action.a", "wrong_type"),
+        ({"a": [[0, -0.0]]}, "action.a[0][1]", "wrong_type"),
+        ({"a": 2**64}, "action.a", "out_of_range"),
+        ({"a": {"b": -(2**63) - 1}}, "action.a.b", "out_of_range"),
+        ({"a": ["x", "\udc00"]}, "action.a[1]", "wrong_encoding"),
+        ({"a": {"\ud800": 1}}, "action.a", "wrong_encoding"),
+    ],
+    ids=repr,
+)
+def test_a_fault_in_the_action_is_named(action: dict[str, Any], field: str, code: str) -> None:
+    assert refusal(changed(action=action)) == (field, code)
+
+
+def test_an_action_nested_too_deeply_is_refused() -> None:
+    value: Any = {"a": 1}
+    for _ in range(hyperliquid.MAX_DEPTH - 1):
+        value = {"a": value}
+    assert hyperliquid.read(changed(action=value)).digest == expected(changed(action=value))
+    field, code = refusal(changed(action={"a": value}))
+    assert (field, code) == ("action" + ".a" * (hyperliquid.MAX_DEPTH - 1), "too_deep")
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert refusal(changed(action={"a": deep}))[1] == "too_deep"
+    while deep:  # freed level by level, because freeing it at once takes a stack as deep
+        deep = deep.pop()
+
+
+def test_the_journal_says_what_an_action_is() -> None:
+    action = hyperliquid.read(changed(vaultAddress=ADDRESS))
+    assert action.type == "hyperliquid"
+    assert action.entry(str) == (
+        f"Hyperliquid's action order on mainnet of vault {ADDRESS}",
+        ("ORDERSIGNER_ACTION=order", "ORDERSIGNER_NETWORK=mainnet", f"ORDERSIGNER_VAULT={ADDRESS}"),
+    )
+
+
+def test_an_action_does_not_show_its_content() -> None:
+    assert repr(hyperliquid.read(ORDER)) == "Action('mainnet')"

@@ -1,0 +1,104 @@
+"""Conversations: what the requests of one connection share, and what they do not."""
+
+from __future__ import annotations
+
+import gc
+import json
+import weakref
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE
+
+from ordersigner import __version__
+from ordersigner.peer import Peer
+from ordersigner.signing.conversation import MAX_SIGNERS, Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
+
+
+def quiet() -> Service:
+    return Service(Journal(LEVELS["err"], lambda *fields: None))
+
+
+def line(key: int) -> bytes:
+    return json.dumps({**EXAMPLE["request"], "signer": f"{key:064x}"}).encode()
+
+
+def test_the_totals_are_counted() -> None:
+    shared = quiet()
+    for peer in (Peer(1, 2, 3), Peer(4, 5, 6)):
+        conversation = Conversation(shared, peer)
+        for request in (EXAMPLE_LINE, b"x", b"", b'{"type": "ping"}', EXAMPLE_LINE):
+            conversation.respond(request)
+    assert shared.counters.line() == "4 signed, 4 refused, 0 failed"
+
+
+def test_asking_twice_gives_the_same_signature() -> None:
+    conversation = Conversation(quiet(), Peer(1, 2, 3))
+    assert conversation.respond(EXAMPLE_LINE) == conversation.respond(EXAMPLE_LINE) == EXAMPLE_RESPONSE
+
+
+def test_a_ping_returns_the_version() -> None:
+    response = Conversation(quiet(), Peer(1, 2, 3)).respond(b'{"type": "ping", "id": "a"}')
+    assert json.loads(response) == {"ok": True, "version": __version__, "id": "a"}
+
+
+def test_each_request_is_signed_with_the_key_it_brings() -> None:
+    conversation = Conversation(quiet(), Peer(1, 2, 3))
+    first = [conversation.respond(line(key)) for key in range(1, 50)]
+    assert len(set(first)) == 49
+    assert [conversation.respond(line(key)) for key in range(1, 50)] == first
+
+
+def test_a_connection_keeps_few_keys() -> None:
+    conversation = Conversation(quiet(), Peer(1, 2, 3))
+    for key in range(1, 50):
+        conversation.respond(line(key))
+        assert len(conversation._signers) <= MAX_SIGNERS
+
+
+def test_a_key_is_freed_with_its_connection() -> None:
+    conversation = Conversation(quiet(), Peer(1, 2, 3))
+    conversation.respond(EXAMPLE_LINE)
+    (signer,) = conversation._signers.values()
+    key = weakref.ref(signer._key)
+    assert key() is not None
+    del conversation, signer
+    gc.collect()
+    assert key() is None
+
+
+def test_a_key_is_never_taken_from_another_connection() -> None:
+    shared = quiet()
+    Conversation(shared, Peer(1, 2, 3)).respond(EXAMPLE_LINE)
+    keyless = {key: value for key, value in EXAMPLE["request"].items() if key != "signer"}
+    response = json.loads(Conversation(shared, Peer(1, 2, 3)).respond(json.dumps(keyless).encode()))
+    assert response["error"]["context"]["signer"][0]["code"] == "missing"
+
+
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=70),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.data())
+def test_no_value_in_any_field_makes_the_daemon_fail(data: st.DataObject) -> None:
+    request = json.loads(EXAMPLE_LINE)
+    path = data.draw(
+        st.sampled_from(
+            [(key,) for key in request]
+            + [("order", key) for key in request["order"]]
+            + [("instrument", "base"), ("instrument", "quote", "decimals"), ("instrument", "base", "address"), ("id",)]
+        )
+    )
+    parent = request
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = data.draw(json_values)
+    response = json.loads(Conversation(quiet(), Peer(1, 2, 3)).respond(json.dumps(request).encode()))
+    assert response["ok"] is True or response["error"]["type"] == "ValueError"
+    if not response["ok"]:
+        assert response["error"]["context"]

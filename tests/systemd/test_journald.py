@@ -1,0 +1,109 @@
+"""How an entry gets to journald, over a socket like its own, or its text to stderr."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.daemon import TIME_LIMIT
+
+from ordersigner.systemd import journald
+from ordersigner.systemd.journald import Journald, encoded
+
+ENTRY = ("MESSAGE=Signed", "PRIORITY=6")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "journal")
+
+
+@pytest.fixture
+def reader(path: str) -> Iterator[socket.socket]:
+    with bound(path) as reader:
+        yield reader
+
+
+@pytest.fixture
+def send(path: str) -> Iterator[Journald]:
+    send = Journald(path)
+    yield send
+    send._socket.close()
+
+
+def bound(path: str) -> socket.socket:
+    reader = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    reader.settimeout(TIME_LIMIT)
+    reader.bind(path)
+    return reader
+
+
+def fill(send: Journald) -> int:
+    """Send until nobody takes more. Returns how many entries were taken."""
+    taken = 0
+    while True:
+        try:
+            send(ENTRY, False)
+        except BlockingIOError:
+            return taken
+        taken += 1
+
+
+def test_an_entry_is_one_message_with_a_line_for_each_field(reader: socket.socket, send: Journald) -> None:
+    send(ENTRY, True)
+    assert reader.recv(1000) == b"MESSAGE=Signed\nPRIORITY=6\n"
+
+
+def test_a_value_with_line_feeds_is_given_with_its_length() -> None:
+    message = b"failed\n  in line 3\nFORGED=yes"
+    assert encoded(("MESSAGE=" + message.decode(), "PRIORITY=3")) == (
+        b"MESSAGE\n" + struct.pack("<Q", len(message)) + message + b"\nPRIORITY\n" + struct.pack("<Q", 1) + b"3\n"
+    )
+
+
+def test_text_that_is_not_unicode_is_escaped() -> None:
+    assert encoded(("MESSAGE=\ud800",)) == b"MESSAGE=\\ud800\n"
+
+
+def test_it_raises_when_nobody_takes_an_entry_in_time(
+    reader: socket.socket, send: Journald, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(journald, "WAIT_SECONDS", 0.01)
+    assert fill(send) > 0
+    with pytest.raises(BlockingIOError):
+        send(ENTRY, True)
+    assert capfd.readouterr().err == ""  # which would lead to the same journald
+
+
+def test_an_entry_waits_for_room(reader: socket.socket, send: Journald) -> None:
+    taken = fill(send)
+    waiting = threading.Thread(target=send, args=(("MESSAGE=last",), True))
+    waiting.start()
+    received = [reader.recv(1000) for _ in range(taken + 1)]
+    waiting.join()
+    assert received[-1] == b"MESSAGE=last\n"
+
+
+def test_a_new_socket_of_journald_is_found(path: str, send: Journald) -> None:
+    for _ in range(2):
+        with bound(path) as reader:
+            send(ENTRY, True)
+            assert reader.recv(1000) == b"MESSAGE=Signed\nPRIORITY=6\n"
+        os.unlink(path)
+
+
+def test_without_journald_the_text_goes_to_stderr(send: Journald, capfd: pytest.CaptureFixture[str]) -> None:
+    send(ENTRY, True)
+    assert capfd.readouterr().err == "ordersigner: Signed\n"
+
+
+def test_an_entry_too_long_for_a_message_goes_to_stderr(
+    reader: socket.socket, send: Journald, capfd: pytest.CaptureFixture[str]
+) -> None:
+    send(("MESSAGE=" + "x" * 1_000_000, "PRIORITY=3"), True)
+    assert capfd.readouterr().err == "ordersigner: " + "x" * 1_000_000 + "\n"
