@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -46,3 +47,10 @@ def directory(tmp_path: Path) -> Path:
 def files(directory: Path) -> Files:
     """Keys and a policy in the files of an administrator."""
     return Files(directory)
+
+
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+    """What a test opens, to be closed at its end."""
+    with contextlib.ExitStack() as stack:
+        yield stack

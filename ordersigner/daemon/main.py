@@ -26,6 +26,7 @@ from ordersigner.signing.journal import LEVELS, Journal, open_journal
 from ordersigner.signing.keyring import Keyring
 from ordersigner.systemd import activation, handover
 from ordersigner.systemd.activation import HandedOver
+from ordersigner.systemd.notify import Notifier
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 RELOAD_SECONDS = 5.0  # for a new policy; after that, the daemon looks at the next signal
@@ -191,7 +192,7 @@ def serve(
     path: of the policy, for reloads. own_socket: the listener is not systemd's; cleanup removes its path.
     """
     listener, others = handed_over
-    notifier = activation.Notifier(service.status)
+    notifier = Notifier(service.status)
     server = OrderServer(listener, service, limits, heartbeat=lambda alive: notifier.heartbeat(alive=alive))
     faults: list[Exception] = []
 

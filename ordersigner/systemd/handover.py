@@ -19,7 +19,7 @@ import stat
 from time import monotonic
 from typing import Sequence
 
-from ordersigner.systemd.activation import Notifier, has_ended
+from ordersigner.systemd.notify import Notifier, has_ended
 
 NAME = "client"  # of each descriptor in the store
 BATCH = 64  # descriptors on their way at once; the kernel counts those of all processes of a user against LimitNOFILE=

@@ -38,7 +38,7 @@ from ordersigner.serving.server import Limits, OrderServer
 from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
 from ordersigner.systemd import handover
-from ordersigner.systemd.activation import Notifier
+from ordersigner.systemd.notify import Notifier
 
 ORDER = EXAMPLE_LINE + b"\n"
 HALF = len(EXAMPLE_LINE) // 2
