@@ -25,7 +25,7 @@ from support.held import MARKET, MESSAGES, ORDERS, address, holding, rule
 
 from ordersigner import client
 from ordersigner.commands import main as cli
-from ordersigner.daemon import main as daemon_command
+from ordersigner.daemon import arguments as daemon_command
 from ordersigner.keytool import main as keytool
 from ordersigner.peer import Peer
 from ordersigner.refusal import CODES, Refusal

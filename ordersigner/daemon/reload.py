@@ -1,4 +1,4 @@
-"""The two ends of a reload: `ordersignerd --reload`, which systemd runs, and the daemon.
+"""The two ends of a reload: `ordersignerd --reload`, which systemd runs, and the daemon, which puts a policy in force.
 
 The command checks the policy file, sends the daemon SIGHUP, and waits until the new policy is in force: then the daemon
 answers with SIGURG. A process that does not expect SIGURG ignores it, so the daemon may answer any sender. This way
@@ -13,6 +13,8 @@ import signal
 import sys
 
 from ordersigner.policy import reader
+from ordersigner.policy.rules import Policy
+from ordersigner.signing.conversation import Service
 
 ANSWER = signal.SIGURG
 TIMEOUT = 20.0  # seconds to wait for the daemon; it answers within milliseconds, unless its journal hangs
@@ -39,6 +41,29 @@ def request(path: str) -> int:
         print("ordersignerd: the daemon did not take the policy: see its journal", file=sys.stderr)
         return 1
     return 0
+
+
+def take_policy(service: Service, path: str | None) -> bool:
+    """Put the policy at `path` in force. If it has an error, return False: the earlier one stays in force.
+
+    The same where this call was left behind, and another one has begun since: that one has the later policy.
+    """
+    service.reloads = turn = service.reloads + 1
+    policy: Policy | None = Policy()
+    if path is not None:
+        reading = reader.read_file(path)
+        for line in reading.lines(reading.warnings):
+            service.journal.say("warning", line)
+        if reading.errors:
+            service.journal.say("err", "The policy is not used: " + "; ".join(reading.lines(reading.errors)))
+        policy = None if reading.errors or turn < service.reloads else reading.policy
+    if policy is not None:
+        service.replace_policy(policy)
+    in_force, held = service.policy, service.keyring.keys.keys()
+    if path is not None or held:
+        _, wanted = service.keyring.count(in_force.keys)
+        service.journal.in_force(sorted(held), wanted, sorted(in_force.keys - held), len(in_force.rules), path)
+    return policy is not None
 
 
 def answer(sender: int) -> None:

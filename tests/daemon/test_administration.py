@@ -17,7 +17,7 @@ from support.daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, Daem
 from support.files import LINE, ME, RULE, Files
 from support.keys import ADDRESS, KEY, OTHER_KEY, put
 
-from ordersigner.daemon.main import take_policy
+from ordersigner.daemon.reload import take_policy
 from ordersigner.signing.conversation import Service
 from ordersigner.signing.journal import LEVELS, Journal
 

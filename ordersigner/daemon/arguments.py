@@ -1,0 +1,104 @@
+"""The arguments of `ordersignerd`.
+
+In: the command line. Out: a namespace whose values are valid each by itself. argparse ends the process with status 2,
+and says why, for a command line that is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from typing import Iterator
+
+from ordersigner import __version__
+from ordersigner.policy import reader
+from ordersigner.serving.server import Limits
+from ordersigner.signing.journal import LEVELS
+
+
+def parser() -> argparse.ArgumentParser:
+    defaults = Limits()
+    parser = argparse.ArgumentParser(
+        prog="ordersignerd",
+        description="Sign orders for clients on a Unix socket: the one that systemd hands over, or --socket.",
+    )
+    parser.add_argument("--socket", metavar="PATH", help="listen here, not on the socket that systemd hands over")
+    parser.add_argument("--mode", type=permissions, default=0o600, help="permissions of --socket (default: 0600)")
+    parser.add_argument("--keys", metavar="DIR", help="hold the keys in the files there, one in each")
+    parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        help="who may have what signed with the held keys; SIGHUP reloads it (default: "
+        f"{reader.DEFAULT_PATH}, without --socket)",
+    )
+    parser.add_argument("--no-wire-keys", action="store_true", help="sign only with held keys")
+    parser.add_argument("--check", action="store_true", help="say what the policy means and what is wrong, and exit")
+    parser.add_argument("--reload", action="store_true", help="have the daemon of this service reload its policy")
+    parser.add_argument(
+        "--log-level",
+        choices=LEVELS,
+        default="info",
+        help="info: an entry for each signature (default); notice: for refusals only; warning: for neither",
+    )
+    parser.add_argument(
+        "--max-connections",
+        metavar="N",
+        type=connections,
+        default=defaults.connections,
+        help="connections at once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-connections-per-user",
+        metavar="N",
+        type=connections,
+        default=defaults.connections_per_user,
+        help="connections at once of any one user (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=seconds,
+        default=defaults.timeout,
+        help="time for a client to end a line it began, and to take its replies (default: %(default)g)",
+    )
+    parser.add_argument("--version", action="version", version=f"ordersignerd {__version__}")
+    return parser
+
+
+def policy_path(arguments: argparse.Namespace) -> str | None:
+    """--policy. Without it, a daemon with systemd's socket has a default, and any other daemon has no policy."""
+    path: str | None = arguments.policy
+    return reader.DEFAULT_PATH if path is None and arguments.socket is None else path
+
+
+def permissions(text: str) -> int:
+    with _says("permissions in octal, from 000 to 777"):
+        value = int(text, 8)
+        if 0 <= value <= 0o777:
+            return value
+        raise ValueError
+
+
+def connections(text: str) -> int:
+    with _says("a whole number, at least 1"):
+        value = int(text)
+        if value >= 1:
+            return value
+        raise ValueError
+
+
+def seconds(text: str) -> float:
+    with _says("seconds, from 0.001 to 86400"):
+        value = float(text)
+        if 0.001 <= value <= 86400:
+            return value
+        raise ValueError
+
+
+@contextlib.contextmanager
+def _says(expected: str) -> Iterator[None]:
+    """Have an option's value that is not as expected refused with those words."""
+    try:
+        yield
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected {expected}") from None
