@@ -1,27 +1,39 @@
 """Sign exchange orders and typed data for clients on a Unix socket.
 
-The road of a request, one module a step:
+An order comes down these stairs, and its response goes back up. A room imports only the rooms that its line names, and
+the words at the end. To follow an order, read serving, signing and payloads; the other doors may stay closed.
 
-    framing     bytes from a socket      -> lines
-    protocol    a line                   -> a request; a result or a refusal -> a line
-    orders      an order                 -> its packed fields -> a 32-byte digest
-    typed_data  typed data, EIP-712      -> a 32-byte digest; typed_values has its integers, addresses and texts
-    messages    a message, EIP-191       -> a 32-byte digest
-    hyperliquid an action of Hyperliquid -> a 32-byte digest
-    policy      a client and its request -> the rule that allows it, if the daemon holds the key
-    keyring     an address               -> a held key
-    keys        a digest                 -> a signature
-    service     the road as a whole: a line -> a response
+    room      imports                           what it does
+    daemon    serving signing policy systemd    ordersignerd: arguments, wiring, reload, stop
+    serving   signing                           many clients at once: bytes to lines, responses to bytes
+    signing   policy payloads systemd           a line to its response: JSON, keys, journal, counters
+    policy    payloads                          who may have what signed with a key that the daemon holds
+    payloads  -                                 what can be signed: JSON to a digest, and the facts that a rule judges
+    systemd   -                                 what systemd hands over and what it is told; journald
 
-What policy judges by: policy_reader (a file -> rules), and what a rule says about each kind of request: order_limits,
-typed_limits, message_limits, hyperliquid_limits.
+    client    -                                 the client, the one file that programs copy
+    aio       client                            the client for asyncio
+    account   client payloads                   a held key in place of an eth-account account
+    commands  client                            ordersigner, the command
+    keytool   commands                          ordersigner-keys, the administrator's key tool
 
-Around it, many clients at once on a Unix stream socket:
+    words     -                                 what any room may use: refusal keccak peer process
 
-    server      accepts connections, counts them, ends them; begins with the theory of operation
-    connection  one client: bytes in, responses out
-    work        who works when
-    handover    connections to the next process at a restart, and from the one before
+What only some rooms may use. So payloads is pure, and so is policy, but for the reader of its file:
+
+    socket socketserver     serving systemd daemon commands client peer
+    select                  serving systemd commands client
+    threading time          daemon serving signing systemd commands client
+    os                      daemon serving signing systemd commands keytool client peer
+    open                    policy/reader signing/keyring commands keytool peer
+    grp pwd                 policy/reader commands peer
+    subprocess              commands keytool
+    systemd                 systemd
+    coincurve               signing
+    msgpack                 payloads
+    eth_account             keytool
+
+tests/test_architecture.py reads this map and holds the code to it.
 """
 
 __version__ = "1.2.0"
