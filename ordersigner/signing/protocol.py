@@ -68,7 +68,7 @@ def decode(line: bytes) -> Message:
         if end != len(text):
             raise ValueError("something follows the value")
     except ValueError:
-        message = _decode_with_care(text)
+        message = decode_with_care(text)
     if type(message) is not dict:
         raise Refusal.of("", "wrong_type", f"{type(message).__name__} is not valid (allowed types: Mapping).")
     return message
@@ -197,7 +197,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_json)
 
 
 # The careful way. It puts a Problem in place of each value that it does not accept.
-def _decode_with_care(text: str) -> object:
+def decode_with_care(text: str) -> object:
     """Decode `text`, which the fast way refused; raises Refusal with the field at fault."""
     # The earlier daemon accepted a byte order mark.
     text = (text[1:] if text.startswith("\ufeff") else text).strip(" \t\r\n")

@@ -45,6 +45,9 @@ class Journald:
             except OSError:
                 write_to_stderr(entry, wait)
 
+    def close(self) -> None:
+        self._socket.close()
+
     def _send(self, message: bytes, wait: bool) -> None:
         deadline = monotonic() + WAIT_SECONDS
         while True:

@@ -130,7 +130,7 @@ def check_decoding(line: bytes) -> None:
         return
     if code is None:
         assert repr(ours) == repr(theirs)
-        assert repr(protocol._decode_with_care(line.decode())) == repr(theirs)
+        assert repr(protocol.decode_with_care(line.decode())) == repr(theirs)
     else:
         assert code in ("duplicate", "out_of_range", "too_deep", "too_many_values", "wrong_type")
         assert code != "wrong_type" or type(theirs) is not dict

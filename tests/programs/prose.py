@@ -26,7 +26,9 @@ HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1]
 
 # Data, license texts, drawings, and the two files that have to show bad phrases.
-EXCLUDED = re.compile(r"tests/(corpus|vectors)/|LICENSE|.*copyright|.*\.svg|tests/programs/(vocabulary\.txt|test_prose\.py)")
+EXCLUDED = re.compile(
+    r"tests/(corpus|vectors)/|LICENSE|.*copyright|.*\.svg|tests/programs/(vocabulary\.txt|test_prose\.py)"
+)
 
 PROSELINT = {
     "max_errors": 1000,

@@ -410,4 +410,4 @@ def test_no_object_raises_anything_but_a_refusal(message: dict[str, Any]) -> Non
 def test_an_object_is_decoded_as_python_decodes_it(message: dict[str, Any]) -> None:
     line = json.dumps(message)
     assert protocol.decode(line.encode()) == json.loads(line)
-    assert protocol._decode_with_care(line) == json.loads(line)  # both ways agree
+    assert protocol.decode_with_care(line) == json.loads(line)  # both ways agree

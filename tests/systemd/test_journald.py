@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -31,9 +32,8 @@ def reader(path: str) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def send(path: str) -> Iterator[Journald]:
-    send = Journald(path)
-    yield send
-    send._socket.close()
+    with contextlib.closing(Journald(path)) as send:
+        yield send
 
 
 def bound(path: str) -> socket.socket:
