@@ -31,6 +31,7 @@ from support.daemon import (
     EXAMPLE_RESPONSE,
     SOURCE,
     TIME_LIMIT,
+    default_signals,
     listens,
     running,
     vectors,
@@ -106,7 +107,12 @@ class Terminal:
         self._ours, theirs = os.openpty()
         os.set_blocking(self._ours, False)
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", *command(*arguments)], cwd=SOURCE, stdin=theirs, stdout=theirs, stderr=theirs
+            ["setsid", "--ctty", *command(*arguments)],
+            cwd=SOURCE,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            preexec_fn=default_signals,  # noqa: PLW1509 - no other thread runs here
         )
         self._theirs = theirs
 

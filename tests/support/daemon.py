@@ -44,6 +44,15 @@ EXAMPLE_RESPONSE = json.dumps({"ok": True, "signature": EXAMPLE["expect"]["signa
 PING = b'{"type": "ping"}\n'
 
 
+def default_signals() -> None:
+    """For a child's preexec_fn: signals end the child, also where this process inherited that they are ignored.
+
+    Under nohup it ignores SIGHUP; as a background job of a script it ignores SIGINT and SIGQUIT.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def wait_until(condition: Callable[[], Any], seconds: float = TIME_LIMIT) -> Any:
     """The first true value of `condition`; fails when it has none in time."""
     deadline = time.monotonic() + seconds

@@ -34,11 +34,11 @@ def main(path: str, orders: str) -> None:
             except (ValueError, KeyError, TypeError):
                 return {"ok": False, "error": {"type": "ValueError", "message": f"invalid: {line!r}", "context": {}}}
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     os.symlink(str(os.getpid()), path + ".lock")
     with socketserver.ThreadingUnixStreamServer(path, Handler) as server:
         server.daemon_threads = True
         os.chmod(path, 0o666)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         try:
             server.serve_forever()
         finally:
