@@ -1,0 +1,154 @@
+"""The input of `ordersigner sign` and `ordersigner compare`, and how much of it is done.
+
+In: the names of files, "-" for standard input. Out: their lines, each with its place for messages, and a progress bar
+on a terminal. Lines are passed on as they are: the daemon checks them. Raises OSError, with the file's name.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import errno
+import os
+import select
+import stat
+import sys
+import time
+from typing import Iterator, NamedTuple, Sequence
+
+CHUNK = 64 * 1024  # bytes read at once
+MAX_LINE = 64 * 1024 + 2  # bytes, with CR LF; the daemon refuses longer lines, so no more of them is kept
+PROGRESS_AFTER = 0.5  # seconds until the progress bar appears
+PROGRESS_INTERVAL = 0.1  # seconds between updates of the bar
+
+STDIN = "-"  # as the name of a file
+
+
+class Origin(NamedTuple):
+    """The place of a line, and its size in bytes."""
+
+    file: str
+    number: int
+    size: int
+
+
+class Source:
+    """The lines of files, "-" for standard input. Opens one file at a time.
+
+    size: bytes of all files; 0 if unknown.
+    unanswered: the places of the lines without a response, in the order of the lines.
+
+    Raises OSError, with the file's name, for a file that is not there or may not be read.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._files = files
+        states = [_readable(file) for file in files]  # all of them, before anything is signed
+        self.size = sum(state.st_size for state in states) if all(stat.S_ISREG(s.st_mode) for s in states) else 0
+        self.unanswered: collections.deque[Origin] = collections.deque()
+
+    def lines(self) -> Iterator[bytes | None]:
+        """The lines that are not blank, each with its LF; None before a line that has not arrived yet."""
+        for file in self._files:
+            with _opened(file) as descriptor:
+                yield from self._lines_of(file, descriptor)
+
+    def _lines_of(self, file: str, descriptor: int) -> Iterator[bytes | None]:
+        number = 0
+        for line in _lines(file, descriptor):
+            if line is None:
+                yield None
+                sys.stdout.flush()  # all responses are here; a program may wait for them before it writes another line
+                continue
+            number += 1
+            if line.strip():
+                self.unanswered.append(Origin(_name(file), number, len(line) + 1))
+                yield line + b"\n"
+
+
+def _name(file: str) -> str:
+    return "standard input" if file == STDIN else file
+
+
+def _readable(file: str) -> os.stat_result:
+    """The state of a file, if it can be read. Does not open it: with a FIFO that would wait, and disturb the writer."""
+    if file == STDIN:
+        with _errors_named(STDIN):
+            return os.fstat(0)
+    state = os.stat(file)
+    if stat.S_ISDIR(state.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), file)
+    if not os.access(file, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
+    return state
+
+
+@contextlib.contextmanager
+def _errors_named(file: str) -> Iterator[None]:
+    """Adds the file's name to an OSError that has none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, _name(file)) from None
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[int]:
+    """The descriptor of an open file."""
+    if file == STDIN:
+        yield 0
+    else:
+        with open(file, "rb", buffering=0) as opened:
+            yield opened.fileno()
+
+
+def _lines(file: str, descriptor: int) -> Iterator[bytes | None]:
+    """The lines of a file, without their LF; None before a line that has not arrived yet."""
+    poll = select.poll()  # select() does not take descriptors from 1024 on
+    poll.register(descriptor, select.POLLIN)
+    unfinished = b""
+    while True:
+        if not poll.poll(0):
+            yield None
+        with _errors_named(file):
+            chunk = os.read(descriptor, CHUNK)
+        if not chunk:
+            break
+        lines = (unfinished + chunk).split(b"\n")
+        unfinished = lines.pop()[:MAX_LINE]
+        yield from lines
+    if unfinished:
+        yield unfinished
+
+
+class Progress:
+    """A progress bar on a terminal, for long inputs."""
+
+    WIDTH = 40  # characters
+
+    def __init__(self, total: int, *, enabled: bool) -> None:
+        self._total = total  # bytes, 0 if unknown
+        self._bytes = self._lines = 0
+        self._start = time.monotonic()
+        self._next_update = self._start + PROGRESS_AFTER if enabled else float("inf")
+        self._shown = False
+
+    def advance(self, size: int) -> None:
+        self._bytes += size
+        self._lines += 1
+        now = time.monotonic()
+        if now >= self._next_update:
+            self._next_update = now + PROGRESS_INTERVAL
+            self._shown = True
+            text = f"{self._lines:,} lines, {self._lines / (now - self._start):,.0f} a second"
+            if self._total:
+                part = min(self._bytes / self._total, 1)
+                text = f"[{'#' * int(part * self.WIDTH):{self.WIDTH}}] {part:4.0%}  {text}"
+            sys.stderr.write(f"\r{text}\x1b[K")  # erases the rest of the line
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = False
