@@ -8,13 +8,42 @@ Pure: no sockets, no JSON, no keys. Source: the published order layouts.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Callable, Mapping, NamedTuple, Tuple, TypeVar
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
 
 Object = Mapping[str, object]
 Entry = Tuple[str, Tuple[str, ...]]
+Layout = Dict[str, slice]  # each field's place in the packed bytes, in their order
+
+
+def _layout(sizes: dict[str, int]) -> Layout:
+    """sizes: of the fields, in bytes. They follow each other without a gap."""
+    layout = {}
+    end = 0
+    for name, size in sizes.items():
+        layout[name] = slice(end, end + size)
+        end += size
+    return layout
+
+
+_COMMON = {"account": 20, "timestamp": 8, "order type": 1, "side": 1}
+SPOT = _layout({**_COMMON, "quantity": 32, "price": 32, "base": 20, "quote": 20})
+FUTURES = _layout(
+    {
+        **_COMMON,
+        "instrument": 4,
+        "price": 32,
+        "margin per fraction": 32,
+        "quote": 20,
+        "quantity, numerator": 8,
+        "quantity, denominator": 8,
+    }
+)
+# The fields that both layouts have at the same place. These two are one byte, which is a number in Python.
+ACCOUNT, TIMESTAMP = SPOT["account"], SPOT["timestamp"]
+ORDER_TYPE, SIDE = SPOT["order type"].start, SPOT["side"].start
 
 SIDES = {"buy": b"\x01", "sell": b"\x02"}
 SIDE_NAMES = {code[0]: name for name, code in SIDES.items()}
@@ -33,15 +62,15 @@ class Order(NamedTuple):
     """An order to be signed: what a rule judges, and what the journal says."""
 
     type: str  # "spot" or "futures": the packed bytes do not say which
-    packed: bytes  # 134 bytes, see pack_spot() and pack_futures()
+    packed: bytes  # 134 bytes, in the layout SPOT or FUTURES
     digest: bytes  # 32 bytes, the keccak-256 of the packed bytes
     instrument: object  # what the order calls it. It is not signed for spot, and not checked.
 
     def entry(self, clean: Callable[[object], str]) -> Entry:
         """What the journal says about this order, in words and in fields. clean: makes a client's text safe."""
-        account = "0x" + self.packed[:20].hex()
+        account = "0x" + self.packed[ACCOUNT].hex()
         instrument = clean(self.instrument)
-        side = SIDE_NAMES[self.packed[29]]
+        side = SIDE_NAMES[self.packed[SIDE]]
         return f"{self.type} {side} {instrument} of account {account}", (
             f"ORDERSIGNER_ACCOUNT={account}",
             f"ORDERSIGNER_INSTRUMENT={instrument}",
@@ -57,7 +86,7 @@ def read(request: Mapping[str, Any]) -> Order:
 
 
 def pack_spot(order: Object, instrument: Object) -> bytes:
-    """The 134 bytes of a spot order."""
+    """The 134 bytes of a spot order, in the layout SPOT."""
     base = _object(instrument, "base")
     quote = _object(instrument, "quote")
     return b"".join(
@@ -75,7 +104,7 @@ def pack_spot(order: Object, instrument: Object) -> bytes:
 
 
 def pack_futures(order: Object, instrument: Object) -> bytes:
-    """The 134 bytes of a futures order."""
+    """The 134 bytes of a futures order, in the layout FUTURES."""
     quote = _object(instrument, "quote")
     return b"".join(
         (

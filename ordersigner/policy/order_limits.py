@@ -23,12 +23,23 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Sequence
 
-from ordersigner.payloads.orders import FUTURES_ORDER_TYPES, SIDES, Order
+from ordersigner.payloads.orders import (
+    ACCOUNT,
+    FUTURES,
+    FUTURES_ORDER_TYPES,
+    ORDER_TYPE,
+    SIDE,
+    SIDES,
+    SPOT,
+    TIMESTAMP,
+    Order,
+)
 from ordersigner.policy.rules import Objection, Payload
 
 MICROSECONDS = 1_000_000
 AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")  # decimal digits with at most one point
 _NO_INSTRUMENT = bytes(4)
+_SPOT_MARKET = slice(SPOT["base"].start, SPOT["quote"].stop)  # the two are neighbours
 
 
 class Amount(NamedTuple):
@@ -125,34 +136,35 @@ class OrderLimits:
     def judge(self, payload: Payload, now: float) -> Objection | None:
         assert isinstance(payload, Order)
         packed = payload.packed
-        account = packed[:20]
+        account = packed[ACCOUNT]
         is_named = account in self._account_set
         if not is_named:
             disguised = _disguised(account)
             if disguised is not None:
                 return disguised
+        instrument = packed[FUTURES["instrument"]]  # in a spot order these are the first bytes of the quantity
         if payload.type == "spot":
-            if packed[30:34] != _NO_INSTRUMENT:
+            if instrument != _NO_INSTRUMENT:
                 return _FUTURES_AS_SPOT
-            market = packed[94:134]
+            market = packed[_SPOT_MARKET]
         else:
-            if packed[30:34] == _NO_INSTRUMENT:
+            if instrument == _NO_INSTRUMENT:
                 return _SPOT_AS_FUTURES
-            market = packed[30:34] + packed[98:118]
+            market = instrument + packed[FUTURES["quote"]]
         if not is_named and self._accounts is not None:
             return _ACCOUNT
         if self._market_set is not None and market not in self._market_set:
             return _MARKET
-        if packed[29] not in self._side_codes:
+        if packed[SIDE] not in self._side_codes:
             return _SIDE
-        if packed[28] not in self._type_codes:
+        if packed[ORDER_TYPE] not in self._type_codes:
             return _TYPE
         if self._has_amounts:
             objection = self._judge_amounts(payload)
             if objection is not None:
                 return objection
         if self._clock is not None:
-            timestamp = int.from_bytes(packed[20:28], "big")
+            timestamp = int.from_bytes(packed[TIMESTAMP], "big")
             if abs(timestamp - int(now * MICROSECONDS)) > self._clock:
                 return _CLOCK
         return None
@@ -160,11 +172,13 @@ class OrderLimits:
     def _judge_amounts(self, order: Order) -> Objection | None:
         packed = order.packed
         if order.type == "spot":
-            n, m = int.from_bytes(packed[30:62], "big"), self._base_unit
-            price = int.from_bytes(packed[62:94], "big")
+            n = int.from_bytes(packed[SPOT["quantity"]], "big")
+            m = self._base_unit
+            price = int.from_bytes(packed[SPOT["price"]], "big")
         else:
-            n, m = int.from_bytes(packed[118:126], "big"), int.from_bytes(packed[126:134], "big")
-            price = int.from_bytes(packed[34:66], "big")
+            n = int.from_bytes(packed[FUTURES["quantity, numerator"]], "big")
+            m = int.from_bytes(packed[FUTURES["quantity, denominator"]], "big")
+            price = int.from_bytes(packed[FUTURES["price"]], "big")
         if self._max_quantity is not None and n * self._max_quantity[1] > self._max_quantity[0] * m:
             return _QUANTITY
         if self._min_price is not None and price < self._min_price:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from oracles import oracle
-from support.daemon import EXAMPLE, vectors
+from support.daemon import EXAMPLE, SOURCE, vectors
 
 from ordersigner.payloads import orders
 from ordersigner.refusal import Refusal
@@ -17,6 +18,7 @@ from ordersigner.refusal import Refusal
 SPOT = EXAMPLE["request"]
 FUTURES = next(row["request"] for row in vectors("published-orders") if row["request"]["type"] == "futures")
 REQUESTS = {"spot": SPOT, "futures": FUTURES}
+LAYOUTS = {"spot": orders.SPOT, "futures": orders.FUTURES}
 
 SPOT_FIELDS = {
     "order.accountId",
@@ -101,12 +103,13 @@ def refusal(request: dict[str, Any]) -> tuple[str, str]:
 def units(number: Any, decimals: int) -> int:
     request = with_value("spot", "order.price", number)
     request["instrument"]["quote"]["decimals"] = decimals
-    return int.from_bytes(packed(request)[62:94], "big")
+    return int.from_bytes(packed(request)[orders.SPOT["price"]], "big")
 
 
 def fraction(quantity: Any) -> tuple[int, int]:
-    tail = packed(with_value("futures", "order.quantity", quantity))[-16:]
-    return int.from_bytes(tail[:8], "big"), int.from_bytes(tail[8:], "big")
+    order = packed(with_value("futures", "order.quantity", quantity))
+    numerator, denominator = (order[orders.FUTURES[f"quantity, {part}"]] for part in ("numerator", "denominator"))
+    return int.from_bytes(numerator, "big"), int.from_bytes(denominator, "big")
 
 
 def test_a_spot_order_is_packed_field_by_field() -> None:
@@ -140,6 +143,42 @@ def test_a_futures_order_is_packed_field_by_field() -> None:
 @pytest.mark.parametrize("request_type", ["spot", "futures"])
 def test_a_packed_order_has_134_bytes(request_type: str) -> None:
     assert len(packed(REQUESTS[request_type])) == 134
+    *_, last = LAYOUTS[request_type].values()
+    assert last.stop == 134
+
+
+@pytest.mark.parametrize(
+    ("request_type", "field", "value", "name"),
+    [
+        *((type, "order.accountId", "12" * 20, "account") for type in LAYOUTS),
+        *((type, "order.timestamp", 2**64 - 1, "timestamp") for type in LAYOUTS),
+        *((type, "order.orderType", "MKT", "order type") for type in LAYOUTS),
+        *((type, "order.side", "sell", "side") for type in LAYOUTS),
+        *((type, "order.price", 2**195, "price") for type in LAYOUTS),
+        ("spot", "order.quantity", 2**225, "quantity"),
+        ("spot", "instrument.base.address", "12" * 20, "base"),
+        ("spot", "instrument.quote.address", "12" * 20, "quote"),
+        ("futures", "order.instrument", 2**32 - 1, "instrument"),
+        ("futures", "order.marginPerFraction", 2**256 - 1, "margin per fraction"),
+        ("futures", "order.quote", "12" * 20, "quote"),
+        ("futures", "order.quantity", 2**64 - 1, "quantity, numerator"),
+        ("futures", "order.quantity", "0.0000000000000000001", "quantity, denominator"),
+    ],
+)
+def test_a_field_is_packed_where_the_layout_says(request_type: str, field: str, value: Any, name: str) -> None:
+    before, after = packed(REQUESTS[request_type]), packed(with_value(request_type, field, value))
+    place = LAYOUTS[request_type][name]
+    assert before[place] != after[place]
+    assert before[: place.start] == after[: place.start]
+    assert before[place.stop :] == after[place.stop :]
+
+
+def test_the_documentation_has_the_layouts() -> None:
+    text = (SOURCE / "docs" / "how.rst").read_text()
+    for title, layout in (("Spot", orders.SPOT), ("Futures", orders.FUTURES)):
+        (table,) = re.findall(rf"^\.\. list-table:: {title}\n((?:\n| .*\n)+)", text, re.MULTILINE)
+        rows = re.findall(r"^ +\* - (.+)\n +- (.+)$", table, re.MULTILINE)
+        assert rows == [("Field", "Bytes"), *((name, str(at.stop - at.start)) for name, at in layout.items())]
 
 
 def test_the_published_conversions() -> None:
