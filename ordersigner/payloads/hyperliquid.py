@@ -11,13 +11,14 @@ The keccak-256 of these bytes is the connectionId of typed data, an Agent.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Tuple
+from typing import Any, Iterable, Mapping, NamedTuple, Tuple
 
 import msgpack
 
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_values
 from ordersigner.refusal import MISSING, Refusal, mistyped
+from ordersigner.text import cleaned
 
 KEYS = ("action", "nonce", "vaultAddress", "expiresAfter", "network")
 SOURCES = {"mainnet": "a", "testnet": "b"}
@@ -54,9 +55,9 @@ class Action(NamedTuple):
     def type(self) -> str:
         return "hyperliquid"
 
-    def entry(self, clean: Callable[[object], str]) -> tuple[str, tuple[str, ...]]:
-        """What the journal says about it, in words and in fields. clean: makes a client's text safe."""
-        kind = clean(self.action.get("type"))
+    def entry(self) -> tuple[str, tuple[str, ...]]:
+        """What the journal says about it, in words and in fields."""
+        kind = cleaned(self.action.get("type"))
         vault = f"0x{self.vault.hex()}" if self.vault else ""
         return f"Hyperliquid's action {kind} on {self.network}" + (f" of vault {vault}" if vault else ""), (
             f"ORDERSIGNER_ACTION={kind}",

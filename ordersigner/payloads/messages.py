@@ -9,10 +9,11 @@ Whether a string is text or hex is never guessed, because others guess different
 from __future__ import annotations
 
 import re
-from typing import Callable, Mapping, NamedTuple
+from typing import Mapping, NamedTuple
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
+from ordersigner.text import cleaned
 
 KEYS = ("text", "hex")
 
@@ -36,9 +37,9 @@ class Message(NamedTuple):
     def type(self) -> str:
         return "message"
 
-    def entry(self, clean: Callable[[object], str]) -> tuple[str, tuple[str, ...]]:
-        """What the journal says about it, in words and in fields. clean: makes a client's text safe."""
-        content = clean(f"0x{self.content.hex()}" if self.text is None else self.text)
+    def entry(self) -> tuple[str, tuple[str, ...]]:
+        """What the journal says about it, in words and in fields."""
+        content = cleaned(f"0x{self.content.hex()}" if self.text is None else self.text)
         return f"a message of {len(self.content)} bytes, {content},", (f"ORDERSIGNER_TEXT={content}",)
 
     @property

@@ -8,13 +8,13 @@ Pure: no sockets, no JSON, no keys. Source: the published order layouts.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple, TypeVar
+from typing import Any, Dict, Mapping, NamedTuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
+from ordersigner.text import cleaned
 
 Object = Mapping[str, object]
-Entry = Tuple[str, Tuple[str, ...]]
 Layout = Dict[str, slice]  # each field's place in the packed bytes, in their order
 
 
@@ -66,10 +66,10 @@ class Order(NamedTuple):
     digest: bytes  # 32 bytes, the keccak-256 of the packed bytes
     instrument: object  # what the order calls it. It is not signed for spot, and not checked.
 
-    def entry(self, clean: Callable[[object], str]) -> Entry:
-        """What the journal says about this order, in words and in fields. clean: makes a client's text safe."""
+    def entry(self) -> tuple[str, tuple[str, ...]]:
+        """What the journal says about this order, in words and in fields."""
         account = "0x" + self.packed[ACCOUNT].hex()
-        instrument = clean(self.instrument)
+        instrument = cleaned(self.instrument)
         side = SIDE_NAMES[self.packed[SIDE]]
         return f"{self.type} {side} {instrument} of account {account}", (
             f"ORDERSIGNER_ACCOUNT={account}",

@@ -22,6 +22,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tup
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads.typed_values import ATOMS, Encode, Fault, Value, wrong
 from ordersigner.refusal import MISSING, Refusal, mistyped
+from ordersigner.text import cleaned
 
 Getter = Callable[["TypedData"], List[Value]]
 Fields = Dict[str, Tuple["Field", ...]]  # of each type, by its name
@@ -79,12 +80,12 @@ class TypedData(NamedTuple):
     def type(self) -> str:
         return "typed_data"
 
-    def entry(self, clean: Callable[[object], str]) -> tuple[str, tuple[str, ...]]:
-        """What the journal says about it, in words and in fields. clean: makes a client's text safe."""
-        primary_type, domain = clean(self.schema.primary_type), clean(self.domain.get("name"))
+    def entry(self) -> tuple[str, tuple[str, ...]]:
+        """What the journal says about it, in words and in fields."""
+        primary_type, domain = cleaned(self.schema.primary_type), cleaned(self.domain.get("name"))
         contract = self.domain.get("verifyingContract")
-        contract = contract.lower() if type(contract) is str and _ADDRESS(contract) else clean(contract)
-        place = ", ".join(filter(None, (domain, clean(self.domain.get("chainId")), contract)))
+        contract = contract.lower() if type(contract) is str and _ADDRESS(contract) else cleaned(contract)
+        place = ", ".join(filter(None, (domain, cleaned(self.domain.get("chainId")), contract)))
         return f"typed data {primary_type} for {place or 'any domain'}", (
             f"ORDERSIGNER_PRIMARY_TYPE={primary_type}",
             f"ORDERSIGNER_DOMAIN={domain}",

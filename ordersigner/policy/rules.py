@@ -13,7 +13,7 @@ Pure: no sockets, no files, no keys. reader.py makes a Policy from a file.
 from __future__ import annotations
 
 from collections import deque
-from typing import AbstractSet, Callable, Mapping, NamedTuple, Protocol, Sequence
+from typing import AbstractSet, Mapping, NamedTuple, Protocol, Sequence
 
 from ordersigner.peer import Peer
 from ordersigner.refusal import Refusal
@@ -30,8 +30,8 @@ class Payload(Protocol):
     @property
     def digest(self) -> bytes: ...
 
-    def entry(self, clean: Callable[[object], str]) -> tuple[str, tuple[str, ...]]:
-        """What the journal says about it, in words and in fields. clean: makes a client's text safe."""
+    def entry(self) -> tuple[str, tuple[str, ...]]:
+        """What the journal says about it, in words and in fields."""
 
 
 class Objection(NamedTuple):

@@ -18,6 +18,7 @@ from ordersigner.peer import Peer
 from ordersigner.policy.rules import Denied, Payload
 from ordersigner.refusal import Refusal
 from ordersigner.systemd.journald import STDERR, Journald, Send, write_to_stderr
+from ordersigner.text import cleaned
 
 LEVELS = {"err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}  # syslog's names and numbers
 
@@ -28,7 +29,6 @@ FAILED = "6b7a6f0f7e3f4d5b8d1a7cf5a3f9c2d4"
 IN_FORCE = "2f4d8c1be2a94a0c9f6b7d5e3a1c8f60"
 
 ENTRIES_PER_SECOND = 10  # of refusals, and of faults: a client must not be able to flood the journal with either
-MAX_CLIENT_TEXT = 32  # characters of a client's text in an entry: half of a key's, so that no key fits
 
 
 class Journal:
@@ -49,7 +49,7 @@ class Journal:
         """
         if self._level < LEVELS["info"]:
             return True
-        what, fields = payload.entry(_cleaned)
+        what, fields = payload.entry()
         digest = "0x" + payload.digest.hex()
         by = f"{signer}, rule {rule}," if rule else signer
         return self._write(
@@ -76,13 +76,13 @@ class Journal:
         if withheld is None:
             return
         field = next(iter(refusal.context))
-        what = f"{_cleaned(field)}: {refusal.code}" if field else refusal.code
-        fields = [f"ORDERSIGNER_FIELD={_cleaned(field)}", f"ORDERSIGNER_CODE={refusal.code}"]
+        what = f"{cleaned(field)}: {refusal.code}" if field else refusal.code
+        fields = [f"ORDERSIGNER_FIELD={cleaned(field)}", f"ORDERSIGNER_CODE={refusal.code}"]
         if isinstance(refusal, Denied) and payload is not None and signer is not None:
             closest = f", closest rule {refusal.rule}" if refusal.rule else ""
             reason = f" ({refusal.reason})" if refusal.reason else ""
             digest = "0x" + payload.digest.hex()
-            what += f"{reason}: {payload.entry(_cleaned)[0]} by {signer}{closest}: digest {digest}"
+            what += f"{reason}: {payload.entry()[0]} by {signer}{closest}: digest {digest}"
             fields += [
                 f"ORDERSIGNER_TYPE={payload.type}",
                 f"ORDERSIGNER_SIGNER={signer}",
@@ -204,11 +204,3 @@ def _rule_field(rule: str) -> tuple[str, ...]:
 
 def _more(withheld: int, what: str) -> str:
     return f" ({withheld} more {what} not shown)" if withheld else ""
-
-
-def _cleaned(value: object) -> str:
-    """A client's text or number, cut short, with a question mark for each control character."""
-    if not isinstance(value, (str, int)):
-        return ""
-    text = str(value)[:MAX_CLIENT_TEXT]
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -159,7 +159,7 @@ def test_an_action_nested_too_deeply_is_refused() -> None:
 def test_the_journal_says_what_an_action_is() -> None:
     action = hyperliquid.read(changed(vaultAddress=ADDRESS))
     assert action.type == "hyperliquid"
-    assert action.entry(str) == (
+    assert action.entry() == (
         f"Hyperliquid's action order on mainnet of vault {ADDRESS}",
         ("ORDERSIGNER_ACTION=order", "ORDERSIGNER_NETWORK=mainnet", f"ORDERSIGNER_VAULT={ADDRESS}"),
     )

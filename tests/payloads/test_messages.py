@@ -138,7 +138,7 @@ def test_the_journal_says_what_a_message_is(request_keys: dict[str, Any], words:
     message = messages.read(request_keys)
     assert message.type == "message"
     text = words.split(", ", 1)[1].rstrip(",")
-    assert message.entry(str) == (words, (f"ORDERSIGNER_TEXT={text}",))
+    assert message.entry() == (words, (f"ORDERSIGNER_TEXT={text}",))
 
 
 def test_a_message_does_not_show_its_content() -> None:
