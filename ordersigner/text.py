@@ -1,11 +1,35 @@
-"""What the journal takes of a client's text.
+"""A client's text: its bytes, if they are certain, and as much of it as the journal takes.
 
-On the ground floor, because each kind of payload uses it to say what it is.
+These functions return None for text that has no such bytes. The caller refuses it, since only the caller knows its
+field. They are on the ground floor because every kind of payload has such text, and so has the key that a client sends.
 """
 
 from __future__ import annotations
 
 MAX_IN_ENTRY = 32  # characters of a client's text in an entry: half of a key's, so that no key fits
+NOT_UTF_8 = ("wrong_encoding", "This text has half of a surrogate pair.")  # the code and the text of a refusal
+
+
+def from_hex(digits: str) -> bytes | None:
+    """The bytes that hexadecimal digits stand for, without 0x. None for other text, and for an odd number of digits."""
+    try:
+        content = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    return content if 2 * len(content) == len(digits) else None  # fromhex skips white space
+
+
+def without_0x(text: str) -> str:
+    """For text that may have 0x before its digits, and may not."""
+    return text[2:] if text[:2] == "0x" else text
+
+
+def utf_8(text: str) -> bytes | None:
+    """None for text with half of a surrogate pair. JSON can say such text, as "\\ud83d", and UTF-8 cannot."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return None
 
 
 def cleaned(value: object) -> str:

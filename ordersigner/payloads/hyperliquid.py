@@ -18,7 +18,7 @@ import msgpack
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_values
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import cleaned
+from ordersigner.text import NOT_UTF_8, cleaned, utf_8
 
 KEYS = ("action", "nonce", "vaultAddress", "expiresAfter", "network")
 SOURCES = {"mainnet": "a", "testnet": "b"}
@@ -113,16 +113,16 @@ def _check(action: dict[str, object]) -> None:
         members: Iterable[tuple[Any, Any]]
         step, members = (".{}", container.items()) if type(container) is dict else ("[{}]", enumerate(container))
         for key, value in members:
-            if type(key) is str and not _is_unicode(key):
-                raise _not_unicode(_path(link))
+            if type(key) is str and utf_8(key) is None:
+                raise Refusal.of(_path(link), *NOT_UTF_8)
             kind = type(value)
             if kind is dict or kind is list:
                 if link[2] == MAX_DEPTH:
                     raise Refusal.of(_path(link), "too_deep", f"An action has at most {MAX_DEPTH} levels.")
                 containers.append(((link, step.format(key), link[2] + 1), value))
             elif kind is str:
-                if not _is_unicode(value):
-                    raise _not_unicode(_path(link, step.format(key)))
+                if utf_8(value) is None:
+                    raise Refusal.of(_path(link, step.format(key)), *NOT_UTF_8)
             elif kind is int:
                 if not -1 << 63 <= value < 1 << 64:
                     raise _out_of_range(_path(link, step.format(key)))
@@ -138,21 +138,6 @@ def _path(link: _Link | None, last: str = "") -> str:
         link, step, _ = link
         steps.append(step)
     return "".join(reversed(steps))
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether `text` has no half of a surrogate pair."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _not_unicode(path: str) -> Refusal:
-    return Refusal.of(path, "wrong_encoding", "This text has half of a surrogate pair.")
 
 
 def _out_of_range(field: str) -> Refusal:

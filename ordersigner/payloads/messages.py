@@ -13,7 +13,7 @@ from typing import Mapping, NamedTuple
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import cleaned
+from ordersigner.text import NOT_UTF_8, cleaned, from_hex, utf_8
 
 KEYS = ("text", "hex")
 
@@ -69,11 +69,10 @@ def read(request: Mapping[str, object]) -> Message:
         return Message(_digest(content), content, _decoded(content), "hex")
     if type(text) is not str:
         raise mistyped(text, "text", str)
-    try:
-        content = text.encode()
-    except UnicodeEncodeError:
-        raise Refusal.of("text", "wrong_encoding", "This text has half of a surrogate pair.") from None
-    return Message(_digest(content), content, text, "text")
+    encoded = utf_8(text)
+    if encoded is None:
+        raise Refusal.of("text", *NOT_UTF_8)
+    return Message(_digest(encoded), encoded, text, "text")
 
 
 def _digest(content: bytes) -> bytes:
@@ -83,11 +82,8 @@ def _digest(content: bytes) -> bytes:
 def _from_hex(digits: object) -> bytes:
     if type(digits) is not str:
         raise mistyped(digits, "hex", str)
-    try:
-        content = bytes.fromhex(digits[2:])
-    except ValueError:
-        content = b""
-    if digits[:2] != "0x" or len(digits) != 2 + 2 * len(content):  # fromhex skips white space
+    content = from_hex(digits[2:]) if digits[:2] == "0x" else None
+    if content is None:
         raise Refusal.of("hex", "not_hex", "This value is not 0x and an even number of hexadecimal digits.")
     return content
 

@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, NamedTuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import cleaned
+from ordersigner.text import cleaned, from_hex, without_0x
 
 Object = Mapping[str, object]
 Layout = Dict[str, slice]  # each field's place in the packed bytes, in their order
@@ -135,12 +135,9 @@ def _address(value: object, field: str) -> bytes:
     """20 bytes from 40 hexadecimal digits in any case, with or without 0x."""
     if type(value) is not str or not value:
         raise mistyped(value, field, str)
-    digits = value[2:] if value[:2] == "0x" else value
-    try:
-        address = bytes.fromhex(digits) if len(digits) == 40 else b""
-    except ValueError:
-        address = b""
-    if len(address) != 20:  # fromhex skips white space
+    digits = without_0x(value)
+    address = from_hex(digits) if len(digits) == 40 else None
+    if address is None:
         raise Refusal.of(field, "not_address", "This value is not an address of 40 hexadecimal digits.")
     return address
 

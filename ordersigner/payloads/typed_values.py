@@ -15,6 +15,7 @@ from typing import Callable, NamedTuple, Union
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import Refusal, mistyped
+from ordersigner.text import NOT_UTF_8, from_hex, utf_8
 
 Encode = Callable[[object], bytes]  # a value to its 32 bytes
 Value = Union[int, str, bytes]  # of an atom; a bool is a bool, and bytes stand for addresses, bytesN and bytes
@@ -129,18 +130,15 @@ def _encode_address(value: object) -> bytes:
 @lru_cache(maxsize=MAX_WORDS)
 def _address_word(text: str) -> bytes:
     digits = text[2:]
-    try:
-        word = bytes(12) + bytes.fromhex(digits)
-    except ValueError:
-        raise _not_address() from None
-    if len(word) != 32 or text[:2] != "0x":  # fromhex skips white space
+    content = from_hex(digits) if text[:2] == "0x" else None
+    if content is None:
         raise _not_address()
     lower = digits.lower()
     if digits not in (lower, digits.upper()):
         mask = keccak_256(lower.encode()).hex()  # EIP-55
         if any(digit.isupper() != (nibble > "7") for digit, nibble in zip(digits, mask) if digit.isalpha()):
             raise wrong("not_address", "The case of this address is not its checksum (EIP-55): a digit may be wrong.")
-    return word
+    return bytes(12) + content
 
 
 def _not_address() -> Fault:
@@ -162,10 +160,10 @@ def _encode_string(value: object) -> bytes:
 
 
 def _hash_string(text: str) -> bytes:
-    try:
-        return keccak_256(text.encode())
-    except UnicodeEncodeError:
-        raise wrong("wrong_encoding", "This text has half of a surrogate pair.") from None
+    content = utf_8(text)
+    if content is None:
+        raise wrong(*NOT_UTF_8)
+    return keccak_256(content)
 
 
 _short_string = lru_cache(maxsize=MAX_WORDS)(_hash_string)
@@ -190,17 +188,10 @@ def _fixed_bytes(size: int) -> Encode:
 def _bytes(value: object) -> bytes:
     if type(value) is not str:
         raise Fault(value, str)
-    try:
-        data = bytes.fromhex(value[2:])
-    except ValueError:
-        raise _not_hex() from None
-    if value[:2] != "0x" or len(value) != 2 + 2 * len(data):  # fromhex skips white space
-        raise _not_hex()
-    return data
-
-
-def _not_hex() -> Fault:
-    return wrong("not_hex", "This value is not 0x and an even number of hexadecimal digits.")
+    content = from_hex(value[2:]) if value[:2] == "0x" else None
+    if content is None:
+        raise wrong("not_hex", "This value is not 0x and an even number of hexadecimal digits.")
+    return content
 
 
 def _same(value: object) -> Value:

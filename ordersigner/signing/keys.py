@@ -15,6 +15,7 @@ from coincurve._libsecp256k1 import ffi, lib  # no public function of coincurve 
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import Refusal
+from ordersigner.text import from_hex, without_0x
 
 _RECOVERY = ("1b", "1c")  # v: 27 or 28 for the parity of the point R's y; source: the published signatures
 _CONTEXT = coincurve.GLOBAL_CONTEXT.ctx
@@ -31,13 +32,11 @@ class Signer:
     __slots__ = ("_address", "_key")
 
     def __init__(self, text: str) -> None:
-        digits = text[2:] if text[:2] == "0x" else text
+        digits = without_0x(text)
+        secret = from_hex(digits) if len(digits) == 64 else None  # text may be very long
+        if secret is None:
+            raise _not_key()
         try:
-            if len(digits) != 64:  # checked first: text may be very long
-                raise ValueError
-            secret = bytes.fromhex(digits)
-            if len(secret) != 32:  # fromhex skips white space
-                raise ValueError
             self._key = coincurve.PrivateKey(secret)
         except ValueError:
             raise _not_key() from None
@@ -115,13 +114,10 @@ def address_in(signer: str) -> str | None:
     """
     if len(signer) not in (40, 42):
         return None
-    digits = signer[2:] if signer[:2] == "0x" else signer
-    try:
-        if len(digits) == 40 and len(bytes.fromhex(digits)) == 20:  # fromhex skips white space
-            return "0x" + digits.lower()
-    except ValueError:
-        pass
-    raise _not_key()
+    digits = without_0x(signer)
+    if len(digits) != 40 or from_hex(digits) is None:
+        raise _not_key()
+    return "0x" + digits.lower()
 
 
 def _not_key() -> Refusal:

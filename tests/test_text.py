@@ -1,0 +1,57 @@
+"""Text from a client: hexadecimal digits, Unicode, and what the journal takes of it."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ordersigner.text import MAX_IN_ENTRY, cleaned, from_hex, utf_8, without_0x
+
+
+@given(st.binary())
+def test_hexadecimal_digits_are_bytes_in_any_case(content: bytes) -> None:
+    assert from_hex(content.hex()) == from_hex(content.hex().upper()) == content
+
+
+@given(st.text() | st.text(string.hexdigits + string.whitespace + "xX_-\u0661"))
+def test_text_is_hexadecimal_digits_alone_or_nothing(text: str) -> None:
+    is_hex = len(text) % 2 == 0 and all(character in string.hexdigits for character in text)
+    assert (from_hex(text) is not None) == is_hex
+
+
+@pytest.mark.parametrize("text", ["0", "0x00", "00 ", " 00", "0 00", "00\n11", "0g", "\u0661\u0661", "é"])
+def test_other_text_has_no_bytes(text: str) -> None:
+    assert from_hex(text) is None
+
+
+@pytest.mark.parametrize(("text", "digits"), [("0x12", "12"), ("12", "12"), ("0X12", "0X12"), ("0x0x", "0x"), ("", "")])
+def test_one_0x_is_left_out(text: str, digits: str) -> None:
+    assert without_0x(text) == digits
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_unicode_has_its_utf_8(text: str) -> None:
+    assert utf_8(text) == text.encode()
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\ude00\ud83d"])
+def test_half_of_a_surrogate_pair_has_no_utf_8(text: str) -> None:
+    assert utf_8(text) is None
+
+
+@given(st.text())
+def test_text_for_the_journal_is_short_and_printable(text: str) -> None:
+    entered = cleaned(text)
+    assert entered.isprintable()
+    assert len(entered) == min(len(text), MAX_IN_ENTRY)
+    assert all(a in (b, "?") for a, b in zip(entered, text))
+
+
+@pytest.mark.parametrize(
+    ("value", "entered"), [(7, "7"), (10**99, "1" + "0" * 31), (True, "True"), (1.5, ""), (None, "")]
+)
+def test_the_journal_takes_text_and_integers(value: object, entered: str) -> None:
+    assert cleaned(value) == entered
