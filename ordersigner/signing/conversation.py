@@ -127,7 +127,7 @@ class Conversation:
             service.counters.failed += 1
             service.journal.failed(f"A request of {self._peer} could not be answered", error)
             return protocol.failed(request_id)
-        service.counters.sign(request.type, rule)
+        service.counters.count(request.type, rule)
         return response
 
     def refuse(

@@ -30,8 +30,8 @@ class Counters:
     def refused(self) -> int:
         return sum(list(self.refused_by_code.values()))
 
-    def sign(self, type: str, rule: str) -> None:
-        """Count a signature. rule: the one that allowed it, empty for a key of the client's."""
+    def count(self, type: str, rule: str) -> None:
+        """Count a signature of this type. rule: the one that allowed it, empty for a key of the client's."""
         self.signed_by_type[type] += 1
         if rule:
             self.signed_by_rule[rule] += 1

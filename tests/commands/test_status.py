@@ -66,7 +66,7 @@ def test_the_connections_are_those_that_are_open(daemon: Daemon) -> None:
 def test_a_rule_that_is_no_longer_in_force_is_not_counted() -> None:
     counters = Counters()
     for rule in ("bids", "asks", ""):
-        counters.sign("spot", rule)
+        counters.count("spot", rule)
     counters.forget_rules_except({"asks", "new"})
     assert counters.numbers()["signed_by_rule"] == {"asks": 1}
     assert counters.signed == 3
