@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import email.utils
 import fnmatch
 import os
@@ -22,25 +21,6 @@ from ordersigner.signing import journal
 UNITS = SOURCE / "packaging/systemd"
 DEBIAN = SOURCE / "packaging/debian"
 CHECK_KEYS = (UNITS / "check-keys").read_text()
-
-
-def test_the_template_is_the_service_with_what_makes_it_an_instance() -> None:
-    """Everything but these lines is equal, comments included."""
-    service, template = ((UNITS / name).read_text() for name in ("ordersigner.service", "ordersigner@.service"))
-    changes = difflib.ndiff(service.splitlines(), template[template.index("[Unit]") :].splitlines())
-    assert [line for line in changes if line[0] in "+-"] == [
-        "- Description=Order Signing Daemon",
-        "+ Description=Order Signing Daemon, instance %i",
-        "+ # While an instance runs, clients do not make systemd start ordersigner.service. So the instance starts it.",
-        "+ Wants=ordersigner.service",
-        "+ # One reload is enough for all processes.",
-        "+ ReloadPropagatedFrom=ordersigner.service",
-        "+ Sockets=ordersigner.socket",
-        "+ ",
-        "+ [Install]",
-        "+ # An enabled instance starts whenever ordersigner.service does: with the first client.",
-        "+ WantedBy=ordersigner.service",
-    ]
 
 
 def test_the_policy_that_is_installed_has_no_rule_and_shows_a_good_one() -> None:
