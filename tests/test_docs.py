@@ -180,6 +180,30 @@ def test_a_page_has_dark_mode_copy_buttons_its_contents_and_its_neighbors(built:
         assert part in operate
 
 
+def folders(directory: Path) -> set[str]:
+    listed = subprocess.run(["git", "-C", str(directory), "ls-files"], stdout=subprocess.PIPE, check=True, text=True)
+    return {name.partition("/")[0] + "/" for name in listed.stdout.splitlines() if "/" in name}
+
+
+def test_the_layout_has_a_line_for_each_folder_of_the_package_and_of_the_tests() -> None:
+    source = (DOCS / "contribute.rst").read_text()
+    layout = source[source.index("\nordersigner/\n") : source.index("\nsetup.py, pyproject.toml\n")]
+    package, tests = layout.split("\ntests/\n")
+    assert set(re.findall("^    ([a-z]+/)$", package, re.MULTILINE)) == folders(SOURCE / "ordersigner")
+    of_their_own = folders(SOURCE / "tests") - folders(SOURCE / "ordersigner")
+    assert set(re.findall("^    ([a-z]+/)$", tests, re.MULTILINE)) == of_their_own
+
+
+def test_the_pages_name_only_modules_that_exist() -> None:
+    """By their name, with as many of the folders above as the page likes. The changelog may name those of its time."""
+    modules = [*SOURCE.glob("*.py"), *(SOURCE / "ordersigner").rglob("*.py"), *(SOURCE / "tests").rglob("*.py")]
+    paths = [module.relative_to(SOURCE).parts for module in modules]
+    known = {"/".join(path[start:]) for path in paths for start in range(len(path))}
+    pages = {*DOCS.rglob("*.rst"), SOURCE / "README.rst", DOCS / "road.svg"} - {DOCS / "changelog.rst"}
+    named = {name for page in pages for name in re.findall(r"(?<![\w/.-])(?:\w+/)*\w+\.py\b", page.read_text())}
+    assert named - known == {"ordersigner_client.py"}  # what users may call their copy
+
+
 def test_the_first_page_begins_with_a_request_and_its_answer(built: Path) -> None:
     blocks = re.findall(r"^   (\{.+?\})\n\n", page(built, "index"), re.MULTILINE | re.DOTALL)
     assert [json.loads(block) for block in blocks] == [EXAMPLE["request"], {"ok": True, **EXAMPLE["expect"]}]
@@ -191,7 +215,8 @@ def test_the_protocol_lists_every_error_code(built: Path) -> None:
 
 
 def test_the_protocol_explains_every_field_of_an_order(built: Path) -> None:
-    fields = set(re.findall(r'"((?:order|instrument)\.[\w.]+)"', (SOURCE / "ordersigner" / "orders.py").read_text()))
+    source = (SOURCE / "ordersigner/payloads/orders.py").read_text()
+    fields = set(re.findall(r'"((?:order|instrument)\.[\w.]+)"', source))
     assert len(fields) > 10
     assert fields <= set(re.findall(r"[\w.]+", page(built, "man/ordersigner-protocol")))
 
