@@ -91,7 +91,7 @@ def replace(path: Path, pattern: str, by: str) -> None:
 
 def check_release(checkout: Path, *arguments: str) -> str:
     """Why it is refused. Without --url it always is, after everything that needs no network."""
-    command = [str(checkout / "packaging/release"), "--check", *arguments]
+    command = [str(checkout / "packaging/release/release"), "--check", *arguments]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ended.returncode == 1
     return ended.stderr
@@ -140,7 +140,7 @@ def test_a_release_is_refused_if_its_version_was_tagged_at_another_commit(releas
 def test_without_a_key_that_can_sign_the_command_that_makes_one_is_printed_and_works(tmp_path: Path) -> None:
     environment = {**os.environ, "GNUPGHOME": str(tmp_path)}
     tmp_path.chmod(0o700)
-    command = [str(SOURCE / "packaging/signing-key")]
+    command = [str(SOURCE / "packaging/release/signing-key")]
     refused = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert refused.returncode == 1
     (line,) = re.findall("^    (gpg .+)$", refused.stderr, re.MULTILINE)

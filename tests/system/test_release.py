@@ -1,6 +1,6 @@
-"""The parts of a release that need the tools of packaging/release-tool. They run once, and boot nothing.
+"""The parts of a release that need the tools of packaging/release/release-tool. They run once, and boot nothing.
 
-packaging/release itself, with --draft, runs them all. It builds the packages four times, so it is no test.
+packaging/release/release itself, with --draft, runs them all. It builds the packages four times, so it is no test.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def test_the_copyright_file_has_the_licenses_and_holders_of_the_archives(
 def test_the_wheel_is_made_from_the_sdist_and_signs_the_example(tmp_path: Path) -> None:
     checkout, dist, site = (tmp_path / name for name in ("checkout", "dist", "site"))
     subprocess.run(["git", "clone", "--quiet", str(SOURCE), str(checkout)], check=True)
-    tool = str(SOURCE / "packaging/release-tool")
+    tool = str(SOURCE / "packaging/release/release-tool")
     subprocess.run([tool, "python", "-m", "build", "--outdir", str(dist), str(checkout)], check=True)
     wheel, sdist = sorted(map(str, dist.iterdir()))
     subprocess.run([tool, "twine", "check", "--strict", wheel, sdist], check=True)
