@@ -26,12 +26,12 @@ import pytest
 from Crypto.Cipher import AES
 from eth_account import Account
 from support.daemon import (
+    DEFAULT_SIGNALS,
     EXAMPLE,
     EXAMPLE_LINE,
     EXAMPLE_RESPONSE,
     SOURCE,
     TIME_LIMIT,
-    default_signals,
     listens,
     running,
     vectors,
@@ -107,12 +107,11 @@ class Terminal:
         self._ours, theirs = os.openpty()
         os.set_blocking(self._ours, False)
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", *command(*arguments)],
+            [*DEFAULT_SIGNALS, "setsid", "--ctty", *command(*arguments)],
             cwd=SOURCE,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            preexec_fn=default_signals,  # noqa: PLW1509 - no other thread runs here
         )
         self._theirs = theirs
 

@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 SOURCE = Path(__file__).resolve().parents[2]
 VECTORS = SOURCE / "tests/vectors"
+# Goes before the command of a child: signals end it, even if this process inherited that they are ignored. Under nohup
+# SIGHUP is ignored; in a background job of a script SIGINT and SIGQUIT are. A preexec_fn is not safe with threads.
+DEFAULT_SIGNALS = ["env", "--default-signal=HUP,INT,PIPE,QUIT,TERM"]
 TIME_LIMIT = 20.0  # seconds until a condition that does not come true fails a test
 
 
@@ -42,15 +45,6 @@ EXAMPLE = vectors("example")
 EXAMPLE_LINE = json.dumps(EXAMPLE["request"]).encode()
 EXAMPLE_RESPONSE = json.dumps({"ok": True, "signature": EXAMPLE["expect"]["signature"]}).encode() + b"\r\n"
 PING = b'{"type": "ping"}\n'
-
-
-def default_signals() -> None:
-    """For a child's preexec_fn: signals end the child, also where this process inherited that they are ignored.
-
-    Under nohup it ignores SIGHUP; as a background job of a script it ignores SIGINT and SIGQUIT.
-    """
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGQUIT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = TIME_LIMIT) -> Any:
@@ -252,7 +246,7 @@ def running(arguments: list[str], directory: Path, path: str) -> Iterator[Daemon
     log = directory / "log"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     with open(log, "wb") as stderr, subprocess.Popen(
-        arguments, cwd=SOURCE, env=environment, stderr=stderr, stdout=stderr
+        [*DEFAULT_SIGNALS, *arguments], cwd=SOURCE, env=environment, stderr=stderr, stdout=stderr
     ) as process:
         try:
             yield Daemon(process, path, log)
