@@ -17,7 +17,7 @@ the words at the end. To follow an order, read serving, signing and payloads; th
     commands  client                            ordersigner, the command
     keytool   commands                          ordersigner-keys, the administrator's key tool
 
-    words     -                                 what any room may use: refusal keccak peer process
+    words     -                                 what any room may use: refusal text keccak peer process
 
 What only some rooms may use. So payloads is pure, and so is policy, but for the reader of its file:
 
