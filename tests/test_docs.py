@@ -28,10 +28,11 @@ from ordersigner.commands import main as cli
 from ordersigner.daemon import arguments as daemon_command
 from ordersigner.keytool import main as keytool
 from ordersigner.peer import Peer
+from ordersigner.policy.kinds import KINDS
 from ordersigner.refusal import CODES, Refusal
 from ordersigner.serving import server
 from ordersigner.serving.framing import MAX_LINE
-from ordersigner.signing import conversation, journal
+from ordersigner.signing import journal
 from ordersigner.signing.journal import LEVELS, Journal
 
 DOCS = SOURCE / "docs"
@@ -241,8 +242,8 @@ def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Pat
         "hyperliquid": {"action": {"type": "order"}, "nonce": 1, "network": "mainnet"},
     }
     for kind, request in requests.items():
-        written.signed(Peer(1, 2, 3), conversation.READ[kind](request), "0x", "rule", 1)
-    assert len(conversation.READ) == 5
+        written.signed(Peer(1, 2, 3), KINDS[kind].form.read(request), "0x", "rule", 1)
+    assert len(KINDS) == 5
     written.refused(Peer(1, 2, 3), Refusal.of("order.price", "negative", ""))
     names = {entry.partition("=")[0] for entry in entries if entry.startswith("ORDERSIGNER_")}
     assert len(names) == 20

@@ -17,6 +17,7 @@ import msgpack
 
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_values
+from ordersigner.payloads.payload import Form
 from ordersigner.refusal import MISSING, Refusal, mistyped
 from ordersigner.text import NOT_UTF_8, cleaned, utf_8
 
@@ -92,6 +93,9 @@ def read(request: Mapping[str, object]) -> Action:
     agent = keccak_256(_AGENTS[network] + keccak_256(data))
     digest = keccak_256(b"\x19\x01" + _DOMAIN_SEPARATOR + agent)
     return Action(digest, action, nonce, vault, expires_after, network)
+
+
+FORM = Form(read, members={"action": dict}, optional=("expiresAfter", "network", "nonce", "vaultAddress"))
 
 
 def _integer(value: object, field: str) -> int:

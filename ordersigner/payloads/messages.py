@@ -12,6 +12,7 @@ import re
 from typing import Mapping, NamedTuple
 
 from ordersigner.keccak import keccak_256
+from ordersigner.payloads.payload import Form
 from ordersigner.refusal import MISSING, Refusal, mistyped
 from ordersigner.text import NOT_UTF_8, cleaned, from_hex, utf_8
 
@@ -73,6 +74,9 @@ def read(request: Mapping[str, object]) -> Message:
     if encoded is None:
         raise Refusal.of("text", *NOT_UTF_8)
     return Message(_digest(encoded), encoded, text, "text")
+
+
+FORM = Form(read, members={}, optional=KEYS)
 
 
 def _digest(content: bytes) -> bytes:

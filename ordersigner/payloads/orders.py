@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Dict, Mapping, NamedTuple, TypeVar
 
 from ordersigner.keccak import keccak_256
+from ordersigner.payloads.payload import Form
 from ordersigner.refusal import MISSING, Refusal, mistyped
 from ordersigner.text import cleaned, from_hex, without_0x
 
@@ -83,6 +84,9 @@ def read(request: Mapping[str, Any]) -> Order:
     type, order = request["type"], request["order"]
     packed = PACK[type](order, request["instrument"])
     return Order(type, packed, keccak_256(packed), order.get("instrument"))
+
+
+FORM = Form(read, members={"instrument": dict, "order": dict})
 
 
 def pack_spot(order: Object, instrument: Object) -> bytes:

@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from ordersigner.keccak import keccak_256
+from ordersigner.payloads.payload import Form
 from ordersigner.payloads.typed_values import ATOMS, Encode, Fault, Value, wrong
 from ordersigner.refusal import MISSING, Refusal, mistyped
 from ordersigner.text import cleaned
@@ -184,6 +185,9 @@ def read(request: Mapping[str, object]) -> TypedData:
     except Fault as fault:
         raise fault.refusal(root) from None
     return TypedData(digest, separator, schema, domain, message)
+
+
+FORM = Form(read, members={"typed_data": dict})
 
 
 def schema_of(type: str, domain_type: str = "") -> Schema:

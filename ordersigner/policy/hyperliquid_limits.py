@@ -13,8 +13,9 @@ import re
 from typing import Iterator, Mapping, NamedTuple
 
 from ordersigner.payloads.hyperliquid import SOURCES, Action
+from ordersigner.payloads.payload import Payload
 from ordersigner.policy.order_limits import AMOUNT, Amount, listed
-from ordersigner.policy.rules import Objection, Payload
+from ordersigner.policy.rules import Objection
 from ordersigner.policy.settings import SettingsError, Wrong
 
 SETTINGS = ("actions", "assets", "sides", "max-size", "min-price", "max-price", "network")

@@ -18,7 +18,8 @@ from bisect import bisect_right
 from typing import NamedTuple, Sequence, Tuple
 
 from ordersigner.payloads.messages import Message
-from ordersigner.policy.rules import Objection, Payload
+from ordersigner.payloads.payload import Payload
+from ordersigner.policy.rules import Objection
 from ordersigner.policy.settings import SettingsError, Wrong
 
 MAX_PATTERN = 512  # characters

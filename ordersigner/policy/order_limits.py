@@ -34,7 +34,8 @@ from ordersigner.payloads.orders import (
     TIMESTAMP,
     Order,
 )
-from ordersigner.policy.rules import Objection, Payload
+from ordersigner.payloads.payload import Payload
+from ordersigner.policy.rules import Objection
 
 MICROSECONDS = 1_000_000
 AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")  # decimal digits with at most one point

@@ -15,23 +15,11 @@ from __future__ import annotations
 from collections import deque
 from typing import AbstractSet, Mapping, NamedTuple, Protocol, Sequence
 
+from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
 from ordersigner.refusal import Refusal
 
 CLOSE = 1000  # more than the step of any objection to what is signed
-
-
-class Payload(Protocol):
-    """What a request asks to have signed."""
-
-    @property
-    def type(self) -> str: ...
-
-    @property
-    def digest(self) -> bytes: ...
-
-    def entry(self) -> tuple[str, tuple[str, ...]]:
-        """What the journal says about it, in words and in fields."""
 
 
 class Objection(NamedTuple):

@@ -19,9 +19,10 @@ from typing import Callable, NamedTuple, Sequence
 
 from ordersigner.payloads import typed_data, typed_values
 from ordersigner.payloads.hyperliquid import AGENT_TYPE
+from ordersigner.payloads.payload import Payload
 from ordersigner.payloads.typed_data import DOMAIN, Path, Schema, TypedData
 from ordersigner.payloads.typed_values import Value
-from ordersigner.policy.rules import CLOSE, Objection, Payload
+from ordersigner.policy.rules import CLOSE, Objection
 from ordersigner.policy.settings import SettingsError, Wrong
 
 MAX_SECONDS = 10**9  # of "within"

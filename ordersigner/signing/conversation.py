@@ -11,9 +11,10 @@ from time import monotonic, perf_counter_ns, time
 from typing import Callable
 
 from ordersigner import __version__
-from ordersigner.payloads import hyperliquid, messages, orders, typed_data
+from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
 from ordersigner.policy import rules
+from ordersigner.policy.kinds import KINDS
 from ordersigner.policy.rules import Grant, Policy
 from ordersigner.refusal import Refusal
 from ordersigner.signing import protocol
@@ -22,14 +23,6 @@ from ordersigner.signing.journal import Journal
 from ordersigner.signing.keyring import Keyring
 from ordersigner.signing.keys import HeldKey, Signer, address_in
 
-# What a request asks to have signed, by its type: from the request's members to a digest, and the facts about it.
-READ: dict[str, Callable[[protocol.Message], rules.Payload]] = {
-    "futures": orders.read,
-    "hyperliquid": hyperliquid.read,
-    "message": messages.read,
-    "spot": orders.read,
-    "typed_data": typed_data.read,
-}
 NOT_RECORDED = Refusal.of(
     "", "not_recorded", "The journal did not take the entry of this signature in time.", type="InternalError"
 )
@@ -98,7 +91,7 @@ class Conversation:
         service = self._service
         start = perf_counter_ns()
         request_id: str | int | None = None
-        payload: rules.Payload | None = None
+        payload: Payload | None = None
         address: str | None = None
         try:
             message = protocol.decode(line)
@@ -110,11 +103,21 @@ class Conversation:
                 return protocol.signers(self._allowed(), request_id)
             if request.type == "status":
                 return protocol.status(self._numbers(), request_id)
-            payload = READ[request.type](request.members)
+            form = KINDS[request.type].form
+            payload = form.read(request.members)
             address = address_in(request.signer)
-            signer, rule = self._held(address, payload) if address else (self._sent(request.signer), "")
+            signer: Signer | HeldKey
+            if address is None:
+                signer, rule = self._sent(request.signer), ""
+                if form.check_signer is not None:
+                    form.check_signer(payload, signer.address)
+            else:
+                if form.check_signer is not None:  # before the policy: it is the request that contradicts itself
+                    form.check_signer(payload, address)
+                signer, rule = self._held(address, payload)
             signature = signer.sign(payload.digest)
-            response = protocol.signed(signature, request_id)
+            added = None if form.response is None else form.response(payload, signature)
+            response = protocol.signed(signature, request_id, added)
             microseconds = (perf_counter_ns() - start) // 1000
             if not service.journal.signed(self._peer, payload, signer.address, rule, microseconds):
                 service.counters.failed += 1
@@ -134,7 +137,7 @@ class Conversation:
         self,
         refusal: Refusal,
         request_id: str | int | None = None,
-        payload: rules.Payload | None = None,
+        payload: Payload | None = None,
         address: str | None = None,
     ) -> bytes:
         """The response to a request that is refused, for its content, for how it came, or by the policy.
@@ -157,7 +160,7 @@ class Conversation:
             self._signers[text] = signer
         return signer
 
-    def _held(self, address: str, payload: rules.Payload) -> tuple[HeldKey, str]:
+    def _held(self, address: str, payload: Payload) -> tuple[HeldKey, str]:
         """The held key of an address, and the name of the rule that lets this client sign `payload` with it."""
         grant = self._granted().get(address)
         if grant is None:

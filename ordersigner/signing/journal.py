@@ -14,8 +14,9 @@ import time
 import traceback
 from typing import Sequence
 
+from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
-from ordersigner.policy.rules import Denied, Payload
+from ordersigner.policy.rules import Denied
 from ordersigner.refusal import Refusal
 from ordersigner.systemd.journald import STDERR, Journald, Send, write_to_stderr
 from ordersigner.text import cleaned

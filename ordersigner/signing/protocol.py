@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import json
 from itertools import islice, repeat
-from typing import Dict, Iterator, NamedTuple, NoReturn, Optional, Tuple
+from typing import Dict, Iterator, Mapping, NamedTuple, NoReturn, Optional, Tuple
 
+from ordersigner.policy.kinds import KINDS
 from ordersigner.refusal import MESSAGES, MISSING, Problem, Refusal, mistyped
 
+# The types of requests that ask for no signature have no members of their own.
+ANSWERED = ("ping", "signers", "status")
 # The keys that each type of request must have, with the JSON type of their values, which must not be empty.
-_ORDER: dict[str, type] = {"instrument": dict, "order": dict, "signer": str}
 REQUIRED: dict[str, dict[str, type]] = {
-    "futures": _ORDER,
-    "hyperliquid": {"action": dict, "signer": str},
-    "message": {"signer": str},
-    "ping": {},
-    "signers": {},
-    "spot": _ORDER,
-    "status": {},
-    "typed_data": {"signer": str, "typed_data": dict},
+    **{type: dict(sorted({**kind.form.members, "signer": str}.items())) for type, kind in KINDS.items()},
+    **{type: {} for type in ANSWERED},
 }
-# Others that it may have. What reads them knows which of them it needs.
-_OPTIONAL = {"hyperliquid": ("expiresAfter", "network", "nonce", "vaultAddress"), "message": ("hex", "text")}
-_ALLOWED = {kind: frozenset((*keys, *_OPTIONAL.get(kind, ()), "type", "id")) for kind, keys in REQUIRED.items()}
+_ALLOWED = {type: frozenset((*keys, "type", "id")) for type, keys in REQUIRED.items()}
+_ALLOWED.update({type: _ALLOWED[type].union(kind.form.optional) for type, kind in KINDS.items()})
 # Limits. Together they bound the time that a line takes and the length of its response.
 MAX_CONTAINERS = 512  # objects and arrays in a line. The decoder recurses: nested, this many fit any Python's stack.
 MAX_VALUES = 2048  # values in a line, counted as its commas, "{" and "[", in strings too
@@ -97,11 +92,11 @@ def read_request(message: Message) -> Request:
     raise _problems(message)
 
 
-def signed(signature: str, request_id: str | int | None) -> bytes:
-    """The response that carries `signature`."""
-    if request_id is None:  # the common case, without the cost of the JSON encoder
+def signed(signature: str, request_id: str | int | None, added: Mapping[str, object] | None = None) -> bytes:
+    """The response that carries `signature`. added: the members that this kind of request gets beside it."""
+    if request_id is None and added is None:  # the common case, without the cost of the JSON encoder
         return b'{"ok": true, "signature": "%b"}\r\n' % signature.encode()
-    return _response({"ok": True, "signature": signature}, request_id)
+    return _response({"ok": True, "signature": signature, **(added or {})}, request_id)
 
 
 def pong(version: str, request_id: str | int | None) -> bytes:

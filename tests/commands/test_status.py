@@ -19,10 +19,11 @@ from ordersigner.commands import status
 from ordersigner.daemon.main import may_read
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
+from ordersigner.policy.kinds import KINDS
 from ordersigner.policy.rules import Policy
 from ordersigner.refusal import CODES
 from ordersigner.signing import protocol
-from ordersigner.signing.conversation import READ, Conversation, Service
+from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.counters import Counters
 from ordersigner.signing.journal import LEVELS, Journal
 
@@ -121,7 +122,7 @@ def test_no_status_is_longer_than_a_response_may_be() -> None:
     names = [f"{number:03}" + "r" * 61 for number in range(reader.MAX_GRANTS)]
     for rule in names:
         counters.signed_by_rule[rule] = 10**15
-    counters.signed_by_type.update(dict.fromkeys(READ, 10**15))
+    counters.signed_by_type.update(dict.fromkeys(KINDS, 10**15))
     counters.refused_by_code.update(dict.fromkeys(CODES, 10**15))
     service = Service(Journal(LEVELS["info"], print), policy=Policy())
     service.counters = counters

@@ -17,9 +17,9 @@ from support.daemon import EXAMPLE, vectors
 from support.policies import policy_of
 
 from ordersigner.payloads import orders
+from ordersigner.policy.kinds import KINDS
 from ordersigner.policy.rules import Objection
 from ordersigner.refusal import Refusal
-from ordersigner.signing.conversation import READ
 from ordersigner.signing.keys import Signer
 
 SPOT = EXAMPLE["request"]
@@ -47,7 +47,7 @@ def objection(
     )
     (rule,) = policy_of(text).rules
     (judge,) = rule.judges[request["type"]]
-    return judge.judge(READ[request["type"]](request), NOW)
+    return judge.judge(KINDS[request["type"]].form.read(request), NOW)
 
 
 def changed(request: dict[str, Any], **values: Any) -> dict[str, Any]:

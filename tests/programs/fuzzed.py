@@ -33,11 +33,12 @@ from support.keys import held
 from ordersigner.daemon.check import check
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
+from ordersigner.policy.kinds import KINDS
 from ordersigner.policy.rules import CLOSE, Rate
 from ordersigner.refusal import CODES, Refusal
 from ordersigner.serving.framing import LineBuffer, LineTooLong
 from ordersigner.signing import protocol
-from ordersigner.signing.conversation import READ, Conversation, Service
+from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
 from ordersigner.signing.keyring import Keyring
 
@@ -336,8 +337,8 @@ def payloads() -> Iterator[Any]:
         for line in cut(path.read_bytes()):
             with contextlib.suppress(Refusal):
                 request = protocol.read_request(protocol.decode(line))
-                if request.type in READ:
-                    yield READ[request.type](request.members)
+                if request.type in KINDS:
+                    yield KINDS[request.type].form.read(request.members)
 
 
 PAYLOADS = list(payloads())[:40]

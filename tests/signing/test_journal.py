@@ -18,9 +18,11 @@ import pytest
 from oracles import oracle
 from support.daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, TIME_LIMIT, standalone, vectors, wait_until
 
+from ordersigner.payloads import orders
 from ordersigner.peer import Peer
+from ordersigner.policy.kinds import KINDS, Kind
 from ordersigner.signing import journal
-from ordersigner.signing.conversation import READ, Conversation, Service
+from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
 
 KEY = EXAMPLE["request"]["signer"]
@@ -151,10 +153,10 @@ def test_the_level_decides_what_is_entered(entries: Entries, level: str, seen: l
 def test_a_fault_of_the_daemon_leaves_its_traceback_and_no_text_of_the_client(
     entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: object) -> bytes:
+    def broken(*arguments: object) -> Any:
         raise KeyError(arguments)
 
-    monkeypatch.setitem(READ, "spot", broken)
+    monkeypatch.setitem(KINDS, "spot", Kind(orders.FORM._replace(read=broken)))
     talk = conversation(entries, "err")
     response = json.loads(talk.respond(line()[:-1] + b', "id": 5}'))
     assert response["error"]["type"] == "InternalError"

@@ -1,0 +1,39 @@
+"""What every kind of payload has, and how a request asks for it.
+
+A module of this folder reads one kind. It makes a Payload: the digest to sign, and the facts that a rule judges and the
+journal tells. Its FORM says which members such a request has. policy/kinds.py has the forms by the request's type.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, NamedTuple, Protocol
+
+
+class Payload(Protocol):
+    """What a request asks to have signed."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def digest(self) -> bytes: ...
+
+    def entry(self) -> tuple[str, tuple[str, ...]]:
+        """What the journal says about it, in words and in fields."""
+
+
+class Form(NamedTuple):
+    """How a request asks for one kind of payload.
+
+    read: from the request's members to the payload; raises Refusal.
+    members: those that the request must have beside type and signer, with their JSON type; they must not be empty.
+    optional: others that it may have. read() knows which of them it needs.
+    check_signer: for a payload that names its signer. Takes the address that will sign, and raises Refusal for another.
+    response: the members that the response has beside the signature, which it takes as 0x, r, s and v in hex.
+    """
+
+    read: Callable[[Mapping[str, Any]], Payload]
+    members: Mapping[str, type]
+    optional: tuple[str, ...] = ()
+    check_signer: Callable[[Any, str], None] | None = None
+    response: Callable[[Any, str], Mapping[str, object]] | None = None
