@@ -1,0 +1,210 @@
+r"""The patterns of messages: a small regular expression, matched in a time that grows only with the text's length.
+
+In: the text of a pattern, and then any texts. Out: whether a text matches as a whole. Raises ValueError, with the
+reason, for a pattern that is wrong. Pure.
+
+    pattern   = row { "|" row }                    the alternatives
+    row       = { item }
+    item      = ( "." | character | set ) [ count ]      ".": any character but a newline
+    set       = "[" [ "^" ] { character [ "-" character ] } "]"      such as [a-z_] or [^0-9]
+    count     = "?" | "*" | "+" | "{2}" | "{2,}" | "{2,5}"
+    character = itself; after "\" if it has a meaning; \n or \t
+
+All of this means what it means in Python's `re`. But `re` tries one way after another, so a client could send a text
+that keeps it busy for ages. This matcher follows all ways at once, and reads each character once.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from typing import NamedTuple
+
+MAX_PATTERN = 512  # characters
+MAX_POSITIONS = 1024  # of a pattern: its characters and sets, each as often as it may repeat
+
+_SPECIAL = "()[]{}?*+|^$"  # have a meaning outside of a set, or are kept free because they have one in `re`
+_SPECIAL_IN_SET = "[]^-"
+_ESCAPES = {"n": "\n", "t": "\t"}
+_COUNT = re.compile(r"\{([0-9]{1,4})(,?)([0-9]{0,4})\}")
+
+
+class _Set(NamedTuple):
+    """The characters that an item takes."""
+
+    ranges: tuple[tuple[str, str], ...]  # each with its first and its last character
+    negated: bool  # takes all characters but those of the ranges
+
+    def takes(self, character: str) -> bool:
+        return any(first <= character <= last for first, last in self.ranges) != self.negated
+
+
+class _Item(NamedTuple):
+    """A set, and how often it may repeat."""
+
+    set: _Set
+    least: int
+    most: int | None  # None: any number
+
+
+class Pattern:
+    r"""A pattern that is ready to match.
+
+    Its items are written out in a row of positions, each of which takes one character. A position may be optional, and
+    it may repeat. So the pattern a{1,2}[0-9]* has three positions:
+
+        position      0     1           2
+        takes         a     a           [0-9]
+        is                  optional    optional, repeats
+
+    How far a text has come is a state: in state 1, position 0 is passed and position 1 comes next. State 3 is the end
+    of this pattern. An optional position may be passed without a character, so several states are reached at once.
+    They are the bits of an integer, and so are all other sets of states and positions here: a step for all states is
+    a few operations on integers.
+
+    Alternatives follow each other in the same row. Between them is one state, the end of the first. Its position takes
+    no character and is not optional, so no way leads from one alternative into the next.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._starts = 0  # the first state of each alternative
+        self._ends = 0  # the last state of each
+        self._optional = 0  # positions
+        self._repeated = 0  # positions
+        positions_of: dict[_Set, int] = {}
+        at = 0
+        for row in _Parser(text).rows():
+            self._starts |= 1 << at
+            for item in row:
+                size = max(item.least, 1) if item.most is None else item.most
+                if at + size > MAX_POSITIONS:
+                    raise ValueError(
+                        f"a pattern matches at most {MAX_POSITIONS} characters, not counting those of * and +, in all "
+                        "alternatives together"
+                    )
+                for number in range(size):
+                    position = 1 << (at + number)
+                    positions_of[item.set] = positions_of.get(item.set, 0) | position
+                    if number >= item.least:
+                        self._optional |= position
+                at += size
+                if item.most is None:
+                    self._repeated |= position  # the last one
+            self._ends |= 1 << at
+            at += 1
+        # Clients choose the characters of a text, so which positions take a character is worked out here, for spans of
+        # characters: from one edge of a range to the next, no set tells them apart.
+        edges = {0}
+        for set in positions_of:
+            for first, last in set.ranges:
+                edges |= {ord(first), ord(last) + 1}
+        self._spans = sorted(edges)  # the first character of each
+        self._taking = [  # the positions that take the characters of each span
+            sum(positions for set, positions in positions_of.items() if set.takes(chr(first))) for first in self._spans
+        ]
+
+    def matches(self, text: str) -> bool:
+        states = self._and_beyond(self._starts)
+        for character in text:
+            taking = self._taking[bisect_right(self._spans, ord(character)) - 1]
+            onwards = states & taking  # bit i: position i comes next, and takes the character
+            again = states >> 1 & self._repeated & taking  # bit i: position i was passed, and takes it once more
+            states = self._and_beyond((onwards | again) << 1)
+            if not states:
+                return False
+        return bool(states & self._ends)
+
+    def _and_beyond(self, states: int) -> int:
+        """`states`, and those that they reach over optional positions, without a character.
+
+        The addition does it for all at once. A run of optional positions is a run of ones. Adding a one in it carries
+        up to the first bit behind the run, and the bits that change on the way are the states that are reached.
+        """
+        carried = (states & self._optional) + self._optional
+        return states | (carried ^ self._optional)
+
+
+class _Parser:
+    """Reads a pattern from left to right. Each method reads one thing, and stands behind it afterwards."""
+
+    def __init__(self, text: str) -> None:
+        if not text:
+            raise ValueError("a value is missing")
+        if len(text) > MAX_PATTERN:
+            raise ValueError(f"a pattern has at most {MAX_PATTERN} characters")
+        self._text = text
+        self._at = 0
+
+    def rows(self) -> list[list[_Item]]:
+        rows: list[list[_Item]] = [[]]
+        while self._next():
+            if self._took("|"):
+                rows.append([])
+            else:
+                rows[-1].append(_Item(self._set(), *self._count()))
+        return rows
+
+    def _set(self) -> _Set:
+        if self._took("."):
+            return _Set((("\n", "\n"),), negated=True)
+        if not self._took("["):
+            character = self._character(_SPECIAL)
+            return _Set(((character, character),), negated=False)
+        negated = self._took("^")
+        ranges = []
+        while not self._took("]"):
+            first = last = self._character(_SPECIAL_IN_SET)
+            if self._took("-"):
+                last = self._character(_SPECIAL_IN_SET)
+                if last < first:
+                    raise ValueError("a range in [ ] goes backwards")
+            ranges.append((first, last))
+        if not ranges:
+            raise ValueError("there is nothing in [ ]")
+        return _Set(tuple(ranges), negated)
+
+    def _character(self, special: str) -> str:
+        """special: the characters that must have a backslash before them."""
+        if self._took("\\"):
+            escaped = self._next()
+            if not escaped or (escaped.isalnum() and escaped not in _ESCAPES):
+                raise ValueError(r"\ stands before n, t or a character that is no letter and no digit")
+            self._at += 1
+            return _ESCAPES.get(escaped, escaped)
+        character = self._next()
+        if not character:
+            raise ValueError("the pattern ends too early")
+        if character in special:
+            raise ValueError(
+                f"\\ must stand before {character}, which has a meaning; there are no groups and no anchors"
+            )
+        self._at += 1
+        return character
+
+    def _count(self) -> tuple[int, int | None]:
+        """How often the set before may repeat: at least and at most."""
+        for sign, least, most in (("?", 0, 1), ("*", 0, None), ("+", 1, None)):
+            if self._took(sign):
+                return least, most
+        match = _COUNT.match(self._text, self._at)
+        if match is None:
+            return 1, 1
+        self._at = match.end()
+        first, comma, second = match.groups()
+        least = int(first)
+        most = least if not comma else int(second) if second else None
+        is_too_long = second and not comma  # a number of more than four digits
+        if is_too_long or (most is not None and most < max(least, 1)):
+            raise ValueError("a count is {2}, {2,} or {2,5}, and not {0}")
+        return least, most
+
+    def _next(self) -> str:
+        """The character here; "" at the end."""
+        return self._text[self._at : self._at + 1]
+
+    def _took(self, character: str) -> bool:
+        """Whether `character` is here. If so, it is behind afterwards."""
+        taken = self._next() == character
+        self._at += taken
+        return taken
