@@ -1,6 +1,6 @@
 """What a rule says about Hyperliquid's actions: a [hyperliquid NAME] section of the policy, compiled.
 
-In: an Action and the time. Out: an Objection, or None. Raises SettingsError for a section that is wrong. Pure.
+In: an Action and the time. Out: an Objection, or None. Raises WrongSection for a section that is wrong. Pure.
 
 A section names the types of actions that it allows. In those of _KEYS, every order and every asset is judged, and any
 unknown key is refused, because nobody can say what it does. Other types are allowed as a whole, or not. Amounts are
@@ -14,15 +14,13 @@ from typing import Iterator, Mapping, NamedTuple
 
 from ordersigner.payloads.hyperliquid import SOURCES, Action
 from ordersigner.payloads.payload import Payload
-from ordersigner.policy.order_limits import AMOUNT, Amount, listed
 from ordersigner.policy.rules import Objection
-from ordersigner.policy.settings import SettingsError, Wrong
+from ordersigner.policy.settings import AMOUNT, Amount, Section, amount, choice, listed, number
 
 SETTINGS = ("actions", "assets", "sides", "max-size", "min-price", "max-price", "network")
 SIDES = ("buy", "sell")
 MAX_ASSET = 2**32 - 1
 
-_DIGITS = re.compile(r"[0-9]{1,10}").fullmatch
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}").fullmatch
 # The keys of the actions whose content is judged. Source: hyperliquid-python-sdk, hyperliquid/utils/signing.py.
 _KEYS = {
@@ -57,36 +55,18 @@ class _Order(NamedTuple):
 class HyperliquidLimits:
     """The actions that a section allows."""
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
-        """settings: the values by the names of SETTINGS. Only `actions` must be there."""
-        problems: list[Wrong] = []
-        words = {name: value.split() for name, value in settings.items()}
-        for name in settings:
-            if name not in SETTINGS:
-                problems.append((name, f"there is no such setting: {', '.join(SETTINGS)}"))
-            elif not words[name]:
-                problems.append((name, "a value is missing"))
-            elif len(set(words[name])) != len(words[name]):
-                problems.append((name, "a word is there twice"))
-        self._actions = words.get("actions", [])
-        self._sides = words.get("sides", [])
-        self._networks = words.get("network", [])
-        if not self._actions and "actions" not in settings:
-            problems.append(("actions", "the types of actions must be given, such as: actions = order cancel"))
-        if not all(map(_ACTION, self._actions)):
-            problems.append(("actions", "the type of an action is letters and digits, such as order"))
-        if not all(_DIGITS(word) and int(word) <= MAX_ASSET for word in words.get("assets", [])):
-            problems.append(("assets", f"an asset is a number from 0 to {MAX_ASSET}"))
-        if not set(self._sides) <= set(SIDES):
-            problems.append(("sides", f"valid words are {', '.join(SIDES)}"))
-        if not set(self._networks) <= set(SOURCES):
-            problems.append(("network", f"valid words are {', '.join(SOURCES)}"))
-        self._size, self._min_price, self._max_price = (
-            _amount(name, words, problems) for name in ("max-size", "min-price", "max-price")
-        )
-        if problems:
-            raise SettingsError(problems)
-        self._assets = list(map(int, words.get("assets", [])))
+    def __init__(self, section: Section) -> None:
+        section.no_others(SETTINGS)
+        if "actions" not in section.settings:
+            section.wrong("actions: the types of actions must be given, such as: actions = order cancel")
+        self._actions = section.all("actions", _action)
+        self._assets = section.all("assets", number(0, MAX_ASSET, "an asset"))
+        self._sides = section.all("sides", choice(SIDES))
+        self._networks = section.all("network", choice(SOURCES))
+        self._size = section.one("max-size", amount)
+        self._min_price = section.one("min-price", amount)
+        self._max_price = section.one("max-price", amount)
+        section.raise_if_wrong()
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
         assert isinstance(payload, Action)
@@ -177,6 +157,12 @@ class HyperliquidLimits:
         return [*words, "the vault or sub-account that an action is for, and its nonce and expiry"]
 
 
+def _action(word: str) -> str:
+    if not _ACTION(word):
+        raise ValueError("the type of an action is letters and digits, such as order")
+    return word
+
+
 def _orders(kind: str, action: Mapping[str, object]) -> Iterator[_Order]:
     """Everything in an action that names an asset. Nothing, if the action does not have the expected form."""
     if kind == "order":
@@ -200,16 +186,6 @@ def _orders(kind: str, action: Mapping[str, object]) -> Iterator[_Order]:
 def _listing(action: Mapping[str, object], key: str) -> Iterator[tuple[int, object]]:
     value = action.get(key)
     return enumerate(value if type(value) is list else ())
-
-
-def _amount(name: str, words: Mapping[str, list[str]], problems: list[Wrong]) -> Amount | None:
-    value = words.get(name)
-    if not value:
-        return None
-    if len(value) != 1 or not AMOUNT.fullmatch(value[0]):
-        problems.append((name, "this must be decimal digits with at most one point and 18 digits after it"))
-        return None
-    return Amount.of(value[0])
 
 
 def _decimal(value: object) -> Amount | None:

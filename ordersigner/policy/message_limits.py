@@ -1,6 +1,6 @@
 """What a rule says about messages: a [message NAME] section of the policy, compiled.
 
-In: a Message. Out: an Objection, or None. Raises SettingsError for a section that is wrong. Pure.
+In: a Message. Out: an Objection, or None. Raises WrongSection for a section that is wrong. Pure.
 
 A message that is a hash is an order or a transaction elsewhere, so only a section that says `hashes = yes` allows it.
 Any other message must be text that an operator reads in the journal as it is, and match the pattern as a whole.
@@ -12,30 +12,22 @@ from ordersigner.payloads.messages import Message
 from ordersigner.payloads.payload import Payload
 from ordersigner.policy.pattern import Pattern
 from ordersigner.policy.rules import Objection
-from ordersigner.policy.settings import SettingsError, Wrong
+from ordersigner.policy.settings import Section, choice
 
+SETTINGS = ("pattern", "hashes")
 MAX_TEXT = 4096  # characters of a message that a pattern allows
 
 
 class MessageLimits:
     """The messages that a section allows."""
 
-    def __init__(self, *, pattern: str | None = None, hashes: str = "no") -> None:
-        """As the settings say it. hashes: "yes" or "no"."""
-        problems: list[Wrong] = []
-        self._pattern: Pattern | None = None
-        if pattern is not None:
-            try:
-                self._pattern = Pattern(pattern)
-            except ValueError as error:
-                problems.append(("pattern", str(error)))
-        if hashes not in ("yes", "no"):
-            problems.append(("hashes", "this must be yes or no"))
-        if pattern is None and hashes == "no":
-            problems.append(("pattern", "a message section needs a pattern, or hashes = yes"))
-        if problems:
-            raise SettingsError(problems)
-        self._hashes = hashes == "yes"
+    def __init__(self, section: Section) -> None:
+        self._pattern = section.text("pattern", Pattern)
+        self._hashes = section.one("hashes", choice(("yes", "no"))) == "yes"
+        if not (section.errors or self._pattern or self._hashes):
+            section.wrong("pattern: a message section needs a pattern, or hashes = yes")
+        section.no_others(SETTINGS)
+        section.raise_if_wrong()
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
         assert isinstance(payload, Message)

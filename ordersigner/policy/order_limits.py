@@ -20,13 +20,13 @@ Not possible: a message of EIP-191's version 0x45 would need an order of type 0x
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from ordersigner.payloads.orders import (
     ACCOUNT,
     FUTURES,
     FUTURES_ORDER_TYPES,
+    MAX_DECIMALS,
     ORDER_TYPE,
     SIDE,
     SIDES,
@@ -36,25 +36,17 @@ from ordersigner.payloads.orders import (
 )
 from ordersigner.payloads.payload import Payload
 from ordersigner.policy.rules import Objection
+from ordersigner.policy.settings import Section, WrongSection, address, amount, choice, listed, number, section_of
 
 MICROSECONDS = 1_000_000
-AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")  # decimal digits with at most one point
+MAX_CLOCK = 10**9  # seconds
+MARKET_SETTINGS = ("base", "quote", "instrument")
+_PRICES = ("min-price", "max-price", "max-notional")
+_AMOUNTS = ("max-quantity", *_PRICES)
+SETTINGS = ("accounts", "sides", "types", *_AMOUNTS, "clock")  # of a rule
+UNBOUND_TYPES = {"MKT", "STM"}  # types of order whose price binds nobody
 _NO_INSTRUMENT = bytes(4)
 _SPOT_MARKET = slice(SPOT["base"].start, SPOT["quote"].stop)  # the two are neighbours
-
-
-class Amount(NamedTuple):
-    """A number of whole tokens, exactly: numerator / denominator."""
-
-    text: str
-    numerator: int
-    denominator: int
-
-    @classmethod
-    def of(cls, text: str) -> Amount:
-        """text: matches AMOUNT."""
-        whole, _, fraction = text.partition(".")
-        return cls(text, int(whole + fraction), 10 ** len(fraction))
 
 
 class Market(NamedTuple):
@@ -65,6 +57,23 @@ class Market(NamedTuple):
     packed: bytes  # spot: base and quote, 40 bytes; futures: instrument and quote, 24 bytes
     base_decimals: int  # 0 for futures, whose quantities are fractions
     quote_decimals: int
+
+    @classmethod
+    def read(cls, section: Section) -> Market:
+        """The market of a [market NAME] section; raises WrongSection."""
+        section.no_others(MARKET_SETTINGS)
+        base = section.one("base", _token, size=2)
+        quote = section.one("quote", _token, size=2)
+        # An order for instrument 0 could be a spot order, and is never signed with a held key.
+        instrument = section.one("instrument", number(1, 2**32 - 1, "the instrument"))
+        if "quote" not in section.settings or ("base" in section.settings) == ("instrument" in section.settings):
+            section.wrong("a market has quote, and either base (spot) or instrument (futures)")
+        section.raise_if_wrong()
+        assert quote is not None
+        if instrument is not None:
+            return cls(section.name, "futures", instrument.to_bytes(4, "big") + quote[0], 0, quote[1])
+        assert base is not None
+        return cls(section.name, "spot", base[0] + quote[0], base[1], quote[1])
 
     def __str__(self) -> str:
         if self.type == "spot":
@@ -91,22 +100,31 @@ _CLOCK = Objection(10, "order.timestamp", "over_limit", "This time is too far fr
 
 
 class OrderLimits:
-    """The orders that a rule allows. A limit that is None does not limit."""
+    """The orders that a rule with the setting `markets` allows. A limit that is None does not limit."""
 
-    def __init__(
-        self,
-        *,
-        accounts: Sequence[bytes] | None,
-        markets: Sequence[Market] | None,
-        sides: Sequence[str] = (),
-        types: Sequence[str] = (),
-        max_quantity: Amount | None = None,
-        min_price: Amount | None = None,
-        max_price: Amount | None = None,
-        max_notional: Amount | None = None,
-        clock: int | None = None,
-    ) -> None:
-        """accounts: 20 bytes each; sides, types: all if empty; clock: seconds. An amount needs exactly one market."""
+    def __init__(self, rule: Section, known: Mapping[str, Market | None]) -> None:
+        """known: markets by name; None for one that is wrong. Raises WrongSection."""
+        if "accounts" not in rule.settings:
+            rule.wrong("markets needs accounts", "markets")
+        accounts = None if rule.is_any("accounts") else rule.all("accounts", address)
+        chosen = None if rule.is_any("markets") else rule.all("markets", section_of("market", known))
+        markets = None if chosen is None else [market for market in chosen if market is not None]
+        sides = rule.all("sides", choice(SIDES))
+        types = rule.all("types", choice(FUTURES_ORDER_TYPES))
+        max_quantity = rule.one("max-quantity", amount)
+        min_price = rule.one("min-price", amount)
+        max_price = rule.one("max-price", amount)
+        max_notional = rule.one("max-notional", amount)
+        clock = rule.one("clock", number(1, MAX_CLOCK, "the time"))
+        for name in _AMOUNTS:
+            if name in rule.settings and (chosen is None or len(chosen) != 1):
+                rule.wrong(f"{name} needs exactly one market, whose tokens it counts", name)
+        for name in _PRICES:
+            if name in rule.settings and (not types or UNBOUND_TYPES.intersection(types)):
+                rule.wrong(f"{name} needs types without MKT and STM, whose price binds nobody", name)
+        rule.raise_if_wrong()
+        if markets != chosen:
+            raise WrongSection  # a market, which has its own complaint
         self._accounts = accounts
         self._markets = markets
         self._sides = sides
@@ -245,10 +263,9 @@ def _disguised(account: bytes) -> Objection | None:
     return _CONTRACT_DATA if account[:2] == b"\x19\x00" else None
 
 
+def _token(word: str, decimals: str) -> tuple[bytes, int]:
+    return address(word), number(0, MAX_DECIMALS, "the token's decimals")(decimals)
+
+
 def _hex(addresses: Sequence[bytes]) -> list[str]:
     return ["0x" + address.hex() for address in addresses]
-
-
-def listed(words: Sequence[object]) -> str:
-    *first, last = map(str, words)
-    return f"{', '.join(first)} or {last}" if first else last

@@ -1,15 +1,213 @@
-"""What is wrong with the settings of a section of the policy, for sections whose settings are read together."""
+"""A section of the policy file, and how the words of its settings are read.
+
+In: the settings of a section as text, and for each the reader of its words. Out: addresses, numbers, amounts, and lists
+of them. A wrong setting raises nothing: the section collects what is wrong, each with its line, so that all mistakes
+are told at once. At the end, raise_if_wrong() raises WrongSection.
+
+A reader of words takes a word and returns its value. It raises ValueError with the reason, which never repeats the
+word: it may be a private key. quoted() decides what may be repeated.
+"""
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+import re
+from typing import Callable, Collection, Mapping, NamedTuple, Sequence, TypeVar
 
-Wrong = Tuple[str, str]  # a setting, as it stands left of its value ("message.sellAmount <="), and the reason
+from ordersigner.policy.rules import Rate
+
+MAX_RATE = 100_000  # signatures; a rule remembers the time of each
+MAX_QUOTED = 64  # characters of a word that may be repeated
+SPANS = {"second": 1, "minute": 60, "hour": 3600}  # of a rate, in seconds
+
+PRIVATE_KEY = re.compile(r"(?:0x)?[0-9A-Fa-f]{64}")
+AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")  # decimal digits with at most one point
+_HALF_OF_A_KEY = re.compile(r"[0-9A-Fa-f]{32,}")  # no word that is repeated contains this much of a key
+_ADDRESS = re.compile(r"(?:0x)?([0-9A-Fa-f]{40})")
+_NUMBER = re.compile(r"[0-9]{1,10}")
+_RATE = re.compile(r"([0-9]{1,6})/(second|minute|hour)")
+
+T = TypeVar("T")
 
 
-class SettingsError(ValueError):
-    """Settings are wrong. A reason never repeats a value, which may be a private key."""
+class Complaint(NamedTuple):
+    """What is wrong with a line. Line 0 is the file as a whole."""
 
-    def __init__(self, problems: Sequence[Wrong]) -> None:
-        super().__init__("; ".join(f"{setting}: {reason}" for setting, reason in problems))
-        self.problems = problems
+    line: int
+    reason: str
+
+
+class WrongSection(Exception):
+    """A section has errors, which it has collected."""
+
+
+class Setting(NamedTuple):
+    """A line `PATH OPERATOR VALUE`. PATH is the path of a field for typed data, and a plain word elsewhere."""
+
+    line: int
+    path: str
+    operator: str
+    value: str
+
+    @property
+    def name(self) -> str:
+        """What makes it a setting of its own: a field may have one for each operator."""
+        return self.path if self.operator == "=" else f"{self.path} {self.operator}"
+
+    @property
+    def words(self) -> list[str]:
+        return self.value.split()
+
+
+class Section:
+    """The settings of a section by their names, and what is wrong with them."""
+
+    def __init__(self, line: int, kind: str, name: str) -> None:
+        self.line = line
+        self.kind = kind
+        self.name = name
+        self.settings: dict[str, Setting] = {}
+        self.errors: list[Complaint] = []
+        self.warnings: list[Complaint] = []
+
+    def wrong(self, reason: str, setting: str = "") -> None:
+        """setting: the name of the one that is wrong; without it, the section as a whole is."""
+        self.errors.append(Complaint(self._line(setting), _HALF_OF_A_KEY.sub("(a long word)", reason)))
+
+    def warn(self, reason: str, setting: str) -> None:
+        self.warnings.append(Complaint(self._line(setting), reason))
+
+    def raise_if_wrong(self) -> None:
+        if self.errors:
+            raise WrongSection
+
+    def _line(self, setting: str) -> int:
+        return self.settings[setting].line if setting in self.settings else self.line
+
+    # Each of these reads a setting. One that is absent, or wrong, has no value.
+    def text(self, name: str, read: Callable[[str], T]) -> T | None:
+        """The value of a setting that is the rest of its line, blanks included."""
+        if name not in self.settings:
+            return None
+        try:
+            return read(self.settings[name].value)
+        except ValueError as error:
+            self.wrong(f"{quoted(name)}: {error}", name)
+            return None
+
+    def one(self, name: str, read: Callable[..., T], size: int = 1) -> T | None:
+        """The one value of a setting. read: takes `size` words."""
+
+        def read_words(text: str) -> T:
+            words = text.split()
+            if len(words) != size:
+                raise ValueError(f"it takes {size} word{'s' if size > 1 else ''}")
+            return read(*words)
+
+        return self.text(name, read_words)
+
+    def all(self, name: str, read: Callable[[str], T]) -> list[T]:
+        """The values of a setting that is a list, without those that are wrong."""
+        values: list[T] = []
+        if name not in self.settings:
+            return values
+        words = self.settings[name].words
+        if not words:
+            self.wrong(f"{name}: it takes at least one word", name)
+        for number, word in enumerate(words, 1):
+            try:
+                value = read(word)
+                if word in words[: number - 1] or (value is not None and value in values):
+                    raise ValueError("it is there twice")
+                values.append(value)
+            except ValueError as error:
+                place = f", word {number}" if len(words) > 1 else ""
+                self.wrong(f"{name}{place}: {error}", name)
+        return values
+
+    def is_any(self, name: str) -> bool:
+        """Whether a list says "any" in place of its words."""
+        return name in self.settings and self.settings[name].words == ["any"]
+
+    def no_others(self, known: Collection[str]) -> None:
+        """Settings of other names are wrong."""
+        for name in self.settings.keys() - set(known):
+            self.wrong(f"a {self.kind} has no setting {quoted(name)}: {', '.join(known)}", name)
+
+
+# Readers of words.
+def address(word: str) -> bytes:
+    match = _ADDRESS.fullmatch(word)
+    if match:
+        return bytes.fromhex(match[1])
+    if PRIVATE_KEY.fullmatch(word):
+        raise ValueError("this may be a private key, which must not be here; an address has 40 hexadecimal digits")
+    raise ValueError("this is not an address of 40 hexadecimal digits")
+
+
+def number(least: int, most: int, what: str) -> Callable[[str], int]:
+    def read(word: str) -> int:
+        if not _NUMBER.fullmatch(word) or not least <= int(word) <= most:
+            raise ValueError(f"{what} must be a whole number from {least} to {most}")
+        return int(word)
+
+    return read
+
+
+class Amount(NamedTuple):
+    """A number of whole tokens, exactly: numerator / denominator."""
+
+    text: str
+    numerator: int
+    denominator: int
+
+    @classmethod
+    def of(cls, text: str) -> Amount:
+        """text: matches AMOUNT."""
+        whole, _, fraction = text.partition(".")
+        return cls(text, int(whole + fraction), 10 ** len(fraction))
+
+
+def amount(word: str) -> Amount:
+    if not AMOUNT.fullmatch(word):
+        raise ValueError("an amount is decimal digits with at most one point and 18 digits after it")
+    return Amount.of(word)
+
+
+def rate(word: str) -> Rate:
+    match = _RATE.fullmatch(word)
+    if not match or not 1 <= int(match[1]) <= MAX_RATE:
+        raise ValueError(f"a rate is N/second, N/minute or N/hour, with N from 1 to {MAX_RATE}")
+    return Rate(int(match[1]), SPANS[match[2]])
+
+
+def choice(choices: Collection[str]) -> Callable[[str], str]:
+    def read(word: str) -> str:
+        if word not in choices:
+            raise ValueError(f"valid words are {', '.join(choices)}")
+        return word
+
+    return read
+
+
+def section_of(kind: str, sections: Mapping[str, T]) -> Callable[[str], T]:
+    """sections: those of this kind, by name."""
+
+    def read(word: str) -> T:
+        if word not in sections:
+            raise ValueError(f"there is no section [{kind} {quoted(word)}]")
+        return sections[word]
+
+    return read
+
+
+# Words for people.
+def quoted(word: str) -> str:
+    """`word`, unless it may be a key or a part of one."""
+    if len(word) <= MAX_QUOTED and word.isprintable() and not _HALF_OF_A_KEY.search(word):
+        return word
+    return "(a long word)"
+
+
+def listed(words: Sequence[object]) -> str:
+    *first, last = map(str, words)
+    return f"{', '.join(first)} or {last}" if first else last

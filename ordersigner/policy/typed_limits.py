@@ -1,6 +1,6 @@
 """What a rule says about typed data: a [typed NAME] section of the policy, compiled.
 
-In: TypedData and the time. Out: an Objection, or None. Raises SettingsError for a section that is wrong. Pure.
+In: TypedData and the time. Out: an Objection, or None. Raises WrongSection for a section that is wrong. Pure.
 
 A section allows data of one type. The type is given as its whole string, because names say little: today's venues have
 eight different types named "Order". The domain says which contract may use the signature. It must be of the type that
@@ -14,6 +14,7 @@ Only the values that are hashed count, as exact integers and bytes.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from typing import Callable, NamedTuple, Sequence
 
@@ -23,7 +24,7 @@ from ordersigner.payloads.payload import Payload
 from ordersigner.payloads.typed_data import DOMAIN, Path, Schema, TypedData
 from ordersigner.payloads.typed_values import Value
 from ordersigner.policy.rules import CLOSE, Objection
-from ordersigner.policy.settings import SettingsError, Wrong
+from ordersigner.policy.settings import Section, WrongSection, number, quoted
 
 MAX_SECONDS = 10**9  # of "within"
 MAX_DOMAINS = 64  # that a section remembers
@@ -47,22 +48,11 @@ _SIGNED_DATA = "typed_data"
 
 _TYPE = Objection(1, f"{_SIGNED_DATA}.primaryType", "not_allowed", "No rule allows data of this type.")
 _DOMAIN_TYPE = Objection(2, f"{_SIGNED_DATA}.types.{DOMAIN}", "not_allowed", "No rule allows a domain of this type.")
+_SECONDS = number(1, MAX_SECONDS, "this time in seconds")
 _STEP = 3  # that of the first condition
 
 
 _Holds = Callable[[Value, float], bool]  # whether a value, at a time, meets a condition
-
-
-class Condition(NamedTuple):
-    """A setting of the section: what is left of its operator, the operator, and the rest of the line."""
-
-    path: str
-    operator: str
-    value: str
-
-    @property
-    def setting(self) -> str:
-        return self.path if self.operator == "=" else f"{self.path} {self.operator}"
 
 
 class _Check(NamedTuple):
@@ -83,34 +73,27 @@ class _Check(NamedTuple):
 class TypedLimits:
     """The typed data that a section allows."""
 
-    def __init__(self, type: str, conditions: Sequence[Condition]) -> None:
-        """type: a type's string, as encodeType writes it.
+    def __init__(self, section: Section) -> None:
+        """The settings of a section:
 
-        conditions: on fields of the domain, which only take "=", and of the message. One more path is `domain`: the
-        domain's own type, EIP712Domain(…), where it has other fields than the standard's, or in another order.
+        type: a type's string, as encodeType writes it.
+        domain: the domain's own type, EIP712Domain(…), if it has other fields than the standard's, or another order.
+        All others are conditions: on fields of the domain, which only take "=", and on fields of the message.
         """
-        problems: list[Wrong] = []
-        own = next((condition for condition in conditions if condition.setting == "domain"), None)
-        rest = [condition for condition in conditions if condition is not own]
-        self._schema = _schema(type, own, rest, problems)
-        checks: list[_Check] = []
+        self._schema = _schema(section)
         self._allowed_domains: set[bytes] = set()  # separators of domains that were allowed before
-        if not problems:
-            seen: set[str] = set()
-            for condition in rest:
-                try:
-                    if condition.setting in seen:
-                        raise ValueError("it is set twice")
-                    seen.add(condition.setting)
-                    checks.append(_compile(condition, self._schema))
-                except ValueError as error:
-                    problems.append((condition.setting, str(error)))
-            pinned = {condition.path for condition in rest}
-            for field in self._schema.domain:
-                if f"domain.{field.name}" not in pinned:
-                    problems.append((f"domain.{field.name}", "the domain has this field, so it needs a value"))
-        if problems:
-            raise SettingsError(problems)
+        conditions = {name: setting for name, setting in section.settings.items() if name not in ("type", "domain")}
+        checks = []
+        for name, condition in conditions.items():
+            check = section.text(name, partial(_compile, self._schema, condition.path, condition.operator))
+            if check is not None:
+                checks.append(check)
+        pinned = {condition.path for condition in conditions.values()}
+        for field in self._schema.domain:
+            path = f"domain.{field.name}"
+            if path not in pinned:
+                section.wrong(f"{quoted(path)}: the domain has this field, so it needs a value")
+        section.raise_if_wrong()
         self._domain_checks = [check for check in checks if check.path.startswith("domain.")]
         self._message_checks = [check for check in checks if check.path.startswith("message.")]
 
@@ -176,33 +159,33 @@ class AnyTypedData:
         return ["the typed data: also permits to take the key's tokens, and transactions of its Safe, so all it owns"]
 
 
-def _schema(type: str, own: Condition | None, conditions: Sequence[Condition], problems: list[Wrong]) -> Schema:
-    """own: the condition that gives the domain's type."""
-    nothing = typed_data.schema_of("Nothing()")
+def _schema(section: Section) -> Schema:
+    """The types that a section gives; raises WrongSection."""
+    if "type" not in section.settings:
+        section.wrong("a section of typed data needs type")
+    section.text("type", typed_data.schema_of)
+    section.raise_if_wrong()
+    own_domain = section.settings.get("domain")
+    domain_type = own_domain.value if own_domain else _standard_domain(section)
     try:
-        typed_data.schema_of(type)
+        return typed_data.schema_of(section.settings["type"].value, domain_type)
     except ValueError as error:
-        problems.append(("type", str(error)))
-        return nothing
-    names = [path[len("domain.") :] for path, _, _ in conditions if path.startswith("domain.")]
-    if own is not None:
-        domain_type = own.value
-    else:
-        for name in names:
-            if name not in _STANDARD:
-                reason = f"only {', '.join(_STANDARD)} are known; others need a setting: domain = {DOMAIN}(…)"
-                problems.append((f"domain.{name}", reason))
-        fields = [f"{kind} {name}" for name, kind in _STANDARD.items() if name in names]
-        domain_type = f"{DOMAIN}({','.join(fields)})"
-        if not fields and not problems:
-            problems.append(("type", "the domain must be given, such as domain.name and domain.verifyingContract"))
-    if problems:
-        return nothing
-    try:
-        return typed_data.schema_of(type, domain_type)
-    except ValueError as error:
-        problems.append(("domain", str(error)))
-        return nothing
+        section.wrong(f"domain: {error}", "domain")
+        raise WrongSection from None
+
+
+def _standard_domain(section: Section) -> str:
+    """The type of a domain that has those of the standard's fields that the section names; raises WrongSection."""
+    paths = [setting.path for setting in section.settings.values() if setting.path.startswith("domain.")]
+    if not paths:
+        section.wrong("type: the domain must be given, such as domain.name and domain.verifyingContract", "type")
+    standard = {f"domain.{name}": f"{type} {name}" for name, type in _STANDARD.items()}
+    for path in paths:
+        if path not in standard:
+            known = f"only {', '.join(_STANDARD)} are known; others need a setting: domain = {DOMAIN}(…)"
+            section.wrong(f"{quoted(path)}: {known}", path)
+    section.raise_if_wrong()
+    return f"{DOMAIN}({','.join(field for path, field in standard.items() if path in paths)})"
 
 
 def _first_objection(checks: Sequence[_Check], first_step: int, data: TypedData, now: float) -> Objection | None:
@@ -219,9 +202,8 @@ def _first_objection(checks: Sequence[_Check], first_step: int, data: TypedData,
     return None
 
 
-def _compile(condition: Condition, schema: Schema) -> _Check:
-    """Raises ValueError, with the reason."""
-    path, operator, text = condition
+def _compile(schema: Schema, path: str, operator: str, text: str) -> _Check:
+    """A condition: what stands left of the operator, and right of it. Raises ValueError, with the reason."""
     if operator != "=" and operator not in _COMPARISONS:
         raise ValueError(f"after the field comes = or {' or '.join(_COMPARISONS)}")
     access = schema.path(path)
@@ -239,7 +221,7 @@ def _compile(condition: Condition, schema: Schema) -> _Check:
         raise ValueError('a field of the domain takes "=" only')
     if "int" not in access.type:
         raise ValueError(f"this field is of the type {access.type}, and {operator} is for integers")
-    limit = _seconds(text) if operator == "within" else int(_value(access.type, text))
+    limit = _SECONDS(text) if operator == "within" else int(_value(access.type, text))
     make, message, words = _COMPARISONS[operator]
     return _Check(path, access, make(limit), "over_limit", message, f"with {path} {words.format(limit)}")
 
@@ -273,12 +255,6 @@ def _value(kind: str, word: str) -> Value:
     if kind == "address" and len(word) == 40:
         word = "0x" + word  # as everywhere in a policy
     return typed_values.value_of(kind, word)
-
-
-def _seconds(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and 1 <= int(text) <= MAX_SECONDS):
-        raise ValueError(f"this must be a whole number of seconds from 1 to {MAX_SECONDS}")
-    return int(text)
 
 
 def _shown(value: Value) -> str:

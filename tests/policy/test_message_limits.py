@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from support.daemon import vectors
+from support.policies import problems_of, section_of
 
 from ordersigner.payloads import messages
 from ordersigner.policy.message_limits import MAX_TEXT, MessageLimits
-from ordersigner.policy.settings import SettingsError
+from ordersigner.policy.settings import Section
 
 HASH = "be609aee343fb3c4b28e1df9e632fca64fcfaede20f02e86244efddf30957bd2"
 PUBLISHED = {row["name"]: row for row in vectors("typed-data/personal")}
@@ -21,10 +22,16 @@ def denied(limits: MessageLimits, **request: Any) -> tuple[str, str] | None:
     return found and (found.field, found.code)
 
 
-def problems(**settings: Any) -> dict[str, str]:
-    with pytest.raises(SettingsError) as caught:
-        MessageLimits(**settings)
-    return dict(caught.value.problems)
+def section(**settings: str) -> Section:
+    return section_of("message", "\n".join(f"{name} = {value}" for name, value in settings.items()))
+
+
+def limits_of(**settings: str) -> MessageLimits:
+    return MessageLimits(section(**settings))
+
+
+def problems(**settings: str) -> dict[str, str]:
+    return problems_of(section(**settings), MessageLimits)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +46,7 @@ def problems(**settings: Any) -> dict[str, str]:
 )
 def test_a_section_for_a_venue(name: str, pattern: str) -> None:
     text = PUBLISHED[name]["text"]
-    limits = MessageLimits(pattern=pattern)
+    limits = limits_of(pattern=pattern)
     assert denied(limits, text=text) is None
     assert denied(limits, hex="0x" + text.encode().hex()) is None
     assert denied(limits, text=text + "0") == ("text", "not_allowed")
@@ -48,35 +55,35 @@ def test_a_section_for_a_venue(name: str, pattern: str) -> None:
 
 
 def test_a_hash_is_refused_whatever_the_pattern() -> None:
-    limits = MessageLimits(pattern=".*")
+    limits = limits_of(pattern=".*")
     for request in ({"hex": "0x" + HASH}, {"text": HASH}, {"text": "0x" + HASH}, {"text": "a" * 32}):
         (field,) = request
         assert denied(limits, **request) == (field, "ambiguous")
 
 
 def test_hashes_are_allowed_by_a_section_that_says_so() -> None:
-    limits = MessageLimits(hashes="yes")
+    limits = limits_of(hashes="yes")
     assert denied(limits, hex="0x" + HASH) is None
     assert denied(limits, text=HASH) is None
     assert denied(limits, text="1550791374642") == ("text", "not_allowed")
-    both = MessageLimits(hashes="yes", pattern="[0-9]{13}")
+    both = limits_of(hashes="yes", pattern="[0-9]{13}")
     assert denied(both, text="1550791374642") is None
     assert denied(both, text=HASH) is None
 
 
 @pytest.mark.parametrize("text", ["a\0b", "a\rb", "a\x1b[0m", "a\x7f", "a\u202eb", "a\u2066b", "a\u2028b"])
 def test_a_text_that_people_do_not_see_as_it_is_is_refused(text: str) -> None:
-    limits = MessageLimits(pattern=r"[^\n]*")
+    limits = limits_of(pattern=r"[^\n]*")
     assert denied(limits, text="a b") is None
     assert denied(limits, text=text) == ("text", "not_allowed")
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
-    assert denied(MessageLimits(pattern=".*"), hex="0xff") == ("hex", "not_allowed")
+    assert denied(limits_of(pattern=".*"), hex="0xff") == ("hex", "not_allowed")
 
 
 def test_a_text_that_is_too_long_is_refused() -> None:
-    limits = MessageLimits(pattern="a*")
+    limits = limits_of(pattern="a*")
     assert denied(limits, text="a" * MAX_TEXT) is None
     assert denied(limits, text="a" * (MAX_TEXT + 1)) == ("text", "not_allowed")
 
@@ -89,9 +96,9 @@ def test_a_section_says_something() -> None:
 
 
 def test_a_section_in_words() -> None:
-    logins = MessageLimits(pattern="[0-9]{13}")
+    logins = limits_of(pattern="[0-9]{13}")
     assert logins.permits() == ["messages that match [0-9]{13}"]
     assert logins.leaves_open() == []
-    hashes = MessageLimits(pattern="a", hashes="yes")
+    hashes = limits_of(pattern="a", hashes="yes")
     assert hashes.permits() == ["messages that match a", "messages that are hashes"]
     assert "transactions" in hashes.leaves_open()[0]

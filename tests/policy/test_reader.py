@@ -15,7 +15,8 @@ from support.daemon import SOURCE
 from support.policies import policy_of
 
 from ordersigner.policy import reader
-from ordersigner.policy.reader import Complaint, read
+from ordersigner.policy.reader import read
+from ordersigner.policy.settings import Complaint
 
 BASE, QUOTE = "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282", "0x" + "00" * 20
 KEY = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
@@ -254,7 +255,7 @@ def test_a_rule_may_be_about_typed_data_messages_and_hyperliquid_alone() -> None
         ("pattern = [0-9]{13}", "words = x", ["policy:16: pattern: ", "policy:17: a message has no setting words"]),
         ("max-size = 2.5", "max-size = -1", ["policy:20: max-size: "]),
         ("actions = order cancel\n", "", ["policy:18: actions: "]),
-        ("max-size = 2.5", "colour = red", ["policy:20: colour: "]),
+        ("max-size = 2.5", "colour = red", ["policy:20: a hyperliquid has no setting colour: "]),
     ],
 )  # fmt: skip
 def test_a_mistake_in_what_is_signed_for_other_venues_is_said_with_its_line(
