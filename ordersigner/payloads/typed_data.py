@@ -17,7 +17,7 @@ from __future__ import annotations
 import marshal
 import re
 from functools import lru_cache
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads.payload import Form
@@ -45,6 +45,8 @@ _NAME = re.compile("[A-Za-z0-9_:$ -]+").fullmatch  # in use: "HyperliquidTransac
 _ATOM_NAME = re.compile("address|bool|string|tuple|function|(u?int|bytes)[0-9]*|u?fixed([0-9]+x[0-9]+)?").fullmatch
 _TYPE = re.compile(r"([^\[\]]+)((?:\[(?:[1-9][0-9]*)?\])*)").fullmatch
 _ADDRESS = re.compile("0x[0-9A-Fa-f]{40}").fullmatch
+
+_Result = TypeVar("_Result")
 
 
 class Field(NamedTuple):
@@ -116,7 +118,7 @@ class Schema:
         self.domain_type = strings.get(DOMAIN, "")
         self.domain = fields.get(DOMAIN, ())
         if DOMAIN in fields:
-            self.separator = _separator(structs[DOMAIN], self.domain)
+            self.separator = _kept(_separator(structs[DOMAIN], self.domain), MAX_DOMAINS, MAX_DOMAIN_KEY)
 
     def path(self, path: str) -> Path:
         """Access to a field: names and dots from `message` or `domain` on, and "*" for every element of an array.
@@ -176,7 +178,7 @@ def read(request: Mapping[str, object]) -> TypedData:
                 raise mistyped(MISSING, f"typed_data.{key}")
         unknown = next(key for key in content if key not in KEYS)
         raise Refusal.of(f"typed_data.{unknown}", "unexpected", "Unexpected key.")
-    schema = _schema(types, primary_type)
+    schema = _schema((types, primary_type))
     root = "typed_data.domain"
     try:
         separator = schema.separator(domain)
@@ -215,22 +217,28 @@ def schema_of(type: str, domain_type: str = "") -> Schema:
 
 
 # From JSON to types.
-def _schema(types: object, primary_type: object) -> Schema:
-    try:
-        # The exact content: 1, 1.0 and True are equal, and their bytes are not. This takes 0.8 µs for CoW's order, and
-        # json.dumps() 7.7. Equal content can have two forms in version 4, and is then compiled twice.
-        key = marshal.dumps((types, primary_type), 4)  # type: ignore[arg-type]
-    except ValueError:  # it is nested more deeply than any types
-        return _compile(types, primary_type)
-    return _compile_key(key) if len(key) <= MAX_SCHEMA_KEY else _compile(types, primary_type)
+def _kept(function: Callable[[Any], _Result], most: int, longest: int) -> Callable[[object], _Result]:
+    """`function` of a JSON value, with its `most` latest results kept, for values of at most `longest` bytes."""
+
+    @lru_cache(maxsize=most)
+    def of_key(key: bytes) -> _Result:
+        return function(marshal.loads(key))
+
+    def kept(value: Any) -> _Result:
+        try:
+            # The exact content: 1, 1.0 and True are equal, and their bytes are not. This takes 0.8 µs for the types of
+            # CoW's order, and json.dumps() 7.7. Equal content can have two forms in version 4; each is kept.
+            key = marshal.dumps(value, 4)
+        except ValueError:  # it is nested more deeply than any types and domains
+            return function(value)
+        return of_key(key) if len(key) <= longest else function(value)
+
+    return kept
 
 
-@lru_cache(maxsize=MAX_SCHEMAS)
-def _compile_key(key: bytes) -> Schema:
-    return _compile(*marshal.loads(key))
-
-
-def _compile(types: object, primary_type: object) -> Schema:
+def _compile(declared: tuple[object, object]) -> Schema:
+    """declared: types and a primary type."""
+    types, primary_type = declared
     if type(types) is not dict:
         raise mistyped(types, "typed_data.types", dict)
     if type(primary_type) is not str or not primary_type:
@@ -242,6 +250,9 @@ def _compile(types: object, primary_type: object) -> Schema:
     if primary_type not in types:
         raise Refusal.of("typed_data.primaryType", "not_type", "The types do not declare this type.")
     return Schema(_read_types(types, primary_type), primary_type)
+
+
+_schema = _kept(_compile, MAX_SCHEMAS, MAX_SCHEMA_KEY)
 
 
 def _read_types(types: dict[str, object], primary_type: str) -> Fields:
@@ -400,7 +411,7 @@ def _array(encode_element: Encode, length: str) -> Encode:
 
 
 def _separator(encode: Encode, fields: tuple[Field, ...]) -> Encode:
-    """The function from a domain to its separator, which keeps some separators."""
+    """From a domain to its separator. A domain has no key that its type does not declare."""
     names = frozenset(field.name for field in fields)
 
     def separate(domain: object) -> bytes:
@@ -410,18 +421,7 @@ def _separator(encode: Encode, fields: tuple[Field, ...]) -> Encode:
                     raise wrong("unexpected", "The types do not declare this key of the domain.", f".{key}")
         return encode(domain)
 
-    @lru_cache(maxsize=MAX_DOMAINS)
-    def separate_key(key: bytes) -> bytes:
-        return separate(marshal.loads(key))
-
-    def separator(domain: object) -> bytes:
-        try:
-            key = marshal.dumps(domain, 4)  # type: ignore[arg-type]  # the exact content, as for a schema
-        except ValueError:
-            return separate(domain)
-        return separate_key(key) if len(key) <= MAX_DOMAIN_KEY else separate(domain)
-
-    return separator
+    return separate
 
 
 def _access(root: str, steps: list[str], base: str) -> Path:

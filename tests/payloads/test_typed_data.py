@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -26,6 +26,7 @@ from support.typed_data import (
     SEAPORT,
     chain,
     content_of,
+    crowd_out,
     digest,
     edge,
     fields,
@@ -34,6 +35,7 @@ from support.typed_data import (
     wide,
 )
 
+from ordersigner import text
 from ordersigner.payloads import typed_data, typed_values
 from ordersigner.payloads.typed_data import DOMAIN, KEYS
 from ordersigner.refusal import CODES, Refusal
@@ -378,26 +380,58 @@ def test_the_second_time_nothing_is_compiled() -> None:
     assert first.schema.type == second.schema.type
 
 
-def test_what_is_kept_is_bounded() -> None:
-    for number in range(3 * typed_data.MAX_SCHEMAS):
-        content = edge("string", f"{number} " * 10, **{f"T{number}": []})
-        for domain in range(2 * typed_data.MAX_DOMAINS if number == 0 else 1):
-            digest({**content, "domain": {"name": f"{number} {domain}"}})
-        digest(edge("address", f"0x{number:040}"))
-    assert typed_data._compile_key.cache_info().currsize <= typed_data.MAX_SCHEMAS
-    assert typed_values._address_word.cache_info().currsize <= typed_values.MAX_WORDS
-    assert typed_values._short_string.cache_info().currsize <= typed_values.MAX_WORDS
+def kept(results: Callable[[int], object], most: int) -> tuple[bool, bool]:
+    """Whether the first result is kept when there are `most` of them, and when there is one more.
+
+    results: computes or finds the result of a number. What is kept is the same object.
+    """
+    first = results(0)
+    for number in range(most):
+        results(number)
+    among_the_most = results(0) is first
+    for number in range(1, most + 1):
+        results(number)
+    return among_the_most, results(0) is first
+
+
+def test_the_latest_types_are_kept() -> None:
+    def compiled(number: int) -> typed_data.Schema:
+        return schema(edge("bool", True, **{f"T{number}": []}))
+
+    assert kept(compiled, typed_data.MAX_SCHEMAS) == (True, False)
+
+
+def test_the_latest_domains_of_types_are_kept() -> None:
+    def separator(number: int) -> bytes:
+        return read({**edge("bool", True), "domain": {"name": f"{number}"}}).separator
+
+    assert kept(separator, typed_data.MAX_DOMAINS) == (True, False)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("address", "0x{:040}"), ("string", "a string {}")])
+def test_the_latest_addresses_and_short_strings_are_kept(kind: str, value: str) -> None:
+    def word(number: int) -> bytes:
+        return typed_values.ATOMS[kind].encode(value.format(number))
+
+    assert kept(word, typed_values.MAX_WORDS) == (True, False)
+
+
+@pytest.mark.parametrize("size", [typed_values.MAX_WORD, typed_values.MAX_WORD + 1])
+def test_long_strings_are_not_kept(size: int) -> None:
+    encode = typed_values.ATOMS["string"].encode
+    assert (encode("x" * size) is encode("x" * size)) == (size <= typed_values.MAX_WORD)
 
 
 def test_long_types_and_long_domains_are_signed_and_not_kept() -> None:
     declared = fields(*(f"bool {'x' * 40}{number}" for number in range(100)))
     message = {field["name"]: True for field in declared}
     content = {**edge("bool", True, M=declared), "message": message}
-    kept = typed_data._compile_key.cache_info().currsize
     assert digest(content) == "0x" + reference.digest(content).hex()
-    assert typed_data._compile_key.cache_info().currsize == kept
-    content["domain"] = {"name": "x" * 10_000}
+    assert schema(content) is not schema(content)
+    content = {**edge("bool", True), "domain": {"name": "x" * 10_000}}
     assert digest(content) == "0x" + reference.digest(content).hex()
+    assert schema(content) is schema(content)
+    assert read(content).separator is not read(content).separator
 
 
 # What a schema says.
@@ -698,15 +732,13 @@ MOST_HASHED = 160_000  # bytes: those of all types' strings, of the values, and 
 class Work:
     """Counts the calls that the modules make and take, and the bytes that they hash, in one read()."""
 
-    FILES = (typed_data.__file__, typed_values.__file__)
+    FILES = tuple(module.__file__ for module in (text, typed_data, typed_values))
 
     def __init__(self, content: Any) -> None:
         self.calls = 0
         self.hashed = 0
         self.refusal: Refusal | None = None
-        typed_data._compile_key.cache_clear()
-        typed_values._address_word.cache_clear()
-        typed_values._short_string.cache_clear()
+        crowd_out()
         with pytest.MonkeyPatch.context() as patch:
             for module in (typed_data, typed_values):
                 patch.setattr(module, "keccak_256", self._count_bytes)

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from ordersigner.payloads import typed_data
-from ordersigner.payloads.typed_data import DOMAIN, KEYS
+from ordersigner.payloads.typed_data import DOMAIN, KEYS, MAX_SCHEMAS
+from ordersigner.payloads.typed_values import ATOMS, MAX_WORDS
 from ordersigner.refusal import Refusal
 from ordersigner.signing import protocol
 from support.daemon import vectors
@@ -75,6 +76,15 @@ def edge(kind: str, value: Any, **types: Any) -> dict[str, Any]:
 def fields(*declared: str) -> list[dict[str, str]]:
     """The fields of a type, from "uint256 amount"."""
     return [{"type": kind, "name": name} for kind, _, name in (text.partition(" ") for text in declared)]
+
+
+def crowd_out() -> None:
+    """Make the package forget all other types, addresses and strings: it keeps only the latest."""
+    for number in range(MAX_WORDS):
+        ATOMS["address"].encode(f"0x{number:040}")
+        ATOMS["string"].encode(f"crowd {number}")
+    for number in range(MAX_SCHEMAS):
+        read(edge("bool", True, **{f"Crowd{number}": []}))
 
 
 def chain(depth: int, name: int = 1, dimensions: str = "", width: int = 1, tail: str = "bool a") -> Any:
