@@ -40,7 +40,9 @@ from support.daemon import (
 
 from ordersigner import __version__
 from ordersigner.keccak import keccak_256
+from ordersigner.keytool import directory, forms
 from ordersigner.keytool import main as keytool
+from ordersigner.keytool.problem import Problem
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
 from ordersigner.signing import keyring
@@ -568,23 +570,23 @@ REFUSED: dict[str, tuple[str, str]] = {
     "two keys": (f"{KEY}\n{KEY}\n", NEITHER),
     "0X": (f"0X{KEY}", NEITHER),
     "zero": ("0" * 64, NO_KEY),
-    "the order": (f"{keytool.ORDER:064x}", NO_KEY),
-    "an unfinished object": (keystore()[:-1], keytool.BROKEN),
-    "nested too deep": ('{"a":' * 9000, keytool.BROKEN),
-    "a list in the end": ('{"version": 3} []', keytool.BROKEN),
-    "an empty object": ("{}", keytool.BROKEN),
+    "the order": (f"{forms.ORDER:064x}", NO_KEY),
+    "an unfinished object": (keystore()[:-1], forms.BROKEN),
+    "nested too deep": ('{"a":' * 9000, forms.BROKEN),
+    "a list in the end": ('{"version": 3} []', forms.BROKEN),
+    "an empty object": ("{}", forms.BROKEN),
     "version 1": (keystore(version="1"), NO_VERSION),
     "version 4": (keystore(version=4), NO_VERSION),
-    "no crypto": ('{"version": 3}', keytool.BROKEN),
-    "crypto is a text": (keystore(crypto="text"), keytool.BROKEN),
-    "address is a number": (keystore(address=1), keytool.BROKEN),
-    "no iv": (crypto(cipherparams={}), keytool.BROKEN),
-    "a text of no hex": (crypto(ciphertext="zz"), keytool.BROKEN),
-    "another kdf": (kdfparams("argon2"), keytool.BROKEN),
-    "n is a text": (kdfparams(n="8"), keytool.BROKEN),
-    "n is true": (kdfparams(n=True), keytool.BROKEN),
-    "n is negative": (kdfparams(n=-8), keytool.BROKEN),
-    "n is odd": (kdfparams(n=9), keytool.BROKEN),
+    "no crypto": ('{"version": 3}', forms.BROKEN),
+    "crypto is a text": (keystore(crypto="text"), forms.BROKEN),
+    "address is a number": (keystore(address=1), forms.BROKEN),
+    "no iv": (crypto(cipherparams={}), forms.BROKEN),
+    "a text of no hex": (crypto(ciphertext="zz"), forms.BROKEN),
+    "another kdf": (kdfparams("argon2"), forms.BROKEN),
+    "n is a text": (kdfparams(n="8"), forms.BROKEN),
+    "n is true": (kdfparams(n=True), forms.BROKEN),
+    "n is negative": (kdfparams(n=-8), forms.BROKEN),
+    "n is odd": (kdfparams(n=9), forms.BROKEN),
     "too much memory": (kdfparams(n=2**40), TOO_MUCH),
     "too much time": (kdfparams(p=2**30), TOO_MUCH),
     "too many iterations": (kdfparams("pbkdf2", c=2**40, prf="hmac-sha256"), TOO_MUCH),
@@ -611,7 +613,7 @@ def refusal_of(text: str, passphrase: str) -> str:
     path = ["--derivation-path", "m/0"] if len(text.split()) == 12 else []
     with descriptor(passphrase) as number:
         arguments = keytool.parser().parse_args(["import", "bids", *path, "--passphrase-fd", str(number)])
-        with pytest.raises(keytool.Problem) as refused:
+        with pytest.raises(Problem) as refused:
             keytool.read_key(text, arguments)
     return str(refused.value)
 
@@ -799,9 +801,9 @@ def test_a_file_system_without_links_is_enough(tmp_path: Path, monkeypatch: pyte
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "link", refused)
-    keytool.write(tmp_path / "backup", b"first")
+    directory.write(tmp_path / "backup", b"first")
     with pytest.raises(FileExistsError):
-        keytool.write(tmp_path / "backup", b"second")
+        directory.write(tmp_path / "backup", b"second")
     assert (tmp_path / "backup").read_bytes() == b"first"
     assert os.listdir(tmp_path) == ["backup"]
 
@@ -857,13 +859,14 @@ def test_a_key_that_is_not_there_cannot_be_removed(keys: Path) -> None:
 def test_an_unexpected_error_is_reported_without_its_text(keys: Path) -> None:
     program = """
 import sys
-from ordersigner.keytool import main as keytool
+from ordersigner.keytool import forms
+from ordersigner.keytool.main import main
 
 def broken(key):
     raise ValueError(f"The value {key} is wrong")
 
-keytool.address = broken
-sys.exit(keytool.main())
+forms.address = broken
+sys.exit(main())
 """
     arguments = ["import", "bids", "--plain", "--keys", str(keys)]
     ended = subprocess.run(

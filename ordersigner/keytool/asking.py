@@ -1,0 +1,119 @@
+"""What the user gives: a secret from a file or a terminal, a passphrase from a descriptor or a terminal, an answer.
+
+In: where from, and what to ask. Out: text. What is typed is not shown, unless it is no secret. Raises Problem, which
+never quotes the text. Where there is no terminal it names the option to use, and never reads a secret from elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import termios
+from typing import Iterator
+
+from ordersigner.keytool.problem import Problem
+
+STDIN = "-"  # as the name of a file
+MAX_INPUT = 64 * 1024  # bytes of a key, a keystore, a mnemonic or a passphrase
+
+
+def read_secret(file: str) -> str:
+    """The text of a file, or what is typed if standard input is a terminal."""
+    if file == STDIN and os.isatty(0):
+        return ask("Private key, keystore or mnemonic, in one line: ", else_use="a FILE")
+    try:
+        with contextlib.nullcontext(0) if file == STDIN else _opened(file) as source:
+            content = b""
+            while len(content) <= MAX_INPUT:
+                chunk = os.read(source, MAX_INPUT)
+                if not chunk:
+                    break
+                content += chunk
+    except OSError as error:
+        raise Problem(f"{'standard input' if file == STDIN else file}: {error.strerror}") from None
+    if len(content) > MAX_INPUT:
+        raise Problem(f"the input is longer than {MAX_INPUT:,} bytes")
+    return _text(content)
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[int]:
+    """The descriptor of a file that is open for reading."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def passphrase(prompt: str, source: int | None) -> str:
+    """From a descriptor, if there is one, or from the terminal."""
+    if source is None:
+        return ask(prompt, else_use="--passphrase-fd")
+    line = b""
+    try:
+        while b"\n" not in line and len(line) <= MAX_INPUT:
+            letter = os.read(source, 1)  # no further than the end of the line: what follows belongs to the next reader
+            if not letter:
+                break
+            line += letter
+    except OSError as error:
+        raise Problem(f"--passphrase-fd {source}: {error.strerror}") from None
+    if len(line) > MAX_INPUT:
+        raise Problem(f"the passphrase is longer than {MAX_INPUT:,} bytes")
+    return _text(_without_end(line))
+
+
+def new_passphrase(source: int | None) -> str:
+    """For a backup. From a terminal it is asked for twice."""
+    first = passphrase("Passphrase for the backup: ", source)
+    if not first:
+        raise Problem("a backup needs a passphrase")
+    if source is None and ask("The same again: ", else_use="--passphrase-fd") != first:
+        raise Problem("these are two different passphrases")
+    return first
+
+
+def ask(prompt: str, *, else_use: str, echo: bool = False) -> str:
+    """A line from the terminal, which does not show what is typed.
+
+    else_use: what to use where there is no terminal.
+    """
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        raise Problem(f"there is no terminal to ask at: use {else_use}") from None
+    try:
+        before = termios.tcgetattr(terminal)
+        if not echo:
+            silent = termios.tcgetattr(terminal)
+            silent[3] &= ~termios.ECHO
+            termios.tcsetattr(terminal, termios.TCSAFLUSH, silent)
+        try:
+            os.write(terminal, prompt.encode())
+            line = b""
+            while not line.endswith(b"\n"):
+                chunk = os.read(terminal, 4096)  # a line has no more in the terminal's line mode
+                if not chunk:
+                    raise Problem("nothing was typed")
+                line += chunk
+        finally:
+            if not echo:
+                # Also forgets what was pasted after the first line, so that it is not taken for a command.
+                termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+                os.write(terminal, b"\n")
+    finally:
+        os.close(terminal)
+    return _text(_without_end(line))
+
+
+def _without_end(line: bytes) -> bytes:
+    return re.sub(rb"\r?\n\Z", b"", line)
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise Problem("this is not UTF-8 text") from None

@@ -1,0 +1,5 @@
+"""The one error of the key tool that a user sees."""
+
+
+class Problem(Exception):
+    """Why something cannot be done: one line for the user, without secrets."""
