@@ -7,7 +7,6 @@ on a terminal. Lines are passed on as they are: the daemon checks them. Raises O
 from __future__ import annotations
 
 import collections
-import contextlib
 import errno
 import os
 import select
@@ -16,12 +15,12 @@ import sys
 import time
 from typing import Iterator, NamedTuple, Sequence
 
+from ordersigner.commands.terminal import STDIN, errors_name, name_of, opened
+
 CHUNK = 64 * 1024  # bytes read at once
 MAX_LINE = 64 * 1024 + 2  # bytes, with CR LF; the daemon refuses longer lines, so no more of them is kept
 PROGRESS_AFTER = 0.5  # seconds until the progress bar appears
 PROGRESS_INTERVAL = 0.1  # seconds between updates of the bar
-
-STDIN = "-"  # as the name of a file
 
 
 class Origin(NamedTuple):
@@ -50,30 +49,22 @@ class Source:
     def lines(self) -> Iterator[bytes | None]:
         """The lines that are not blank, each with its LF; None before a line that has not arrived yet."""
         for file in self._files:
-            with _opened(file) as descriptor:
-                yield from self._lines_of(file, descriptor)
-
-    def _lines_of(self, file: str, descriptor: int) -> Iterator[bytes | None]:
-        number = 0
-        for line in _lines(file, descriptor):
-            if line is None:
-                yield None
-                sys.stdout.flush()  # all responses are here; a program may wait for them before it writes another line
-                continue
-            number += 1
-            if line.strip():
-                self.unanswered.append(Origin(_name(file), number, len(line) + 1))
-                yield line + b"\n"
-
-
-def _name(file: str) -> str:
-    return "standard input" if file == STDIN else file
+            number = 0
+            for line in _lines(file):
+                if line is None:
+                    yield None
+                    sys.stdout.flush()  # all responses are here; a program may wait for them before its next line
+                    continue
+                number += 1
+                if line.strip():
+                    self.unanswered.append(Origin(name_of(file), number, len(line) + 1))
+                    yield line + b"\n"
 
 
 def _readable(file: str) -> os.stat_result:
     """The state of a file, if it can be read. Does not open it: with a FIFO that would wait, and disturb the writer."""
     if file == STDIN:
-        with _errors_named(STDIN):
+        with errors_name(STDIN):
             return os.fstat(0)
     state = os.stat(file)
     if stat.S_ISDIR(state.st_mode):
@@ -83,42 +74,24 @@ def _readable(file: str) -> os.stat_result:
     return state
 
 
-@contextlib.contextmanager
-def _errors_named(file: str) -> Iterator[None]:
-    """Adds the file's name to an OSError that has none."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, _name(file)) from None
-
-
-@contextlib.contextmanager
-def _opened(file: str) -> Iterator[int]:
-    """The descriptor of an open file."""
-    if file == STDIN:
-        yield 0
-    else:
-        with open(file, "rb", buffering=0) as opened:
-            yield opened.fileno()
-
-
-def _lines(file: str, descriptor: int) -> Iterator[bytes | None]:
+def _lines(file: str) -> Iterator[bytes | None]:
     """The lines of a file, without their LF; None before a line that has not arrived yet."""
-    poll = select.poll()  # select() does not take descriptors from 1024 on
-    poll.register(descriptor, select.POLLIN)
-    unfinished = b""
-    while True:
-        if not poll.poll(0):
-            yield None
-        with _errors_named(file):
-            chunk = os.read(descriptor, CHUNK)
-        if not chunk:
-            break
-        lines = (unfinished + chunk).split(b"\n")
-        unfinished = lines.pop()[:MAX_LINE]
-        yield from lines
-    if unfinished:
-        yield unfinished
+    with opened(file) as descriptor:
+        poll = select.poll()  # select() does not take descriptors from 1024 on
+        poll.register(descriptor, select.POLLIN)
+        unfinished = b""
+        while True:
+            if not poll.poll(0):
+                yield None
+            with errors_name(file):
+                chunk = os.read(descriptor, CHUNK)
+            if not chunk:
+                break
+            lines = (unfinished + chunk).split(b"\n")
+            unfinished = lines.pop()[:MAX_LINE]
+            yield from lines
+        if unfinished:
+            yield unfinished
 
 
 class Progress:

@@ -30,9 +30,11 @@ from ordersigner.client import (
     read_response,
     refusal,
 )
-from ordersigner.commands import compare, status
-from ordersigner.commands.lines import STDIN, Progress, Source
+from ordersigner.commands import compare, status, terminal
+from ordersigner.commands.lines import Progress, Source
+from ordersigner.commands.terminal import STDIN, printable
 
+PROGRAM = "ordersigner"
 TIMEOUT_RANGE = f"more than 0 and at most {MAX_TIMEOUT}"  # seconds
 
 SIGNED, REFUSED, FAILED = 0, 1, 2  # exit statuses
@@ -46,22 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     arguments = parser().parse_args(argv)
-    try:
-        with Client(arguments.socket, arguments.timeout) as client:
-            outcome: int = arguments.run(client, arguments)
-            sys.stdout.flush()
-    except Error as error:
-        report(str(error))
-        outcome = FAILED
-    except OSError as error:
-        report(f"{error.filename or 'standard output'}: {error.strerror}")
-        outcome = FAILED
-    try:
-        sys.stdout.flush()
-    except OSError:  # reported above; this keeps Python from trying once more, and reporting it, at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        outcome = FAILED
-    return outcome
+    return terminal.run(PROGRAM, lambda: run(arguments), expected=Error, failed=FAILED)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Raises client.Error, and OSError for the files and the output."""
+    with Client(arguments.socket, arguments.timeout) as client:
+        status: int = arguments.run(client, arguments)
+        return status
 
 
 def seconds(text: str) -> float:
@@ -248,11 +242,5 @@ def compare_daemons(client: Client, arguments: argparse.Namespace) -> int:
     return outcome
 
 
-def printable(text: str) -> str:
-    """The text with its control characters replaced."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def report(message: str) -> None:
-    """Write to stderr. A message may quote an order, so control characters are replaced."""
-    print(f"ordersigner: {printable(message)}", file=sys.stderr, flush=True)  # Python 3.8 buffers stderr
+    terminal.report(PROGRAM, message)

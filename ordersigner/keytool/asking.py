@@ -6,15 +6,13 @@ never quotes the text. Where there is no terminal it names the option to use, an
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import termios
-from typing import Iterator
 
+from ordersigner.commands.terminal import STDIN, errors_name, opened
 from ordersigner.keytool.problem import Problem
 
-STDIN = "-"  # as the name of a file
 MAX_INPUT = 64 * 1024  # bytes of a key, a keystore, a mnemonic or a passphrase
 
 
@@ -22,29 +20,16 @@ def read_secret(file: str) -> str:
     """The text of a file, or what is typed if standard input is a terminal."""
     if file == STDIN and os.isatty(0):
         return ask("Private key, keystore or mnemonic, in one line: ", else_use="a FILE")
-    try:
-        with contextlib.nullcontext(0) if file == STDIN else _opened(file) as source:
-            content = b""
-            while len(content) <= MAX_INPUT:
-                chunk = os.read(source, MAX_INPUT)
-                if not chunk:
-                    break
-                content += chunk
-    except OSError as error:
-        raise Problem(f"{'standard input' if file == STDIN else file}: {error.strerror}") from None
+    with errors_name(file), opened(file) as source:
+        content = b""
+        while len(content) <= MAX_INPUT:
+            chunk = os.read(source, MAX_INPUT)
+            if not chunk:
+                break
+            content += chunk
     if len(content) > MAX_INPUT:
         raise Problem(f"the input is longer than {MAX_INPUT:,} bytes")
     return _text(content)
-
-
-@contextlib.contextmanager
-def _opened(file: str) -> Iterator[int]:
-    """The descriptor of a file that is open for reading."""
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def passphrase(prompt: str, source: int | None) -> str:

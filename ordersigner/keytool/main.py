@@ -15,18 +15,19 @@ import errno
 import os
 import re
 import signal
-import sys
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn, Sequence
 
 from ordersigner import __version__
+from ordersigner.commands import terminal
+from ordersigner.commands.terminal import STDIN, printable
 from ordersigner.keytool import asking, forms
-from ordersigner.keytool.asking import STDIN
 from ordersigner.keytool.directory import NAME, Directory, write
 from ordersigner.keytool.problem import Problem
 from ordersigner.process import close_memory
 
+PROGRAM = "ordersigner-keys"
 KEYS = "/etc/ordersigner/keys"
 POLICY = "/etc/ordersigner/policy"
 HOST_SECRET = "/var/lib/systemd/credential.secret"
@@ -42,29 +43,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     close_memory()  # Python cannot wipe a key: it stays there until this process ends, which is soon
     os.umask(0o022)  # for the directories above the keys; whatever holds a key has a mode of its own
     try:
-        if not arguments.plain and os.geteuid() != 0:
-            raise Problem("sealed keys are for root: run it with sudo, or use --plain")
-        status: int = arguments.run(Directory(arguments.keys, plain=arguments.plain), arguments)
-        sys.stdout.flush()
-    except Problem as problem:
-        report(str(problem))
-        status = FAILED
-    except OSError as error:
-        report(f"{error.filename or 'standard output'}: {error.strerror}")
-        status = FAILED
+        return terminal.run(PROGRAM, lambda: run(arguments), expected=Problem, failed=FAILED)
     except KeyboardInterrupt:  # end like a program that does not handle it, but with the terminal as it was
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         raise
-    except Exception as error:  # noqa: BLE001 - the text of any other error could quote a key
-        frames = traceback.extract_tb(error.__traceback__)
-        report(f"internal error: {type(error).__name__}; " + ", ".join(f"{f.name}:{f.lineno}" for f in frames))
-        status = FAILED
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Raises Problem, and OSError for the files and the output."""
     try:
-        sys.stdout.flush()
-    except OSError:  # reported above; this keeps Python from trying once more, and reporting it, at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = FAILED
+        if not arguments.plain and os.geteuid() != 0:
+            raise Problem("sealed keys are for root: run it with sudo, or use --plain")
+        status: int = arguments.run(Directory(arguments.keys, plain=arguments.plain), arguments)
+    except (Problem, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the text of any other error could quote a key
+        frames = ", ".join(f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__))
+        raise Problem(f"internal error: {type(error).__name__}; {frames}") from None
     return status
 
 
@@ -294,15 +290,6 @@ def print_restart(directory: Directory) -> None:
     else:
         print("    systemctl restart ordersigner.service")
         print("    systemctl restart 'ordersigner@*.service'   # if you use instances")
-
-
-def report(message: str) -> None:
-    print(f"ordersigner-keys: {printable(message)}", file=sys.stderr, flush=True)  # Python 3.8 buffers stderr
-
-
-def printable(text: str) -> str:
-    """The names of files, and what other programs say, can have control characters."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 # Values of arguments

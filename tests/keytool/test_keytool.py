@@ -874,7 +874,7 @@ sys.exit(main())
     )
     assert ended.returncode == 1
     assert ended.stdout == ""
-    assert re.fullmatch(r"ordersigner-keys: internal error: ValueError; main:\d+, .*broken:\d+\n", ended.stderr)
+    assert re.fullmatch(r"ordersigner-keys: internal error: ValueError; run:\d+, .*broken:\d+\n", ended.stderr)
 
 
 # The daemon, the documentation and the packages

@@ -1,0 +1,72 @@
+"""What the commands of this package share: how they read, report and end.
+
+In: the name of a command, and the work that it does. Out: messages of one line on stderr, without control characters,
+and an exit status. An output that cannot be written is reported like any other failure, never as a traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Callable, Iterator
+
+STDIN = "-"  # as the name of a file
+
+
+def run(program: str, work: Callable[[], int], *, expected: type[Exception], failed: int) -> int:
+    """The exit status that `work` returns, or `failed` after a report.
+
+    expected: the errors whose text is a message for the user. An OSError is one too, and names its file.
+    """
+    try:
+        status = work()
+        sys.stdout.flush()
+    except expected as error:
+        report(program, str(error))
+        status = failed
+    except OSError as error:
+        report(program, f"{error.filename or 'standard output'}: {error.strerror}")
+        status = failed
+    try:
+        sys.stdout.flush()
+    except OSError:  # reported above; this keeps Python from trying once more, and reporting it, at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = failed
+    return status
+
+
+def report(program: str, message: str) -> None:
+    print(f"{program}: {printable(message)}", file=sys.stderr, flush=True)  # Python 3.8 buffers stderr
+
+
+def printable(text: str) -> str:
+    """The text with its control characters replaced: orders, names of files and other programs may contribute some."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def name_of(file: str) -> str:
+    """How a message names a file."""
+    return "standard input" if file == STDIN else file
+
+
+@contextlib.contextmanager
+def opened(file: str) -> Iterator[int]:
+    """The descriptor of a file that is open for reading."""
+    if file == STDIN:
+        yield 0
+        return
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def errors_name(file: str) -> Iterator[None]:
+    """Adds the name of a file to an OSError that has none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name_of(file)) from None
