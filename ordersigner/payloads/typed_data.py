@@ -8,8 +8,9 @@ What is hashed is exactly what the JSON says. Nothing is coerced, padded, cut or
 computes the hash from exact values: a lenient signer makes signatures that never verify, or one for a value that nobody
 meant. Where implementations differ, the data is refused.
 
-Types are compiled once, to functions, and kept: clients send the same types with every request. The time that data
-takes is linear in its length, also where it is refused: a fault collects its path on its way out.
+typed_types.py reads the types, typed_values.py has the functions from values to bytes. A Schema puts the two together,
+once, and is kept: clients send the same types with every request. The time that data takes is linear in its length,
+also where it is refused: a fault collects its path on its way out.
 """
 
 from __future__ import annotations
@@ -17,54 +18,29 @@ from __future__ import annotations
 import marshal
 import re
 from functools import lru_cache
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple, TypeVar
+from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, TypeVar
 
 from ordersigner.keccak import keccak_256
+from ordersigner.payloads import typed_types
 from ordersigner.payloads.payload import Form
-from ordersigner.payloads.typed_values import ATOMS, Encode, Fault, Value, wrong
+from ordersigner.payloads.typed_types import Field, Types
+from ordersigner.payloads.typed_values import ATOMS, Encode, Fault, Value, array, struct, wrong
 from ordersigner.refusal import MISSING, Refusal, mistyped
 from ordersigner.text import cleaned
 
-Getter = Callable[["TypedData"], List[Value]]
-Fields = Dict[str, Tuple["Field", ...]]  # of each type, by its name
-
 KEYS = ("types", "primaryType", "domain", "message")
-DOMAIN = "EIP712Domain"
-# Limits. Real data has at most 11 types of 24 fields, 1,393 bytes of types and 4 dimensions.
-MAX_TYPES = 64
-MAX_DIMENSIONS = 8  # of an array. With MAX_TYPES this bounds the recursion: 63 * (1 + 8) calls.
-MAX_TYPE_BYTES = 64 * 1024  # of all types' strings. Each repeats the types that it refers to: 60 KB of types make 2 MB.
+DOMAIN = typed_types.DOMAIN
 # What is kept: 18 MB at the most, when each schema takes 260 KB. Keys in use have up to 1,233 bytes, for a domain 273.
 MAX_SCHEMAS = 64
 MAX_SCHEMA_KEY = 4096  # bytes; longer types are compiled each time
 MAX_DOMAINS = 16  # of a schema
 MAX_DOMAIN_KEY = 512  # bytes
 
-_INNER_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*").fullmatch
-_NAME = re.compile("[A-Za-z0-9_:$ -]+").fullmatch  # in use: "HyperliquidTransaction:UsdSend", "New limit order"
-_ATOM_NAME = re.compile("address|bool|string|tuple|function|(u?int|bytes)[0-9]*|u?fixed([0-9]+x[0-9]+)?").fullmatch
-_TYPE = re.compile(r"([^\[\]]+)((?:\[(?:[1-9][0-9]*)?\])*)").fullmatch
+Getter = Callable[["TypedData"], List[Value]]
+
 _ADDRESS = re.compile("0x[0-9A-Fa-f]{40}").fullmatch
 
 _Result = TypeVar("_Result")
-
-
-class Field(NamedTuple):
-    """A field of a struct, as its type declares it."""
-
-    name: str
-    type: str
-    base: str  # the type without its dimensions
-    lengths: tuple[str, ...]  # of the dimensions, the innermost first; "" where any length is right
-
-
-class Path(NamedTuple):
-    """Access to the values of a field that is an atom of a type."""
-
-    type: str
-    values: Getter  # several where the path has a "*"
-    places: Callable[[TypedData], list[str]]  # of these values, such as message.offer[1].token
-    empty: Callable[[TypedData], bool]  # whether an array on the path has no elements
 
 
 class TypedData(NamedTuple):
@@ -96,28 +72,38 @@ class TypedData(NamedTuple):
         )
 
 
+class Path(NamedTuple):
+    """Access to the values of a field that is an atom of a type."""
+
+    type: str
+    values: Getter  # several where the path has a "*"
+    places: Callable[[TypedData], list[str]]  # of these values, such as message.offer[1].token
+    empty: Callable[[TypedData], bool]  # whether an array on the path has no elements
+
+
 class Schema:
     """Compiled types.
 
     type: the standard's encodeType of the primary type: everything that the hash of a message depends on.
     domain_type: the same of the domain; "" in a schema that comes from a type's string alone.
     domain: the fields of the domain.
+    hash_message: from a message to the hash of its struct. separator: the same for a domain. Both raise Fault.
     """
 
     __slots__ = ("_fields", "domain", "domain_type", "hash_message", "primary_type", "separator", "type")
 
-    def __init__(self, fields: Fields, primary_type: str) -> None:
-        strings = _encode_types(fields)
+    def __init__(self, types: Types) -> None:
         structs: dict[str, Encode] = {}
-        for name, string in strings.items():  # a type comes after those that it refers to
-            structs[name] = _struct(keccak_256(string.encode()), fields[name], structs)
-        self._fields = fields
-        self.primary_type = primary_type
-        self.type = strings[primary_type]
-        self.hash_message = structs[primary_type]
-        self.domain_type = strings.get(DOMAIN, "")
-        self.domain = fields.get(DOMAIN, ())
-        if DOMAIN in fields:
+        for name, fields in types.fields.items():  # a type comes after those that it refers to
+            members = tuple((field.name, _encoder(field, structs)) for field in fields)
+            structs[name] = struct(keccak_256(types.strings[name].encode()), members)
+        self._fields = types.fields
+        self.primary_type = types.primary_type
+        self.type = types.strings[types.primary_type]
+        self.hash_message = structs[types.primary_type]
+        self.domain_type = types.strings.get(DOMAIN, "")
+        self.domain = types.fields.get(DOMAIN, ())
+        if DOMAIN in structs:
             self.separator = _kept(_separator(structs[DOMAIN], self.domain), MAX_DOMAINS, MAX_DOMAIN_KEY)
 
     def path(self, path: str) -> Path:
@@ -149,8 +135,8 @@ class Schema:
     def paths(self) -> Iterator[tuple[str, str]]:
         """Each atom of the message, as path() takes it, and its type. There can be very many: structs share structs."""
         bare: set[str] = set()  # structs with no atom at any depth: the walk through them could last for ages
-        for name in _encode_types(self._fields):
-            if all(field.base in bare for field in self._fields[name]):
+        for name, fields in self._fields.items():
+            if all(field.base in bare for field in fields):
                 bare.add(name)
         return self._paths_of("message", self.primary_type, bare)
 
@@ -197,26 +183,9 @@ def schema_of(type: str, domain_type: str = "") -> Schema:
 
     domain_type: that of the domain; "" if it is not known. Raises ValueError, with a text for people.
     """
-    types = _parse(type)
-    primary_type = next(iter(types))
-    if primary_type == DOMAIN:
-        raise ValueError("a domain alone is not signed")
-    if domain_type:
-        domain = _parse(domain_type)
-        if list(domain) != [DOMAIN]:
-            raise ValueError(f"the type of a domain is {DOMAIN}, alone")
-        types.update(domain)
-    try:
-        schema = Schema(_read_types(types, primary_type), primary_type)
-    except Refusal as refusal:
-        ((field, (problem, *_)),) = refusal.context.items()
-        raise ValueError(f"{field.partition('.types.')[2] or 'type'}: {problem.message}") from None
-    if schema.type != type:
-        raise ValueError("what follows the first type must be the types that it refers to, sorted by name")
-    return schema
+    return Schema(typed_types.from_string(type, domain_type))
 
 
-# From JSON to types.
 def _kept(function: Callable[[Any], _Result], most: int, longest: int) -> Callable[[object], _Result]:
     """`function` of a JSON value, with its `most` latest results kept, for values of at most `longest` bytes."""
 
@@ -238,175 +207,17 @@ def _kept(function: Callable[[Any], _Result], most: int, longest: int) -> Callab
 
 def _compile(declared: tuple[object, object]) -> Schema:
     """declared: types and a primary type."""
-    types, primary_type = declared
-    if type(types) is not dict:
-        raise mistyped(types, "typed_data.types", dict)
-    if type(primary_type) is not str or not primary_type:
-        raise mistyped(primary_type, "typed_data.primaryType", str)
-    if DOMAIN not in types:
-        raise mistyped(MISSING, f"typed_data.types.{DOMAIN}", list)
-    if primary_type == DOMAIN:
-        raise Refusal.of("typed_data.primaryType", "not_valid_choice", "A domain alone is not signed.")
-    if primary_type not in types:
-        raise Refusal.of("typed_data.primaryType", "not_type", "The types do not declare this type.")
-    return Schema(_read_types(types, primary_type), primary_type)
+    return Schema(typed_types.from_json(*declared))
 
 
 _schema = _kept(_compile, MAX_SCHEMAS, MAX_SCHEMA_KEY)
 
 
-def _read_types(types: dict[str, object], primary_type: str) -> Fields:
-    if len(types) > MAX_TYPES:
-        raise Refusal.of("typed_data.types", "too_many_values", f"Typed data has at most {MAX_TYPES} types.")
-    fields: Fields = {}
-    for name, definitions in types.items():
-        path = f"typed_data.types.{name}"
-        if not (_NAME if name == primary_type else _INNER_NAME)(name) or _ATOM_NAME(name):
-            raise Refusal.of(path, "not_name", "This is not a name that a type can have.")
-        if type(definitions) is not list:
-            raise mistyped(definitions, path, list)
-        read: dict[str, Field] = {}
-        for index, definition in enumerate(definitions):
-            try:
-                field = _read_field(definition, types, name == DOMAIN)
-                if field.name in read:
-                    raise wrong("duplicate", "This type has two fields of this name.", ".name")
-            except Fault as fault:
-                raise fault.refusal(f"{path}[{index}]") from None
-            read[field.name] = field
-        fields[name] = tuple(read.values())
-    return fields
-
-
-def _read_field(definition: object, types: dict[str, object], in_domain: bool) -> Field:
-    """Raises Fault."""
-    if type(definition) is not dict:
-        raise Fault(definition, dict)
-    name, text = definition.get("name", MISSING), definition.get("type", MISSING)
-    if type(name) is not str or not name:
-        raise Fault(name, str, step=".name")
-    if not _NAME(name):
-        raise wrong("not_name", "This is not a name that a field can have.", ".name")
-    if type(text) is not str or not text:
-        raise Fault(text, str, step=".type")
-    if len(definition) != 2:
-        unknown = next(key for key in definition if key not in ("name", "type"))
-        raise wrong("unexpected", "Unexpected key.", f".{unknown}")
-    if text.count("[") > MAX_DIMENSIONS:
-        raise wrong("too_deep", f"An array has at most {MAX_DIMENSIONS} dimensions.", ".type")
-    match = _TYPE(text)
-    base = match[1] if match else ""
-    if base not in ATOMS:
-        if base not in types or base == DOMAIN:
-            raise wrong("not_type", "This type is not one of EIP-712, and the types do not declare it.", ".type")
-        if in_domain:
-            raise wrong("not_type", "A domain has no structs.", ".type")
-        if not _INNER_NAME(base):
-            raise wrong("not_name", "A type of this name cannot be part of another.", ".type")
-    lengths = match[2][1:-1].split("][") if match and match[2] else ()
-    return Field(name, text, base, tuple(lengths))
-
-
-def _encode_types(fields: Fields) -> dict[str, str]:
-    """The string of each type: its own part, and those of all types it refers to, which come first in the result."""
-    own = {
-        name: f"{name}({','.join(f'{field.type} {field.name}' for field in members)})"
-        for name, members in fields.items()
-    }
-    sizes = {name: len(string) for name, string in own.items()}
-    needs: dict[str, set[str]] = {}  # a type to all that it refers to
-    strings: dict[str, str] = {}
-    under_way: set[str] = set()
-    total = 0
-
-    def visit(name: str) -> None:
-        nonlocal total
-        under_way.add(name)
-        needed: set[str] = set()
-        for index, field in enumerate(fields[name]):
-            if field.base in fields and field.base not in needed:
-                if field.base in under_way:
-                    path = f"typed_data.types.{name}[{index}].type"
-                    raise Refusal.of(path, "not_type", "This type contains itself.")
-                if field.base not in strings:
-                    visit(field.base)
-                needed.add(field.base)
-                needed |= needs[field.base]
-        under_way.discard(name)
-        needs[name] = needed
-        total += sizes[name] + sum(map(sizes.__getitem__, needed))
-        if total > MAX_TYPE_BYTES:
-            raise Refusal.of("typed_data.types", "too_many_values", "All types with what they refer to are too long.")
-        strings[name] = own[name] + "".join(map(own.__getitem__, sorted(needed)))
-
-    for name in fields:
-        if name not in strings:
-            visit(name)
-    return strings
-
-
-def _parse(type: str) -> dict[str, object]:
-    *structs, rest = type.split(")")
-    if not structs or rest or any(struct.count("(") != 1 for struct in structs):
-        raise ValueError("a type is written as Name(type name,type name), and the types that it refers to follow it")
-    types: dict[str, object] = {}
-    for name, body in (struct.split("(") for struct in structs):
-        if name in types:
-            raise ValueError("a type is there twice")
-        types[name] = [_definition(text) for text in body.split(",")] if body else []
-    return types
-
-
-def _definition(text: str) -> dict[str, str]:
-    kind, _, name = text.partition(" ")
-    return {"name": name, "type": kind}
-
-
-# From types to functions. Each takes a value to its 32 bytes.
-def _struct(type_hash: bytes, fields: tuple[Field, ...], structs: dict[str, Encode]) -> Encode:
-    """structs: those that fields refer to."""
-    members = tuple((field.name, _member(field, structs)) for field in fields)
-
-    def encode(value: object) -> bytes:
-        if type(value) is not dict:
-            raise Fault(value, dict)
-        words = [type_hash]
-        name = ""
-        try:
-            for name, encode_member in members:
-                words.append(encode_member(value[name]))
-        except KeyError:
-            raise Fault(MISSING, step=f".{name}") from None
-        except Fault as fault:
-            fault.steps.append(f".{name}")
-            raise
-        return keccak_256(b"".join(words))
-
-    return encode
-
-
-def _member(field: Field, structs: dict[str, Encode]) -> Encode:
+def _encoder(field: Field, structs: Mapping[str, Encode]) -> Encode:
+    """structs: those that the field may refer to."""
     encode = structs.get(field.base) or ATOMS[field.base].encode
     for length in field.lengths:
-        encode = _array(encode, length)
-    return encode
-
-
-def _array(encode_element: Encode, length: str) -> Encode:
-    def encode(value: object) -> bytes:
-        if type(value) is not list:
-            raise Fault(value, list)
-        if length and str(len(value)) != length:
-            raise wrong("wrong_length", f"This array has {len(value)} elements and not as many as its type says.")
-        words: list[bytes] = []
-        try:
-            for element in value:
-                words.append(encode_element(element))
-        except Fault as fault:
-            fault.steps.append(f"[{len(words)}]")
-            raise
-        return keccak_256(b"".join(words))
-
+        encode = array(encode, length)
     return encode
 
 

@@ -1,4 +1,4 @@
-"""The values of typed data: an integer, an address, a text, to the 32 bytes that the hash of a struct has for it.
+"""The values of typed data: an integer, an address, a text, a struct, to the 32 bytes that the hash of data has for it.
 
 In: a decoded JSON value, or a policy's text. Out: 32 bytes, or the value as policies compare it. Raises Fault where the
 value is not exactly one of its type. Pure. Source: EIP-712, and what the implementations in use agree on.
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Callable, NamedTuple, Union
+from typing import Callable, NamedTuple, Sequence, Union
 
 from ordersigner.keccak import keccak_256
-from ordersigner.refusal import Refusal, mistyped
+from ordersigner.refusal import MISSING, Refusal, mistyped
 from ordersigner.text import NOT_UTF_8, from_hex, utf_8
 
 Encode = Callable[[object], bytes]  # a value to its 32 bytes
@@ -197,6 +197,47 @@ def _bytes(value: object) -> bytes:
 def _same(value: object) -> Value:
     assert isinstance(value, (bool, str))
     return value
+
+
+def struct(type_hash: bytes, members: Sequence[tuple[str, Encode]]) -> Encode:
+    """The function from a struct to its hash. members: its fields, by their names."""
+
+    def encode(value: object) -> bytes:
+        if type(value) is not dict:
+            raise Fault(value, dict)
+        words = [type_hash]
+        name = ""
+        try:
+            for name, encode_member in members:
+                words.append(encode_member(value[name]))
+        except KeyError:
+            raise Fault(MISSING, step=f".{name}") from None
+        except Fault as fault:
+            fault.steps.append(f".{name}")
+            raise
+        return keccak_256(b"".join(words))
+
+    return encode
+
+
+def array(encode_element: Encode, length: str) -> Encode:
+    """The function from an array to its hash. length: as its type says it; "" where any is right."""
+
+    def encode(value: object) -> bytes:
+        if type(value) is not list:
+            raise Fault(value, list)
+        if length and str(len(value)) != length:
+            raise wrong("wrong_length", f"This array has {len(value)} elements and not as many as its type says.")
+        words: list[bytes] = []
+        try:
+            for element in value:
+                words.append(encode_element(element))
+        except Fault as fault:
+            fault.steps.append(f"[{len(words)}]")
+            raise
+        return keccak_256(b"".join(words))
+
+    return encode
 
 
 _TRUE = bytes(31) + b"\x01"

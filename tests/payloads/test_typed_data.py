@@ -36,8 +36,9 @@ from support.typed_data import (
 )
 
 from ordersigner import text
-from ordersigner.payloads import typed_data, typed_values
-from ordersigner.payloads.typed_data import DOMAIN, KEYS
+from ordersigner.payloads import typed_data, typed_types, typed_values
+from ordersigner.payloads.typed_data import KEYS
+from ordersigner.payloads.typed_types import DOMAIN
 from ordersigner.refusal import CODES, Refusal
 from ordersigner.signing import protocol
 from ordersigner.signing.keys import Signer
@@ -732,7 +733,7 @@ MOST_HASHED = 160_000  # bytes: those of all types' strings, of the values, and 
 class Work:
     """Counts the calls that the modules make and take, and the bytes that they hash, in one read()."""
 
-    FILES = tuple(module.__file__ for module in (text, typed_data, typed_values))
+    FILES = tuple(module.__file__ for module in (text, typed_data, typed_types, typed_values))
 
     def __init__(self, content: Any) -> None:
         self.calls = 0

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from ordersigner.payloads import typed_data
-from ordersigner.payloads.typed_data import DOMAIN, KEYS, MAX_SCHEMAS
+from ordersigner.payloads.typed_data import KEYS, MAX_SCHEMAS
+from ordersigner.payloads.typed_types import DOMAIN
 from ordersigner.payloads.typed_values import ATOMS, MAX_WORDS
 from ordersigner.refusal import Refusal
 from ordersigner.signing import protocol
