@@ -18,7 +18,7 @@ from __future__ import annotations
 import marshal
 import re
 from functools import lru_cache
-from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, TypeVar
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_types
@@ -35,8 +35,6 @@ MAX_SCHEMAS = 64
 MAX_SCHEMA_KEY = 4096  # bytes; longer types are compiled each time
 MAX_DOMAINS = 16  # of a schema
 MAX_DOMAIN_KEY = 512  # bytes
-
-Getter = Callable[["TypedData"], List[Value]]
 
 _ADDRESS = re.compile("0x[0-9A-Fa-f]{40}").fullmatch
 
@@ -72,13 +70,52 @@ class TypedData(NamedTuple):
         )
 
 
-class Path(NamedTuple):
-    """Access to the values of a field that is an atom of a type."""
+class Path:
+    """The way to the values of a field that is an atom, in data of its schema. There are several where it has a "*"."""
 
-    type: str
-    values: Getter  # several where the path has a "*"
-    places: Callable[[TypedData], list[str]]  # of these values, such as message.offer[1].token
-    empty: Callable[[TypedData], bool]  # whether an array on the path has no elements
+    __slots__ = ("_in_domain", "_read", "_root", "_several", "_steps", "type")
+
+    def __init__(self, type: str, root: str, steps: list[str]) -> None:
+        """type: of the field. root: "message" or "domain". steps: a struct's key, or "*" for an array's elements."""
+        self.type = type
+        self._read = ATOMS[type].read
+        self._root = root
+        self._in_domain = root == "domain"
+        self._steps = steps
+        self._several = "*" in steps
+
+    def values(self, data: TypedData) -> list[Value]:
+        if self._several:
+            *_, found = self._walk(data)
+            return [self._read(value) for value in found]
+        value: Any = data.domain if self._in_domain else data.message
+        for step in self._steps:
+            value = value[step]
+        return [self._read(value)]
+
+    def places(self, data: TypedData) -> list[str]:
+        """Of the values, such as message.offer[1].token."""
+        found: list[tuple[str, Any]] = [(self._root, data.domain if self._in_domain else data.message)]
+        for step in self._steps:
+            if step == "*":
+                found = [(f"{place}[{at}]", element) for place, value in found for at, element in enumerate(value)]
+            else:
+                found = [(f"{place}.{step}", value[step]) for place, value in found]
+        return [place for place, _ in found]
+
+    def empty(self, data: TypedData) -> bool:
+        """Whether an array on the way has no elements."""
+        return any(step == "*" and [] in before for step, before in zip(self._steps[1:], self._walk(data)))
+
+    def _walk(self, data: TypedData) -> Iterator[list[Any]]:
+        """What there is after each step."""
+        found: list[Any] = [data.domain if self._in_domain else data.message]
+        for step in self._steps:
+            if step == "*":
+                found = [element for value in found for element in value]
+            else:
+                found = [value[step] for value in found]
+            yield found
 
 
 class Schema:
@@ -107,7 +144,7 @@ class Schema:
             self.separator = _kept(_separator(structs[DOMAIN], self.domain), MAX_DOMAINS, MAX_DOMAIN_KEY)
 
     def path(self, path: str) -> Path:
-        """Access to a field: names and dots from `message` or `domain` on, and "*" for every element of an array.
+        """The way to a field: names and dots from `message` or `domain` on, and "*" for every element of an array.
 
         Raises ValueError, with a text for people, if the types have no such field or it is not an atom.
         """
@@ -130,7 +167,7 @@ class Schema:
             raise ValueError(_ARRAY)
         if base in self._fields:
             raise ValueError("this is a struct; a field of it must follow")
-        return _access(root, steps, base)
+        return Path(base, root, steps)
 
     def paths(self) -> Iterator[tuple[str, str]]:
         """Each atom of the message, as path() takes it, and its type. There can be very many: structs share structs."""
@@ -233,40 +270,3 @@ def _separator(encode: Encode, fields: tuple[Field, ...]) -> Encode:
         return encode(domain)
 
     return separate
-
-
-def _access(root: str, steps: list[str], base: str) -> Path:
-    read = ATOMS[base].read
-
-    def walk(data: TypedData) -> Iterator[list[Any]]:
-        """What there is after each step."""
-        found: list[Any] = [data.domain if root == "domain" else data.message]
-        for step in steps:
-            found = (
-                [element for value in found for element in value] if step == "*" else [value[step] for value in found]
-            )
-            yield found
-
-    def value(data: TypedData) -> list[Value]:
-        found: Any = data.domain if root == "domain" else data.message
-        for step in steps:
-            found = found[step]
-        return [read(found)]
-
-    def values(data: TypedData) -> list[Value]:
-        *_, found = walk(data)
-        return [read(value) for value in found]
-
-    def places(data: TypedData) -> list[str]:
-        found: list[tuple[str, Any]] = [(root, data.domain if root == "domain" else data.message)]
-        for step in steps:
-            if step == "*":
-                found = [(f"{place}[{at}]", element) for place, value in found for at, element in enumerate(value)]
-            else:
-                found = [(f"{place}.{step}", value[step]) for place, value in found]
-        return [place for place, _ in found]
-
-    def empty(data: TypedData) -> bool:
-        return any(step == "*" and [] in before for step, before in zip(steps[1:], walk(data)))
-
-    return Path(base, values if "*" in steps else value, places, empty)
