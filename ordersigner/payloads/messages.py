@@ -66,7 +66,7 @@ def read(request: Mapping[str, object]) -> Message:
     if digits is not MISSING:
         if text is not MISSING:
             raise Refusal.of("hex", "unexpected", "A message has either text or hex, not both.")
-        content = _from_hex(digits)
+        content = _read_hex(digits)
         return Message(_digest(content), content, _decoded(content), "hex")
     if type(text) is not str:
         raise mistyped(text, "text", str)
@@ -83,7 +83,7 @@ def _digest(content: bytes) -> bytes:
     return keccak_256(b"\x19Ethereum Signed Message:\n%d%b" % (len(content), content))
 
 
-def _from_hex(digits: object) -> bytes:
+def _read_hex(digits: object) -> bytes:
     if type(digits) is not str:
         raise mistyped(digits, "hex", str)
     content = from_hex(digits[2:]) if digits[:2] == "0x" else None

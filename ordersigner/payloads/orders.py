@@ -16,11 +16,11 @@ from ordersigner.refusal import MISSING, Refusal, mistyped
 from ordersigner.text import cleaned, from_hex, without_0x
 
 Object = Mapping[str, object]
-Layout = Dict[str, slice]  # each field's place in the packed bytes, in their order
+Layout = Dict[str, slice]  # the place of each field in the packed bytes, in the order of the bytes
 
 
 def _layout(sizes: dict[str, int]) -> Layout:
-    """sizes: of the fields, in bytes. They follow each other without a gap."""
+    """sizes: of the fields, in bytes. Each field begins where the one before it ends."""
     layout = {}
     end = 0
     for name, size in sizes.items():
@@ -30,7 +30,15 @@ def _layout(sizes: dict[str, int]) -> Layout:
 
 
 _COMMON = {"account": 20, "timestamp": 8, "order type": 1, "side": 1}
-SPOT = _layout({**_COMMON, "quantity": 32, "price": 32, "base": 20, "quote": 20})
+SPOT = _layout(
+    {
+        **_COMMON,
+        "quantity": 32,
+        "price": 32,
+        "base": 20,
+        "quote": 20,
+    }
+)
 FUTURES = _layout(
     {
         **_COMMON,
@@ -42,7 +50,7 @@ FUTURES = _layout(
         "quantity, denominator": 8,
     }
 )
-# The fields that both layouts have at the same place. These two are one byte, which is a number in Python.
+# Both layouts have these fields at the same place. A field of one byte is given by its index.
 ACCOUNT, TIMESTAMP = SPOT["account"], SPOT["timestamp"]
 ORDER_TYPE, SIDE = SPOT["order type"].start, SPOT["side"].start
 
@@ -80,7 +88,7 @@ class Order(NamedTuple):
 
 
 def read(request: Mapping[str, Any]) -> Order:
-    """request: a decoded request of type "spot" or "futures"."""
+    """The order in a request, whose type is "spot" or "futures"."""
     type, order = request["type"], request["order"]
     packed = PACK[type](order, request["instrument"])
     return Order(type, packed, keccak_256(packed), order.get("instrument"))

@@ -71,7 +71,7 @@ class TypedData(NamedTuple):
 
 
 class Path:
-    """The way to the values of a field that is an atom, in data of its schema. There are several where it has a "*"."""
+    """The way to a field that is an atom, in data of its schema. With a "*" it leads to any number of values."""
 
     __slots__ = ("_in_domain", "_read", "_root", "_several", "_steps", "type")
 
@@ -85,6 +85,7 @@ class Path:
         self._several = "*" in steps
 
     def values(self, data: TypedData) -> list[Value]:
+        """The values as policies compare them."""
         if self._several:
             *_, found = self._walk(data)
             return [self._read(value) for value in found]
@@ -94,7 +95,7 @@ class Path:
         return [self._read(value)]
 
     def places(self, data: TypedData) -> list[str]:
-        """Of the values, such as message.offer[1].token."""
+        """The place of each value, such as message.offer[1].token."""
         found: list[tuple[str, Any]] = [(self._root, data.domain if self._in_domain else data.message)]
         for step in self._steps:
             if step == "*":

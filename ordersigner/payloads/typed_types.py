@@ -97,7 +97,7 @@ def _parse(string: str) -> dict[str, object]:
         if name in types:
             raise ValueError("a type is there twice")
         fields = [field.partition(" ") for field in body.split(",")] if body else []
-        types[name] = [{"name": name, "type": type} for type, _, name in fields]
+        types[name] = [{"name": field, "type": kind} for kind, _, field in fields]
     return types
 
 
