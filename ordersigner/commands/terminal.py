@@ -1,7 +1,7 @@
 """What the commands of this package share: how they read, report and end.
 
 In: the name of a command, and the work that it does. Out: messages of one line on stderr, without control characters,
-and an exit status. An output that cannot be written is reported like any other failure, never as a traceback.
+and an exit status. An output that cannot be written is reported like any other failure.
 """
 
 from __future__ import annotations

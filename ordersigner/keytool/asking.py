@@ -6,9 +6,11 @@ never quotes the text. Where there is no terminal it names the option to use, an
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import termios
+from typing import IO, Iterator
 
 from ordersigner.commands.terminal import STDIN, errors_name, opened
 from ordersigner.keytool.problem import Problem
@@ -66,31 +68,34 @@ def ask(prompt: str, *, else_use: str, echo: bool = False) -> str:
     else_use: what to use where there is no terminal.
     """
     try:
-        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        terminal = open("/dev/tty", "rb+", buffering=0)  # noqa: SIM115 - closed below
     except OSError:
         raise Problem(f"there is no terminal to ask at: use {else_use}") from None
-    try:
-        before = termios.tcgetattr(terminal)
-        if not echo:
-            silent = termios.tcgetattr(terminal)
-            silent[3] &= ~termios.ECHO
-            termios.tcsetattr(terminal, termios.TCSAFLUSH, silent)
-        try:
-            os.write(terminal, prompt.encode())
-            line = b""
-            while not line.endswith(b"\n"):
-                chunk = os.read(terminal, 4096)  # a line has no more in the terminal's line mode
-                if not chunk:
-                    raise Problem("nothing was typed")
-                line += chunk
-        finally:
-            if not echo:
-                # Also forgets what was pasted after the first line, so that it is not taken for a command.
-                termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
-                os.write(terminal, b"\n")
-    finally:
-        os.close(terminal)
+    with terminal, contextlib.nullcontext() if echo else _hidden(terminal):
+        terminal.write(prompt.encode())
+        line = terminal.readline()
+        if not line.endswith(b"\n"):
+            raise Problem("nothing was typed")
     return _text(_without_end(line))
+
+
+@contextlib.contextmanager
+def _hidden(terminal: IO[bytes]) -> Iterator[None]:
+    """Meanwhile the terminal does not show what is typed.
+
+    getpass would decode a passphrase by the locale, where this tool takes UTF-8 from everywhere, and would take a line
+    that ended early for a whole one.
+    """
+    before = termios.tcgetattr(terminal)
+    silent = termios.tcgetattr(terminal)
+    silent[3] &= ~termios.ECHO
+    try:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, silent)
+        yield
+    finally:
+        # Also forgets what was pasted after the first line, so that it is not taken for a command.
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        terminal.write(b"\n")
 
 
 def _without_end(line: bytes) -> bytes:

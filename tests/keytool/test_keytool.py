@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import importlib
 import json
@@ -104,7 +105,7 @@ def with_passphrase(passphrase: str, *arguments: object, **options: Any) -> tupl
 class Terminal:
     """The command at a terminal that is its standard input, output and error. seen: what the terminal showed."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, **variables: str) -> None:
         self.seen = ""
         self._ours, theirs = os.openpty()
         os.set_blocking(self._ours, False)
@@ -114,6 +115,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
+            env={**os.environ, **variables},
         )
         self._theirs = theirs
 
@@ -139,6 +141,16 @@ class Terminal:
 
     def interrupt(self) -> None:
         os.write(self._ours, b"\x03")
+
+    def end_input(self, text: str) -> None:
+        """Type text without an end of the line, and end the input: the first Ctrl-D only hands over the text."""
+        os.write(self._ours, text.encode() + b"\x04\x04")
+
+    def unread(self) -> int:
+        """How many bytes that were typed nobody has read."""
+        count = bytearray(4)
+        fcntl.ioctl(self._theirs, termios.FIONREAD, count)
+        return int.from_bytes(count, sys.byteorder)
 
     def end(self) -> int:
         """The exit status. All output is in `seen` then."""
@@ -469,6 +481,36 @@ def test_at_a_terminal_the_passphrase_of_a_backup_is_asked_for_twice(keys: Path,
             assert ("two different passphrases" in terminal.seen) == bool(expected)
         assert backup.exists() == keys.exists() == (not expected)
     assert bytes(Account.decrypt(json.loads(backup.read_text()), "secret words")).hex() == content(keys)
+
+
+def test_at_a_terminal_a_passphrase_is_utf_8_in_every_locale(keys: Path, tmp_path: Path) -> None:
+    keystore = Account.encrypt(bytes.fromhex(KEY), "pässword", kdf="pbkdf2", iterations=1)
+    (tmp_path / "keystore").write_text(json.dumps(keystore))
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    with Terminal("import", "bids", tmp_path / "keystore", "--plain", "--keys", keys, **ascii_only) as terminal:
+        terminal.type("pässword", at="Passphrase of the keystore: ")
+        assert terminal.end() == 0
+    assert content(keys) == KEY
+
+
+@pytest.mark.parametrize("text", ["", KEY])
+def test_input_that_ends_before_its_line_does_is_not_taken(keys: Path, text: str) -> None:
+    with Terminal("import", "bids", "--plain", "--keys", keys) as terminal:
+        terminal.expect("in one line: ")
+        terminal.end_input(text)
+        assert terminal.end() == 1
+        assert "ordersigner-keys: nothing was typed" in terminal.seen
+        assert KEY not in terminal.seen
+        assert terminal.shows_what_is_typed()
+    assert not keys.exists()
+
+
+def test_what_is_pasted_after_the_line_is_not_left_for_the_shell(keys: Path) -> None:
+    with Terminal("import", "bids", "--plain", "--keys", keys) as terminal:
+        terminal.type(f"{KEY}\nrm nothing", at="in one line: ")
+        assert terminal.end() == 0
+        assert terminal.shows_what_is_typed()
+        assert terminal.unread() == 0
 
 
 def test_an_interrupt_at_a_prompt_leaves_no_key_and_the_terminal_as_it_was(keys: Path) -> None:
