@@ -9,7 +9,6 @@ repeat a key.
 
 from __future__ import annotations
 
-import glob
 import grp
 import os
 import pwd
@@ -28,7 +27,6 @@ DROP_IN = "/etc/systemd/system/ordersigner.socket.d/earlier-daemon-path.conf"
 
 # Other characters mean something to sed, to systemd or to a terminal.
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9./_+-]+\Z")
-_LISTENS = "00010000"  # of a socket's flags in /proc/net/unix
 
 # Orders with published signatures. Everybody knows their keys.
 SPOT = {
@@ -79,16 +77,9 @@ def examples() -> list[tuple[str, bytes]]:
 
 
 def earlier_path(given: str | None) -> str:
-    """The path of the earlier daemon's socket: the one that the user gives, or the usual one.
-
-    If nothing is there, the error says where Twisted's command listens. The user must choose that path: any local user
-    can make a process and a socket that look like the earlier daemon's.
-    """
+    """The path of the earlier daemon's socket: the one that the user gives, or the usual one."""
     if given is None and not os.path.exists(EARLIER_SOCKET):
-        found = sorted(set(sockets_of_twistd()))
-        if found:
-            raise Error(f"nothing is at {EARLIER_SOCKET}; twistd listens at {', '.join(found)}: choose with --earlier")
-        raise Error(f"nothing is at {EARLIER_SOCKET}, and no process of twistd that this user may look into listens")
+        raise Error(f"nothing is at {EARLIER_SOCKET}: name the earlier daemon's socket with --earlier")
     path = os.path.abspath(given or EARLIER_SOCKET)
     if not _PLAIN_PATH.match(path):
         raise Error("--earlier: a path of letters, digits and ./_+- only")
@@ -168,25 +159,6 @@ systemctl daemon-reload
 systemctl restart ordersigner.socket
 # Check it.
 ordersigner compare --earlier {path}"""
-
-
-def sockets_of_twistd() -> Iterator[str]:
-    """Where processes of Twisted's command listen: of this user, or of all users for root."""
-    listening = {}
-    for line in _read("/proc/net/unix").splitlines():
-        fields = line.split(None, 7)
-        if len(fields) == 8 and fields[3] == _LISTENS and fields[7].startswith("/"):
-            listening[f"socket:[{fields[6]}]"] = fields[7]
-    for process in glob.glob("/proc/[0-9]*"):
-        if "twistd" not in _read(f"{process}/cmdline"):
-            continue
-        for descriptor in glob.glob(f"{process}/fd/*"):
-            try:
-                path = listening.get(os.readlink(descriptor))
-            except OSError:  # closed meanwhile
-                continue
-            if path:
-                yield path
 
 
 def _read(path: str) -> str:
