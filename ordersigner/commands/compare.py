@@ -117,7 +117,7 @@ class Listener:
         try:
             self.pid, self._uid, _, _ = peer_of(unix_socket)
         finally:
-            unix_socket.detach()
+            unix_socket.detach()  # the connection closes the descriptor
             connection.close()
         self._name = _read(f"/proc/{self.pid}/comm").strip()
         # In the unified hierarchy; a user's own services and sessions are under user.slice.

@@ -19,8 +19,6 @@ from ordersigner.commands.terminal import STDIN, errors_name, name_of, opened
 
 CHUNK = 64 * 1024  # bytes read at once
 MAX_LINE = 64 * 1024 + 2  # bytes, with CR LF; the daemon refuses longer lines, so no more of them is kept
-PROGRESS_AFTER = 0.5  # seconds until the progress bar appears
-PROGRESS_INTERVAL = 0.1  # seconds between updates of the bar
 
 
 class Origin(NamedTuple):
@@ -95,23 +93,26 @@ def _lines(file: str) -> Iterator[bytes | None]:
 
 
 class Progress:
-    """A progress bar on a terminal, for long inputs."""
+    """A progress bar on a terminal, for inputs that take a while."""
 
     WIDTH = 40  # characters
+    APPEARS_AFTER = 0.5  # seconds
+    INTERVAL = 0.1  # seconds between updates
 
     def __init__(self, total: int, *, enabled: bool) -> None:
         self._total = total  # bytes, 0 if unknown
         self._bytes = self._lines = 0
         self._start = time.monotonic()
-        self._next_update = self._start + PROGRESS_AFTER if enabled else float("inf")
+        self._next_update = self._start + self.APPEARS_AFTER if enabled else float("inf")
         self._shown = False
 
     def advance(self, size: int) -> None:
+        """Another line, of `size` bytes, is done."""
         self._bytes += size
         self._lines += 1
         now = time.monotonic()
         if now >= self._next_update:
-            self._next_update = now + PROGRESS_INTERVAL
+            self._next_update = now + self.INTERVAL
             self._shown = True
             text = f"{self._lines:,} lines, {self._lines / (now - self._start):,.0f} a second"
             if self._total:
@@ -121,6 +122,7 @@ class Progress:
             sys.stderr.flush()
 
     def clear(self) -> None:
+        """Make room for a message, or for what the terminal shows next."""
         if self._shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

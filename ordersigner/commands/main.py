@@ -1,14 +1,13 @@
 """The command `ordersigner`: signs lines of orders, lists usable keys, says how the daemon is doing, and compares it
 with the earlier daemon.
 
-In: lines from files or standard input. They are sent as they are: the daemon checks them. Out: one line for each, on
-stdout. Refusals are reported on stderr and in the exit status.
+In: arguments, and lines from files or standard input, which are sent as they are: the daemon checks them. Out: one line
+for each on stdout, refusals and failures on stderr, and an exit status that tells them apart.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import signal
@@ -37,7 +36,7 @@ from ordersigner.commands.terminal import STDIN, printable
 PROGRAM = "ordersigner"
 TIMEOUT_RANGE = f"more than 0 and at most {MAX_TIMEOUT}"  # seconds
 
-SIGNED, REFUSED, FAILED = 0, 1, 2  # exit statuses
+DONE, REFUSED, FAILED = 0, 1, 2  # exit statuses
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Raises client.Error, and OSError for the files and the output."""
+    """The exit status of a command. Raises client.Error, and OSError for the files and the output."""
     with Client(arguments.socket, arguments.timeout) as client:
-        status: int = arguments.run(client, arguments)
-        return status
+        outcome: int = arguments.run(client, arguments)
+    return outcome
 
 
 def seconds(text: str) -> float:
@@ -107,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
         "available, or if the daemon refuses, 2 if no daemon answers.",
     )
     signers_parser.add_argument("--json", action="store_true", help="write the whole response")
-    signers_parser.set_defaults(run=signers)
+    signers_parser.set_defaults(run=list_signers)
     status_parser = commands.add_parser(
         "status",
         parents=[common],
@@ -159,15 +158,14 @@ def ping(client: Client, arguments: argparse.Namespace) -> int:
         return REFUSED
     milliseconds = (time.perf_counter() - start) * 1000
     print(f"ordersigner {version} answers at {client.path} in {milliseconds:.1f} ms")
-    return SIGNED
+    return DONE
 
 
 def sign(client: Client, arguments: argparse.Namespace) -> int:
-    outcome = SIGNED
-    with contextlib.ExitStack() as cleanup:
-        source = Source(arguments.files)
-        progress = Progress(source.size, enabled=sys.stderr.isatty() and not sys.stdout.isatty())
-        cleanup.callback(progress.clear)
+    outcome = DONE
+    source = Source(arguments.files)
+    progress = Progress(source.size, enabled=sys.stderr.isatty() and not sys.stdout.isatty())
+    try:
         for response in client.exchange(source.lines(), read_response):
             origin = source.unanswered.popleft()
             progress.advance(origin.size)
@@ -181,10 +179,12 @@ def sign(client: Client, arguments: argparse.Namespace) -> int:
                 print()
                 progress.clear()
                 report(f"{origin.file}, line {origin.number}: {refusal(response)}")
+    finally:
+        progress.clear()
     return outcome
 
 
-def signers(client: Client, arguments: argparse.Namespace) -> int:
+def list_signers(client: Client, arguments: argparse.Namespace) -> int:
     (response,) = client.exchange([encode({"type": "signers"})], read_response)
     listed = listed_signers(response) if response["ok"] else []
     if arguments.json:
@@ -196,7 +196,7 @@ def signers(client: Client, arguments: argparse.Namespace) -> int:
     else:
         for signer in listed:
             print(signer["address"], ", ".join(signer["rules"]), *([] if signer["available"] else ["(not available)"]))
-    return SIGNED if listed and all(signer["available"] for signer in listed) else REFUSED
+    return DONE if listed and all(signer["available"] for signer in listed) else REFUSED
 
 
 def show_status(client: Client, arguments: argparse.Namespace) -> int:
@@ -212,7 +212,7 @@ def show_status(client: Client, arguments: argparse.Namespace) -> int:
             print("\n".join(status.words(process)))
         for unit in found.silent:
             report(f"{unit} does not answer")
-    return REFUSED if found.silent else SIGNED
+    return REFUSED if found.silent else DONE
 
 
 def compare_daemons(client: Client, arguments: argparse.Namespace) -> int:
@@ -227,7 +227,7 @@ def compare_daemons(client: Client, arguments: argparse.Namespace) -> int:
     ours = compare.Listener(client.path, client.timeout)
     print(printable(f"Earlier daemon: {earlier}."))
     print(printable(f"This daemon: {ours}."))
-    outcome = SIGNED
+    outcome = DONE
     with Client(path, client.timeout) as earlier_client:
         for agree, sentence in compare.compared(earlier_client, client, requests or compare.examples()):
             print(printable(sentence))
@@ -235,7 +235,7 @@ def compare_daemons(client: Client, arguments: argparse.Namespace) -> int:
                 outcome = REFUSED
     if os.path.samefile(path, client.path):
         print("Both paths lead to this daemon: it has replaced the earlier one.")
-    elif outcome == SIGNED:
+    elif outcome == DONE:
         print(f"The daemons agree. To replace the earlier one, run as root:\n\n{compare.steps(earlier)}")
     else:
         print("The daemons do not agree.")

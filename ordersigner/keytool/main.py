@@ -4,8 +4,8 @@ In: arguments, which never have a key; private keys from a random generator, a f
 one file for each key in a directory, and what to do with it next. What it prints has addresses, never a key or a
 passphrase.
 
-Problem is the only error that a user sees, as one line. Everything else is a fault of this program and is reported
-without its text, which could quote a key.
+A user sees a Problem, or the error of a file, as one line. Any other exception is a fault of this program and is
+reported without its text, which could quote a key.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Raises Problem, and OSError for the files and the output."""
+    """The exit status of a command. Raises Problem, and OSError for the files and the output."""
     try:
         if not arguments.plain and os.geteuid() != 0:
             raise Problem("sealed keys are for root: run it with sudo, or use --plain")
