@@ -189,10 +189,11 @@ def test_faults_are_limited_in_rate_and_the_rest_is_counted(entries: Entries, mo
 
 def test_refusals_do_not_keep_a_fault_out_of_the_journal(entries: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
-    talk = conversation(entries)
+    written = Journal(LEVELS["info"], entries.send)
+    talk = Conversation(Service(written), PEER)
     for _ in range(100):
         talk.respond(b"x")
-    talk._service.journal.failed("A connection failed", MemoryError())
+    written.failed("A connection failed", MemoryError())
     assert entries[-1]["MESSAGE"] == "A connection failed: MemoryError"
 
 
