@@ -35,8 +35,9 @@ class _Set(NamedTuple):
     ranges: tuple[tuple[str, str], ...]  # each with its first and its last character
     negated: bool  # takes all characters but those of the ranges
 
-    def takes(self, character: str) -> bool:
-        return any(first <= character <= last for first, last in self.ranges) != self.negated
+    def takes(self, code: int) -> bool:
+        """code: that of a character, or the one after the last of all."""
+        return any(ord(first) <= code <= ord(last) for first, last in self.ranges) != self.negated
 
 
 class _Item(NamedTuple):
@@ -99,9 +100,9 @@ class Pattern:
         for set in positions_of:
             for first, last in set.ranges:
                 edges |= {ord(first), ord(last) + 1}
-        self._spans = sorted(edges)  # the first character of each
+        self._spans = sorted(edges)  # the code of the first character of each
         self._taking = [  # the positions that take the characters of each span
-            sum(positions for set, positions in positions_of.items() if set.takes(chr(first))) for first in self._spans
+            sum(positions for set, positions in positions_of.items() if set.takes(first)) for first in self._spans
         ]
 
     def matches(self, text: str) -> bool:

@@ -79,6 +79,14 @@ def test_a_text_made_from_a_pattern_matches(data: st.DataObject, pattern: str) -
     assert matches(pattern, text)
 
 
+def test_a_set_may_reach_to_the_last_of_all_characters() -> None:
+    last = chr(sys.maxunicode)
+    assert matches(f"[b-{last}]", last)
+    assert not matches(f"[b-{last}]", "a")
+    assert matches(f"[^b-{last}]", "a")
+    assert not matches(f"[^b-{last}]", last)
+
+
 def test_the_longest_counts_are_counted_exactly() -> None:
     pattern = f"a{{{MAX_POSITIONS - 1}}}b?"
     assert matches(pattern, "a" * (MAX_POSITIONS - 1))

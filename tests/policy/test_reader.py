@@ -167,6 +167,7 @@ def test_a_policy_without_mistakes_has_no_complaints(text: str) -> None:
         )),
         (rule(max_quantity="1", markets="any"), ["policy:6: max-quantity needs exactly one market"]),
         (rule(max_quantity="1", markets="LEV/ETH BTC"), ["policy:6: max-quantity needs exactly one market"]),
+        (rule(max_quantity="1").replace(" 9\n", " 19\n"), ["policy:9: base: the token's decimals must be a whole"]),
         (rule(max_price="1"), ["policy:6: max-price needs types without MKT and STM"]),
         (rule(min_price="1", types="LMT MKT"), ["policy:6: min-price needs types without MKT and STM"]),
         (rule(max_notional="1", types="LMT STM"), ["policy:6: max-notional needs types without MKT and STM"]),
@@ -255,6 +256,7 @@ def test_a_rule_may_be_about_typed_data_messages_and_hyperliquid_alone() -> None
         ("pattern = [0-9]{13}", "words = x", ["policy:16: pattern: ", "policy:17: a message has no setting words"]),
         ("max-size = 2.5", "max-size = -1", ["policy:20: max-size: "]),
         ("actions = order cancel\n", "", ["policy:18: actions: "]),
+        ("max-size = 2.5", "assets = 1 2 01", ["policy:20: assets, word 3: it is there twice"]),
         ("max-size = 2.5", "colour = red", ["policy:20: a hyperliquid has no setting colour: "]),
     ],
 )  # fmt: skip
