@@ -14,10 +14,10 @@ from typing import Iterator, Mapping, NamedTuple
 
 from ordersigner.payloads.hyperliquid import SOURCES, Action
 from ordersigner.payloads.payload import Payload
+from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import Objection
 from ordersigner.policy.settings import AMOUNT, Amount, Section, amount, choice, listed, number
 
-SETTINGS = ("actions", "assets", "sides", "max-size", "min-price", "max-price", "network")
 SIDES = ("buy", "sell")
 MAX_ASSET = 2**32 - 1
 
@@ -52,11 +52,15 @@ class _Order(NamedTuple):
     keys: set[str]
 
 
-class HyperliquidLimits:
+class HyperliquidLimits(Limits):
     """The actions that a section allows."""
 
+    kind = "hyperliquid"
+    settings = ("actions", "assets", "sides", "max-size", "min-price", "max-price", "network")
+    listed_by = "hyperliquid"
+
     def __init__(self, section: Section) -> None:
-        section.no_others(SETTINGS)
+        section.no_others(self.settings)
         if "actions" not in section.settings:
             section.wrong("actions: the types of actions must be given, such as: actions = order cancel")
         self._actions = section.all("actions", _action)

@@ -10,23 +10,27 @@ from __future__ import annotations
 
 from ordersigner.payloads.messages import Message
 from ordersigner.payloads.payload import Payload
+from ordersigner.policy.limits import Limits
 from ordersigner.policy.pattern import Pattern
 from ordersigner.policy.rules import Objection
 from ordersigner.policy.settings import Section, choice
 
-SETTINGS = ("pattern", "hashes")
 MAX_TEXT = 4096  # characters of a message that a pattern allows
 
 
-class MessageLimits:
+class MessageLimits(Limits):
     """The messages that a section allows."""
+
+    kind = "message"
+    settings = ("pattern", "hashes")
+    listed_by = "messages"
 
     def __init__(self, section: Section) -> None:
         self._pattern = section.text("pattern", Pattern)
         self._hashes = section.one("hashes", choice(("yes", "no"))) == "yes"
         if not (section.errors or self._pattern or self._hashes):
             section.wrong("pattern: a message section needs a pattern, or hashes = yes")
-        section.no_others(SETTINGS)
+        section.no_others(self.settings)
         section.raise_if_wrong()
 
     def judge(self, payload: Payload, now: float) -> Objection | None:

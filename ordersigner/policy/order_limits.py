@@ -35,15 +35,14 @@ from ordersigner.payloads.orders import (
     Order,
 )
 from ordersigner.payloads.payload import Payload
-from ordersigner.policy.rules import Objection
+from ordersigner.policy.limits import Limits
+from ordersigner.policy.rules import Judge, Objection
 from ordersigner.policy.settings import Section, WrongSection, address, amount, choice, listed, number, section_of
 
 MICROSECONDS = 1_000_000
 MAX_CLOCK = 10**9  # seconds
-MARKET_SETTINGS = ("base", "quote", "instrument")
 _PRICES = ("min-price", "max-price", "max-notional")
 _AMOUNTS = ("max-quantity", *_PRICES)
-SETTINGS = ("accounts", "sides", "types", *_AMOUNTS, "clock")  # of a rule
 UNBOUND_TYPES = {"MKT", "STM"}  # types of order whose price binds nobody
 _NO_INSTRUMENT = bytes(4)
 _SPOT_MARKET = slice(SPOT["base"].start, SPOT["quote"].stop)  # the two are neighbours
@@ -61,7 +60,7 @@ class Market(NamedTuple):
     @classmethod
     def read(cls, section: Section) -> Market:
         """The market of a [market NAME] section; raises WrongSection."""
-        section.no_others(MARKET_SETTINGS)
+        section.no_others(OrderLimits.settings)
         base = section.one("base", _token, size=2)
         quote = section.one("quote", _token, size=2)
         # An order for instrument 0 could be a spot order, and is never signed with a held key.
@@ -99,11 +98,25 @@ _NOTIONAL = Objection(9, "order.quantity", "over_limit", "Quantity times price i
 _CLOCK = Objection(10, "order.timestamp", "over_limit", "This time is too far from now.")
 
 
-class OrderLimits:
-    """The orders that a rule with the setting `markets` allows. A limit that is None does not limit."""
+class OrderLimits(Limits):
+    """The orders that a rule allows: in the markets that it lists, and within its own limits."""
+
+    kind = "market"
+    settings = ("base", "quote", "instrument")
+    listed_by = "markets"
+    rule_settings = ("accounts", "sides", "types", *_AMOUNTS, "clock")
+    has_any = True
+
+    @classmethod
+    def compile(cls, section: Section) -> Market:
+        return Market.read(section)
+
+    @classmethod
+    def judges(cls, rule: Section, sections: Mapping[str, Market | None]) -> Sequence[Judge]:
+        return [cls(rule, sections)]
 
     def __init__(self, rule: Section, known: Mapping[str, Market | None]) -> None:
-        """known: markets by name; None for one that is wrong. Raises WrongSection."""
+        """known: markets by name; None for one that is wrong. A limit that is None does not limit."""
         if "accounts" not in rule.settings:
             rule.wrong("markets needs accounts", "markets")
         accounts = None if rule.is_any("accounts") else rule.all("accounts", address)
@@ -124,7 +137,7 @@ class OrderLimits:
                 rule.wrong(f"{name} needs types without MKT and STM, whose price binds nobody", name)
         rule.raise_if_wrong()
         if markets != chosen:
-            raise WrongSection  # a market, which has its own complaint
+            raise WrongSection  # that of a market, which has told why
         self._accounts = accounts
         self._markets = markets
         self._sides = sides

@@ -5,7 +5,11 @@ with its line. Where an address is wanted, a wrong word is never repeated, and n
 
     policy  = { blank | ("#" | ";") text | section | setting }     one a line; leading and trailing blanks do not count
     section = "[" KIND " " NAME "]"     KIND: a key of SETTINGS; NAME: letters, digits, . _ / -, up to 64; each once
-    setting = WORD OPERATOR VALUE       OPERATOR: "=", or another one for typed data; each once in a section
+    setting = PATH OPERATOR VALUE       PATH: a word or, for typed data, the path of a field; OPERATOR: "=", or another
+                                        one for such a field; each once in a section
+
+split() cuts the text into sections. Each kind of limits compiles its own sections. Then each rule asks the kinds of
+limits that it mentions for its judges.
 
 Control characters are a mistake in comments too. Many editors end a line at some of them, and show a setting where the
 rest of a comment is.
@@ -23,10 +27,10 @@ from contextlib import suppress
 from typing import Any, Callable, Dict, NamedTuple, Sequence
 
 from ordersigner.payloads.messages import NOT_PLAIN
-from ordersigner.policy import hyperliquid_limits, message_limits, order_limits
 from ordersigner.policy.hyperliquid_limits import HyperliquidLimits
+from ordersigner.policy.limits import Limits
 from ordersigner.policy.message_limits import MessageLimits
-from ordersigner.policy.order_limits import Market, OrderLimits
+from ordersigner.policy.order_limits import OrderLimits
 from ordersigner.policy.rules import Judge, Named, Policy, Rule
 from ordersigner.policy.settings import (
     PRIVATE_KEY,
@@ -38,43 +42,33 @@ from ordersigner.policy.settings import (
     listed,
     quoted,
     rate,
-    section_of,
 )
-from ordersigner.policy.typed_limits import AnyTypedData, TypedLimits
+from ordersigner.policy.typed_limits import TypedLimits
 
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes
 MAX_GRANTS = 190  # keys that the rules name, counted for each rule; the answer to a client that asks has room for these
 
-# The settings that each kind of section has; those of "typed" are paths, which the types say.
+# The kinds of limits, and the types of requests that each is about.
+LIMITS: dict[type[Limits], tuple[str, ...]] = {
+    OrderLimits: ("spot", "futures"),
+    TypedLimits: ("typed_data",),
+    MessageLimits: ("message",),
+    HyperliquidLimits: ("hyperliquid",),
+}
+# The settings that each kind of section has, but for the paths of "typed", which the types say.
 SETTINGS: dict[str, tuple[str, ...]] = {
-    "market": order_limits.MARKET_SETTINGS,
-    "typed": ("type",),
-    "message": message_limits.SETTINGS,
-    "hyperliquid": hyperliquid_limits.SETTINGS,
+    **{limits.kind: limits.settings for limits in LIMITS},
     "rule": (
         *("key", "users", "groups", "rate"),
-        *("markets", *order_limits.SETTINGS),
-        *("typed", "messages", "hyperliquid"),
+        *(name for limits in LIMITS for name in (limits.listed_by, *limits.rule_settings)),
     ),
 }
-# The settings of a rule that list sections: the kind of these sections, and the type of request that they are about.
-LISTS = {
-    "typed": ("typed", "typed_data"),
-    "messages": ("message", "message"),
-    "hyperliquid": ("hyperliquid", "hyperliquid"),
-}
-# What a section is compiled to; raises WrongSection.
-COMPILERS: dict[str, Callable[[Section], Any]] = {
-    "market": Market.read,
-    "typed": TypedLimits,
-    "message": MessageLimits,
-    "hyperliquid": HyperliquidLimits,
-}
-HAVE_ANY = ("market", "typed")  # kinds of sections for which a rule may say "any"
 
+_HAVE_ANY = {limits.kind for limits in LIMITS if limits.has_any}
 _HEADERS = [f"[{kind} NAME]" for kind in SETTINGS]
 _HEADER = re.compile(rf"\[({'|'.join(SETTINGS)}) ([A-Za-z0-9._/-]{{1,64}})\]")
+# Left of the operator is no blank. `within` is an operator only between blanks, or at the end of a line.
 _SETTING = re.compile(r"([A-Za-z][^\s=<>]*)[ \t]*(=|<=|>=|(?<=[ \t])within(?=[ \t]|$))[ \t]*(.*)")
 _BLANKS = " \t\r"
 
@@ -121,12 +115,10 @@ def _unreadable(path: str, reason: str, line: int = 0) -> Reading:
 def read(text: str, path: str) -> Reading:
     """The policy that `text` is. path: for complaints only."""
     sections, errors = split(text)
-    compiled: _Compiled = {kind: {} for kind in COMPILERS}
-    for section in sections:
-        if section.kind in COMPILERS:
-            compiled[section.kind][section.name] = None
-            with suppress(WrongSection):
-                compiled[section.kind][section.name] = COMPILERS[section.kind](section)
+    compiled: _Compiled = {
+        limits.kind: {section.name: _compile(limits, section) for section in sections if section.kind == limits.kind}
+        for limits in LIMITS
+    }
     rules = [_rule(section, compiled) for section in sections if section.kind == "rule"]
     granted = 0
     for rule in rules:
@@ -177,19 +169,19 @@ def _add(line: str, number: int, sections: list[Section]) -> None:
 
 def _section(line: str, number: int) -> Section:
     """An empty section. If its header is wrong, it is of no kind, so nobody reads its settings."""
-    nameless = Section(number, "", "")
     match = _HEADER.fullmatch(line)
-    if match is None:
-        nameless.wrong(f"a section is {listed(_HEADERS)}, with at most 64 letters, digits and . _ / - in the name")
-        return nameless
-    kind, name = match.groups()
-    if PRIVATE_KEY.fullmatch(name):
-        nameless.wrong("a name must not look like a private key")
-        return nameless
-    if kind in HAVE_ANY and name == "any":
-        nameless.wrong(f"any stands for every {kind}, so none can have this name")
-        return nameless
-    return Section(number, kind, name)
+    kind, name = match.groups() if match else ("", "")
+    if not match:
+        reason = f"a section is {listed(_HEADERS)}, with at most 64 letters, digits and . _ / - in the name"
+    elif PRIVATE_KEY.fullmatch(name):
+        reason = "a name must not look like a private key"
+    elif name == "any" and kind in _HAVE_ANY:
+        reason = f"any stands for every {kind}, so none can have this name"
+    else:
+        return Section(number, kind, name)
+    nameless = Section(number, "", "")
+    nameless.wrong(reason)
+    return nameless
 
 
 def _check_names(sections: Sequence[Section]) -> None:
@@ -202,6 +194,13 @@ def _check_names(sections: Sequence[Section]) -> None:
 
 
 # From sections to rules.
+def _compile(limits: type[Limits], section: Section) -> Any:
+    """What the judges need of a section; None for one that is wrong, and has said why."""
+    with suppress(WrongSection):
+        return limits.compile(section)
+    return None
+
+
 def _rule(section: Section, compiled: _Compiled) -> Rule:
     """The rule of a [rule NAME] section. One with an error is never in force."""
     settings = section.settings
@@ -214,21 +213,18 @@ def _rule(section: Section, compiled: _Compiled) -> Rule:
     users = _named(section, "users", "user", lambda name: pwd.getpwnam(name).pw_uid)
     groups = _named(section, "groups", "group", lambda name: grp.getgrnam(name).gr_gid)
     judges: dict[str, Sequence[Judge]] = {}
-    if "markets" in settings:
-        with suppress(WrongSection):
-            judges["spot"] = judges["futures"] = [OrderLimits(section, compiled["market"])]
-    else:
-        for name in order_limits.SETTINGS:
-            if name in settings:
-                section.wrong(f"{name} needs markets", name)
-    for name, (kind, payload) in LISTS.items():
-        if name == "typed" and section.is_any(name):
-            judges[payload] = [AnyTypedData()]
-        elif name in settings:
-            chosen = section.all(name, section_of(kind, compiled[kind]))
-            judges[payload] = [judge for judge in chosen if judge is not None]
-    if "markets" not in settings and not judges:
-        section.wrong(f"a rule needs at least one of markets, {', '.join(LISTS)}")
+    for limits, types in LIMITS.items():
+        if limits.listed_by in settings:
+            with suppress(WrongSection):
+                own = limits.judges(section, compiled[limits.kind])
+                judges.update(dict.fromkeys(types, own))
+        else:
+            for name in limits.rule_settings:
+                if name in settings:
+                    section.wrong(f"{name} needs {limits.listed_by}", name)
+    lists = [limits.listed_by for limits in LIMITS]
+    if not settings.keys() & lists:
+        section.wrong(f"a rule needs at least one of {', '.join(lists)}")
     return Rule(
         section.name,
         line=section.line,

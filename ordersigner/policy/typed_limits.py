@@ -16,14 +16,15 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import islice
-from typing import Callable, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from ordersigner.payloads import typed_data, typed_values
 from ordersigner.payloads.hyperliquid import AGENT_TYPE
 from ordersigner.payloads.payload import Payload
 from ordersigner.payloads.typed_data import DOMAIN, Path, Schema, TypedData
 from ordersigner.payloads.typed_values import Value
-from ordersigner.policy.rules import CLOSE, Objection
+from ordersigner.policy.limits import Limits
+from ordersigner.policy.rules import CLOSE, Judge, Objection
 from ordersigner.policy.settings import Section, WrongSection, number, quoted
 
 MAX_SECONDS = 10**9  # of "within"
@@ -70,8 +71,17 @@ class _Check(NamedTuple):
         return "*" in self.path
 
 
-class TypedLimits:
+class TypedLimits(Limits):
     """The typed data that a section allows."""
+
+    kind = "typed"
+    settings = ("type", "domain")
+    listed_by = "typed"
+    has_any = True
+
+    @classmethod
+    def judges(cls, rule: Section, sections: Mapping[str, Any]) -> Sequence[Judge]:
+        return [AnyTypedData()] if rule.is_any(cls.listed_by) else super().judges(rule, sections)
 
     def __init__(self, section: Section) -> None:
         """The settings of a section:
@@ -82,7 +92,7 @@ class TypedLimits:
         """
         self._schema = _schema(section)
         self._allowed_domains: set[bytes] = set()  # separators of domains that were allowed before
-        conditions = {name: setting for name, setting in section.settings.items() if name not in ("type", "domain")}
+        conditions = {name: setting for name, setting in section.settings.items() if name not in self.settings}
         checks = []
         for name, condition in conditions.items():
             check = section.text(name, partial(_compile, self._schema, condition.path, condition.operator))

@@ -1,0 +1,40 @@
+"""What a kind of limits tells reader.py: which settings say such limits, in sections of their own and in rules.
+
+A new kind of request needs a subclass of Limits, which is a rules.Judge too, and its line in reader.LIMITS. compile()
+and judges() tell the section that they read everything that is wrong with it, and then raise WrongSection.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Mapping, Sequence
+
+from ordersigner.policy.rules import Judge
+from ordersigner.policy.settings import Section, section_of
+
+
+class Limits:
+    """The limits of a kind of section. By default each section becomes an object of this class, which judges."""
+
+    kind: ClassVar[str]  # of sections: "message" for [message NAME]
+    settings: ClassVar[tuple[str, ...]]  # of these sections, but for the paths of fields
+    listed_by: ClassVar[str]  # the setting of a rule that lists such sections: "messages"
+    rule_settings: ClassVar[tuple[str, ...]] = ()  # others of a rule, which need `listed_by`
+    has_any: ClassVar[bool] = False  # whether `listed_by` may say "any", so that no section can have this name
+
+    def __init__(self, section: Section) -> None:
+        """Raises WrongSection."""
+        raise NotImplementedError
+
+    @classmethod
+    def compile(cls, section: Section) -> Any:
+        """What judges() needs of a section of this kind. Raises WrongSection."""
+        return cls(section)
+
+    @classmethod
+    def judges(cls, rule: Section, sections: Mapping[str, Any]) -> Sequence[Judge]:
+        """Who judges for a rule with the setting `listed_by`; one of them must allow a request. Raises WrongSection.
+
+        sections: what compile() returned, by the sections' names; None for one that is wrong.
+        """
+        chosen = rule.all(cls.listed_by, section_of(cls.kind, sections))
+        return [judge for judge in chosen if judge is not None]
