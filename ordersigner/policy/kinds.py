@@ -9,18 +9,24 @@ from typing import NamedTuple
 
 from ordersigner.payloads import hyperliquid, messages, orders, typed_data
 from ordersigner.payloads.payload import Form
+from ordersigner.policy.hyperliquid_limits import HyperliquidLimits
+from ordersigner.policy.limits import Limits
+from ordersigner.policy.message_limits import MessageLimits
+from ordersigner.policy.order_limits import OrderLimits
+from ordersigner.policy.typed_limits import TypedLimits
 
 
 class Kind(NamedTuple):
-    """A kind of request."""
+    """A kind of request: how it asks for its payload, and what a rule says about that."""
 
     form: Form
+    limits: type[Limits]
 
 
 KINDS: dict[str, Kind] = {  # by the type of the request
-    "spot": Kind(orders.FORM),
-    "futures": Kind(orders.FORM),
-    "typed_data": Kind(typed_data.FORM),
-    "message": Kind(messages.FORM),
-    "hyperliquid": Kind(hyperliquid.FORM),
+    "spot": Kind(orders.FORM, OrderLimits),
+    "futures": Kind(orders.FORM, OrderLimits),
+    "typed_data": Kind(typed_data.FORM, TypedLimits),
+    "message": Kind(messages.FORM, MessageLimits),
+    "hyperliquid": Kind(hyperliquid.FORM, HyperliquidLimits),
 }

@@ -1,6 +1,6 @@
 """What a kind of limits tells reader.py: which settings say such limits, in sections of their own and in rules.
 
-A new kind of request needs a subclass of Limits, which is a rules.Judge too, and its line in reader.LIMITS. compile()
+A new kind of request needs a subclass of Limits, which is a rules.Judge too, and its line in kinds.py. compile()
 and judges() tell the section that they read everything that is wrong with it, and then raise WrongSection.
 """
 

@@ -27,10 +27,8 @@ from contextlib import suppress
 from typing import Any, Callable, Dict, NamedTuple, Sequence
 
 from ordersigner.payloads.messages import NOT_PLAIN
-from ordersigner.policy.hyperliquid_limits import HyperliquidLimits
+from ordersigner.policy.kinds import KINDS
 from ordersigner.policy.limits import Limits
-from ordersigner.policy.message_limits import MessageLimits
-from ordersigner.policy.order_limits import OrderLimits
 from ordersigner.policy.rules import Judge, Named, Policy, Rule
 from ordersigner.policy.settings import (
     PRIVATE_KEY,
@@ -43,19 +41,12 @@ from ordersigner.policy.settings import (
     quoted,
     rate,
 )
-from ordersigner.policy.typed_limits import TypedLimits
 
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes
 MAX_GRANTS = 190  # keys that the rules name, counted for each rule; the answer to a client that asks has room for these
 
-# The kinds of limits, and the types of requests that each is about.
-LIMITS: dict[type[Limits], tuple[str, ...]] = {
-    OrderLimits: ("spot", "futures"),
-    TypedLimits: ("typed_data",),
-    MessageLimits: ("message",),
-    HyperliquidLimits: ("hyperliquid",),
-}
+LIMITS = tuple(dict.fromkeys(kind.limits for kind in KINDS.values()))
 # The settings that each kind of section has, but for the paths of "typed", which the types say.
 SETTINGS: dict[str, tuple[str, ...]] = {
     **{limits.kind: limits.settings for limits in LIMITS},
@@ -213,11 +204,11 @@ def _rule(section: Section, compiled: _Compiled) -> Rule:
     users = _named(section, "users", "user", lambda name: pwd.getpwnam(name).pw_uid)
     groups = _named(section, "groups", "group", lambda name: grp.getgrnam(name).gr_gid)
     judges: dict[str, Sequence[Judge]] = {}
-    for limits, types in LIMITS.items():
+    for limits in LIMITS:
         if limits.listed_by in settings:
             with suppress(WrongSection):
                 own = limits.judges(section, compiled[limits.kind])
-                judges.update(dict.fromkeys(types, own))
+                judges.update({type: own for type, kind in KINDS.items() if kind.limits is limits})
         else:
             for name in limits.rule_settings:
                 if name in settings:

@@ -20,7 +20,7 @@ from support.daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, TIME
 
 from ordersigner.payloads import orders
 from ordersigner.peer import Peer
-from ordersigner.policy.kinds import KINDS, Kind
+from ordersigner.policy.kinds import KINDS
 from ordersigner.signing import journal
 from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
@@ -156,7 +156,7 @@ def test_a_fault_of_the_daemon_leaves_its_traceback_and_no_text_of_the_client(
     def broken(*arguments: object) -> Any:
         raise KeyError(arguments)
 
-    monkeypatch.setitem(KINDS, "spot", Kind(orders.FORM._replace(read=broken)))
+    monkeypatch.setitem(KINDS, "spot", KINDS["spot"]._replace(form=orders.FORM._replace(read=broken)))
     talk = conversation(entries, "err")
     response = json.loads(talk.respond(line()[:-1] + b', "id": 5}'))
     assert response["error"]["type"] == "InternalError"
