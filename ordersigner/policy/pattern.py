@@ -3,12 +3,12 @@ r"""The patterns of messages: a small regular expression, matched in a time that
 In: the text of a pattern, and then any texts. Out: whether a text matches as a whole. Raises ValueError, with the
 reason, for a pattern that is wrong. Pure.
 
-    pattern   = row { "|" row }                    the alternatives
-    row       = { item }
-    item      = ( "." | character | set ) [ count ]      ".": any character but a newline
-    set       = "[" [ "^" ] { character [ "-" character ] } "]"      such as [a-z_] or [^0-9]
-    count     = "?" | "*" | "+" | "{2}" | "{2,}" | "{2,5}"
-    character = itself; after "\" if it has a meaning; \n or \t
+    pattern     = alternative { "|" alternative }
+    alternative = { item }
+    item        = ( "." | character | set ) [ count ]                  ".": any character but a newline
+    set         = "[" [ "^" ] { character [ "-" character ] } "]"      such as [a-z_] or [^0-9]
+    count       = "?" | "*" | "+" | "{2}" | "{2,}" | "{2,5}"
+    character   = itself; after "\" if it has a meaning; \n or \t
 
 All of this means what it means in Python's `re`. But `re` tries one way after another, so a client could send a text
 that keeps it busy for ages. This matcher follows all ways at once, and reads each character once.
@@ -63,8 +63,8 @@ class Pattern:
     They are the bits of an integer, and so are all other sets of states and positions here: a step for all states is
     a few operations on integers.
 
-    Alternatives follow each other in the same row. Between them is one state, the end of the first. Its position takes
-    no character and is not optional, so no way leads from one alternative into the next.
+    All alternatives are in the same row, one after another. The position at the end of each takes no character and is
+    not optional, so no way leads from there into the next alternative.
     """
 
     def __init__(self, text: str) -> None:
@@ -75,9 +75,9 @@ class Pattern:
         self._repeated = 0  # positions
         positions_of: dict[_Set, int] = {}
         at = 0
-        for row in _Parser(text).rows():
+        for items in _Parser(text).alternatives():
             self._starts |= 1 << at
-            for item in row:
+            for item in items:
                 size = max(item.least, 1) if item.most is None else item.most
                 if at + size > MAX_POSITIONS:
                     raise ValueError(
@@ -101,7 +101,7 @@ class Pattern:
             for first, last in set.ranges:
                 edges |= {ord(first), ord(last) + 1}
         self._spans = sorted(edges)  # the code of the first character of each
-        self._taking = [  # the positions that take the characters of each span
+        self._taking = [  # the positions that take the characters of each span; no two sets have the same position
             sum(positions for set, positions in positions_of.items() if set.takes(first)) for first in self._spans
         ]
 
@@ -137,14 +137,14 @@ class _Parser:
         self._text = text
         self._at = 0
 
-    def rows(self) -> list[list[_Item]]:
-        rows: list[list[_Item]] = [[]]
+    def alternatives(self) -> list[list[_Item]]:
+        found: list[list[_Item]] = [[]]
         while self._next():
             if self._took("|"):
-                rows.append([])
+                found.append([])
             else:
-                rows[-1].append(_Item(self._set(), *self._count()))
-        return rows
+                found[-1].append(_Item(self._set(), *self._count()))
+        return found
 
     def _set(self) -> _Set:
         if self._took("."):
