@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from typing import Any, Callable, Generic, Iterable, Mapping, TypeVar
+from typing import Any, Callable, Iterable, Mapping, TypeVar
 
 from ordersigner import client
 
@@ -22,7 +22,7 @@ class Client:
 
     path: the daemon's socket, as for ordersigner.client.Client.
     timeout: seconds for each call, from the call to its result; None to wait without limit. This includes the wait for
-    a connection, and the wait to be sent: at most 256 requests are sent and not yet answered.
+    a connection, and the wait to be sent: at most 256 requests, or 64 KiB of them, are sent and not yet answered.
 
     If the connection ends, the client makes a new one and sends the requests without a response again. Each call keeps
     its own time limit, and raises Unavailable after three connections in a row without any response.
@@ -36,13 +36,12 @@ class Client:
         self.path = path or client.default_path()
         self.timeout = timeout
         self._loop = asyncio.get_running_loop()
+        self._queued: collections.deque[_Call] = collections.deque()  # calls that are not in the exchange so far
+        self._exchange = client.Exchange(self.path)
         self._connection: client.Connection | None = None
-        self._responded = False  # whether the connection has given any response
         self._silent_since = 0.0  # when the connection was made or last gave a response, by the loop's clock
         self._next_attempt: asyncio.TimerHandle | None = None  # to connect, while too many clients wait
         self._retry_pauses = client.retry_pauses()
-        self._queued: collections.deque[_Call[Any]] = collections.deque()
-        self._sent: collections.deque[_Call[Any]] = collections.deque()  # on the connection, without a response so far
 
     async def sign_spot(self, order: Mapping[str, Any], instrument: Mapping[str, Any], signer: str) -> str:
         return await self.sign({"type": "spot", "order": order, "instrument": instrument, "signer": signer})
@@ -118,12 +117,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connection. Calls that wait raise Unavailable. A later call connects again."""
-        calls = [*self._sent, *self._queued]
-        self._sent.clear()
-        self._queued.clear()
         self._disconnect()
-        for call in calls:
-            call.fail(client.Unavailable(f"{self.path}: the client was closed"))
+        self._give_up(f"{self.path}: the client was closed")
 
     async def __aenter__(self) -> Client:
         return self
@@ -133,101 +128,73 @@ class Client:
 
     async def _ask(self, request: Mapping[str, Any], read: Callable[[bytes], T | client.SignerError]) -> T:
         call = _Call(client.encode(request), read, self._loop)
-        timer = (
-            None if self.timeout is None else self._loop.call_later(self.timeout, self._time_out, call, self.timeout)
-        )
+        timer = None
+        if self.timeout is not None:
+            timer = self._loop.call_later(self.timeout, self._time_out, call, self.timeout)
         try:
             self._queued.append(call)
-            self._send_queued()
-            return client.result(await call.outcome)
+            self._send()
+            outcome: T | client.Error = await call.settled
+            return client.result(outcome)
         finally:
-            call.outcome.cancel()  # does nothing if there is one; otherwise the call is no longer sent
+            call.settled.cancel()  # does nothing if there is an outcome; otherwise the call is no longer sent
             if timer is not None:
                 timer.cancel()
 
-    def _send_queued(self) -> None:
+    def _send(self) -> None:
         """Send queued calls, as many as there is room for. Without a connection, try to connect first."""
-        while self._queued and self._queued[0].outcome.done():
-            self._queued.popleft()
-        if not self._queued or (self._connection is None and not self._connect()):
+        if self._next_attempt is not None:
             return
-        lines = []
-        while self._queued and len(self._sent) < client.MAX_UNANSWERED:
+        if self._connection is None:
+            self._exchange.restart()
+        while self._queued and self._exchange.has_room():
             call = self._queued.popleft()
-            if not call.outcome.done():
-                self._sent.append(call)
-                lines.append(call.line)
-        self._flush(b"".join(lines))
+            if not call.is_over():
+                self._exchange.ask(call)
+        if not self._exchange.unanswered or (self._connection is None and not self._connect()):
+            return
+        assert self._connection is not None
+        self._connection.send(self._exchange.outgoing)
+        if self._exchange.outgoing:
+            self._loop.add_writer(self._connection, self._send)
+        else:
+            self._loop.remove_writer(self._connection)
 
     def _connect(self) -> bool:
         """Try to connect, once. If too many clients are waiting, try again soon; other failures end all calls."""
-        if self._next_attempt is not None:
-            return False
         try:
             self._connection = client.Connection(self.path)
         except client.BacklogFull:
             self._next_attempt = self._loop.call_later(next(self._retry_pauses), self._attempt_again)
             return False
         except client.Unavailable as error:
-            while self._queued:
-                self._queued.popleft().fail(client.Unavailable(str(error)))
+            self._give_up(str(error))
             return False
-        self._responded = False
         self._silent_since = self._loop.time()
         self._retry_pauses = client.retry_pauses()
         self._loop.add_reader(self._connection, self._receive)
         return True
 
+    def _give_up(self, reason: str) -> None:
+        for call in [*self._exchange.unanswered, *self._queued]:
+            call.settle(client.Unavailable(reason))
+        self._queued.clear()
+        self._exchange.restart()
+
     def _attempt_again(self) -> None:
         self._next_attempt = None
-        self._send_queued()
-
-    def _flush(self, data: bytes = b"") -> None:
-        """Send `data` and what is unsent, now or as soon as the socket takes it."""
-        assert self._connection is not None
-        self._connection.send(data)
-        if self._connection.unsent:
-            self._loop.add_writer(self._connection, self._flush)
-        else:
-            self._loop.remove_writer(self._connection)
+        self._send()
 
     def _receive(self) -> None:
         assert self._connection is not None
-        responses = self._connection.receive()
-        if responses is None:
-            self._connection_lost()
+        data = self._connection.receive()
+        if data is None:
             return
-        if responses:
-            self._responded = True
+        if self._exchange.receive(data):
             self._silent_since = self._loop.time()
-        try:
-            if len(responses) > len(self._sent):
-                raise client.ProtocolError(f"{self.path}: more responses than requests")
-            for response in responses:
-                self._sent[0].succeed(response)
-                self._sent.popleft()
-        except client.ProtocolError as error:
-            # What comes next on this connection may answer any call, or none.
-            if self._sent:
-                self._sent.popleft().fail(error)
-            self._send_again()
-        else:
-            self._send_queued()
-
-    def _connection_lost(self) -> None:
-        """The daemon ended the connection. Count that for each call that it left without an answer."""
-        for call in self._sent:
-            call.fruitless = 0 if self._responded else call.fruitless + 1
-            if call.fruitless == client.ATTEMPTS:
-                call.fail(client.Unavailable(f"{self.path}: {client.ATTEMPTS} connections ended without an answer"))
-        self._send_again()
-
-    def _send_again(self) -> None:
-        """End the connection, and send the calls that it did not answer on another."""
-        self._queued.extendleft(reversed(self._sent))
-        self._sent.clear()
-        self._disconnect()
-        self._send_queued()
+        if self._exchange.ended:
+            self._disconnect()
+        self._send()
 
     def _disconnect(self) -> None:
         if self._next_attempt is not None:
@@ -239,32 +206,26 @@ class Client:
             self._connection.close()
             self._connection = None
 
-    def _time_out(self, call: _Call[Any], timeout: float) -> None:
+    def _time_out(self, call: _Call, timeout: float) -> None:
         if self._connection is None:
-            call.fail(client.BacklogFull(f"cannot connect to {self.path}: too many clients are waiting"))
+            call.settle(client.BacklogFull(client.BACKLOG_FULL % self.path))
             return
-        call.fail(client.Unavailable(f"{self.path}: no answer within {timeout} seconds"))
+        call.settle(client.Unavailable(client.NO_ANSWER % (self.path, timeout)))
         if self._loop.time() - self._silent_since >= timeout / 2:
-            self._send_again()
+            self._disconnect()
+            self._send()
 
 
-class _Call(Generic[T]):
-    """A request on its way to its outcome."""
+class _Call(client.Call):
+    """A call whose outcome is in a future, for the task that waits for it."""
 
-    def __init__(
-        self, line: bytes, read: Callable[[bytes], T | client.SignerError], loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.line = line
-        self.outcome: asyncio.Future[T | client.SignerError] = loop.create_future()
-        self.fruitless = 0  # connections in a row that ended without any response, with this call sent on them
-        self._read = read
+    def __init__(self, line: bytes, read: Callable[[bytes], Any], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(line, read)
+        self.settled: asyncio.Future[Any] = loop.create_future()
 
-    def succeed(self, response: bytes) -> None:
-        """Raises ProtocolError if `response` is not valid, also if nobody waits for it any more."""
-        outcome = self._read(response)
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+    def settle(self, outcome: object) -> None:
+        if not self.settled.done():
+            self.settled.set_result(outcome)
 
-    def fail(self, error: client.Error) -> None:
-        if not self.outcome.done():
-            self.outcome.set_exception(error)
+    def is_over(self) -> bool:
+        return self.settled.done()

@@ -54,6 +54,8 @@ MAX_RESPONSE = 64 * 1024
 # taking results for a while does not leave a line half sent, or the daemon waiting to send a response.
 MAX_UNANSWERED = 256
 MAX_UNANSWERED_BYTES = 64 * 1024
+NO_ANSWER = "%s: no answer within %s seconds"
+BACKLOG_FULL = "cannot connect to %s: too many clients are waiting"
 
 _CHUNK = 64 * 1024  # bytes read at once
 # If the daemon hangs up, the program must get an error, not SIGPIPE. Python 2.7 does not have the name.
@@ -296,54 +298,58 @@ class Client(object):
         read: takes a response without its terminator; raises ProtocolError if it is not a response.
         """
         source = iter(lines)
-        unanswered = collections.deque()  # type: Deque[bytes]
-        size = 0  # of `unanswered`, in bytes
         reading = exhausted = False  # the source
-        fruitless = 0  # connections in a row that ended without any response
+        exchange = Exchange(self.path)
         connection = None  # type: Optional[Connection]
         try:
             while True:
-                if not unanswered:
+                if not exchange.unanswered:
                     if exhausted:
                         return
                     reading = True
-                new = []
-                while reading and len(unanswered) < MAX_UNANSWERED and size < MAX_UNANSWERED_BYTES:
+                while reading and exchange.has_room():
                     line = next(source, b"")
                     if line:
-                        new.append(line)
-                        unanswered.append(line)
-                        size += len(line)
+                        exchange.ask(Call(line, read))
                     else:
                         reading = False
                         exhausted = line is not None
-                if not unanswered:
+                if not exchange.unanswered:
                     continue
                 if connection is None:
                     connection = self._connection()
-                    new = list(unanswered)
-                connection.send(b"".join(new))
-                responses = connection.wait(self.timeout)
-                if responses is None:  # the connection ended
+                settled = self._converse(exchange, connection)
+                if exchange.ended:
                     connection.close()
                     connection = None
-                    fruitless += 1
-                    if fruitless == ATTEMPTS:
-                        raise Unavailable("%s: %d connections ended without an answer" % (self.path, ATTEMPTS))
-                    continue
-                fruitless = 0
-                if len(responses) > len(unanswered):
-                    raise ProtocolError("%s: more responses than requests" % self.path)
-                for response in responses:
-                    outcome = read(response)
-                    size -= len(unanswered.popleft())
-                    yield outcome
+                    exchange.restart()
+                for call in settled:
+                    if isinstance(call.outcome, (Unavailable, ProtocolError)):
+                        raise call.outcome
+                    yield call.outcome
         finally:
             if connection is not None:
-                if unanswered:  # their responses may still come: the next request must not take them for its own
-                    connection.close()
+                if exchange.unanswered or exchange.ended:
+                    connection.close()  # responses may still come: the next request must not take them for its own
                 else:
                     self._idle.append(connection)
+
+    def _converse(self, exchange, connection):
+        # type: (Exchange, Connection) -> List[Call]
+        """Send and receive until calls have their outcomes, and return them: none if the connection ends first.
+
+        Raises Unavailable if the timeout is over before a whole response has come.
+        """
+        deadline = None if self.timeout is None else _clock() + self.timeout
+        settled = []  # type: List[Call]
+        while not settled and not exchange.ended:
+            connection.send(exchange.outgoing)
+            if not connection.wait(deadline, sending=bool(exchange.outgoing)):
+                raise Unavailable(NO_ANSWER % (self.path, self.timeout))
+            data = connection.receive()
+            if data is not None:
+                settled = exchange.receive(data)
+        return settled
 
     def _connection(self):
         # type: () -> Connection
@@ -358,16 +364,125 @@ class Client(object):
             connection.close()
 
 
-class Connection(object):
-    """A connection to the daemon: sends bytes and receives lines, both at the same time. Both clients use it."""
+class Call(object):
+    """A request on its way to its outcome: what `read` makes of the response, or why there is none."""
+
+    def __init__(self, line, read):
+        # type: (bytes, Callable[[bytes], Any]) -> None
+        self.line = line
+        self.read = read
+        self.outcome = None  # type: Any
+        self.fruitless = 0  # connections in a row that ended without any response, with this call sent on them
+
+    def settle(self, outcome):
+        # type: (object) -> None
+        self.outcome = outcome
+
+    def is_over(self):
+        # type: () -> bool
+        """Whether nobody waits for an outcome any more. Such a call is not sent."""
+        return self.outcome is not None
+
+
+class Exchange(object):
+    """The calls on a connection, without its socket: bytes in, bytes out. Both clients use it.
+
+    ask() takes calls, and `outgoing` has the bytes to send for them. receive() takes what comes back, settles calls in
+    the order in which they were asked, and returns them. When `ended` is true, the connection is of no more use. Then
+    restart() begins with another one, on which all calls without an outcome are sent again.
+
+    An outcome is what the call's `read` returns, ProtocolError, or Unavailable after three fruitless connections.
+    """
 
     def __init__(self, path):
         # type: (str) -> None
-        self.unsent = b""
-        self._unfinished = b""  # the beginning of a response
+        self.outgoing = bytearray()  # who sends it removes it
+        self.unanswered = collections.deque()  # type: Deque[Call]
+        self.ended = False
+        self._path = path  # for the texts of errors
+        self._size = 0  # of the lines of `unanswered`, in bytes
+        self._incoming = b""  # the beginning of a response
+        self._responded = False  # whether the connection has given any response
+
+    def has_room(self):
+        # type: () -> bool
+        """Whether one more call can be asked before a response comes."""
+        return len(self.unanswered) < MAX_UNANSWERED and self._size < MAX_UNANSWERED_BYTES
+
+    def ask(self, call):
+        # type: (Call) -> None
+        self.unanswered.append(call)
+        self._size += len(call.line)
+        self.outgoing += call.line
+
+    def receive(self, data):
+        # type: (bytes) -> List[Call]
+        """Take what came on the connection, b"" at its end, and return the calls that this settles."""
+        if not data:
+            return self._end()
+        lines = data.split(b"\n")
+        lines[0] = self._incoming + lines[0]
+        self._incoming = lines.pop()
+        if len(self._incoming) > MAX_RESPONSE + 1:  # too long, even with a CR: do not wait for its end
+            lines.append(self._incoming)
+            self._incoming = b""
+        self._responded = self._responded or bool(lines)
+        settled = []
+        try:
+            if len(lines) > len(self.unanswered):
+                raise ProtocolError("%s: more responses than requests" % self._path)
+            for line in lines:
+                settled.append(self._settle(self.unanswered[0].read(line.rstrip(b"\r"))))
+        except ProtocolError as error:
+            # What comes next on this connection may answer any call, or none.
+            self.ended = True
+            if self.unanswered:
+                settled.append(self._settle(error))
+        if not self.unanswered and (self._incoming or self.outgoing):  # half a line, with no call that it belongs to
+            self.ended = True
+        return settled
+
+    def restart(self):
+        # type: () -> None
+        calls = [call for call in self.unanswered if not call.is_over()]
+        self.outgoing = bytearray()
+        self.unanswered.clear()
+        self.ended = self._responded = False
+        self._size = 0
+        self._incoming = b""
+        for call in calls:
+            self.ask(call)
+
+    def _end(self):
+        # type: () -> List[Call]
+        """The daemon ended the connection. Count that for each call that it left without a response."""
+        self.ended = True
+        for call in self.unanswered:
+            call.fruitless = 0 if self._responded else call.fruitless + 1
+        given_up = [call for call in self.unanswered if call.fruitless == ATTEMPTS]
+        for call in given_up:
+            call.settle(Unavailable("%s: %d connections ended without an answer" % (self._path, ATTEMPTS)))
+        return given_up
+
+    def _settle(self, outcome):
+        # type: (object) -> Call
+        """Settle the call that was asked first."""
+        call = self.unanswered.popleft()
+        self._size -= len(call.line)
+        call.settle(outcome)
+        return call
+
+
+class Connection(object):
+    """A connection to the daemon that never waits, except in wait(). Both clients use it.
+
+    Raises Unavailable if it cannot be made, of the kind BacklogFull if trying again may help.
+    """
+
+    def __init__(self, path):
+        # type: (str) -> None
         self._process = os.getpid()
         self._poll = select.poll()
-        self._path = path
         self._socket = _connected_socket(path)
 
     def close(self):
@@ -381,62 +496,33 @@ class Connection(object):
     def is_usable(self):
         # type: () -> bool
         """Whether it can take a request: nothing came in unasked, it has not ended, and this process made it."""
-        return self._process == os.getpid() and not self._unfinished and not self._wait(select.POLLIN, _clock())
+        return self._process == os.getpid() and not self.wait(_clock())
 
     def send(self, data):
-        # type: (bytes) -> None
-        """Send what is unsent and then `data`, as much as the socket takes now."""
-        self.unsent += data
-        if not self.unsent:
+        # type: (bytearray) -> None
+        """Send as much of `data` as the socket takes now, and remove it from `data`."""
+        if not data:
             return
         try:
-            sent = self._socket.send(self.unsent, _NOSIGNAL)
+            sent = self._socket.send(data, _NOSIGNAL)
         except socket.error as error:
             # If the daemon hung up, it may have said why. That can still be read, and after it the end.
-            sent = 0 if error.errno in _TRY_AGAIN else len(self.unsent)
-        self.unsent = self.unsent[sent:]
+            sent = 0 if error.errno in _TRY_AGAIN else len(data)
+        del data[:sent]
 
     def receive(self):
-        # type: () -> Optional[List[bytes]]
-        """The responses that can be read now, without their terminators; None at the end of the connection.
-
-        A line that is too long is returned before its end has come. read_response() refuses it.
-        """
+        # type: () -> Optional[bytes]
+        """What can be read now: b"" at the end of the connection, None if nothing has come."""
         try:
-            chunk = self._socket.recv(_CHUNK)
+            return self._socket.recv(_CHUNK)
         except socket.error as error:
-            if error.errno in _TRY_AGAIN:
-                return []
-            return None  # reset: the daemon closed it with requests unread
-        if not chunk:
-            return None
-        lines = chunk.split(b"\n")
-        lines[0] = self._unfinished + lines[0]
-        self._unfinished = lines.pop()
-        if len(self._unfinished) > MAX_RESPONSE + 1:  # the CR of a line that is not too long
-            lines.append(self._unfinished)
-            self._unfinished = b""
-        return [line.rstrip(b"\r") for line in lines]
+            # Any other error is a reset: the daemon closed it with requests unread.
+            return None if error.errno in _TRY_AGAIN else b""
 
-    def wait(self, timeout):
-        # type: (Optional[float]) -> Optional[List[bytes]]
-        """Send what is unsent and receive at least one response; None if the connection ends first.
-
-        Raises Unavailable after `timeout` seconds.
-        """
-        deadline = None if timeout is None else _clock() + timeout
-        responses = []  # type: Optional[List[bytes]]
-        while responses == []:
-            if not self._wait(select.POLLIN | (select.POLLOUT if self.unsent else 0), deadline):
-                raise Unavailable("%s: no answer within %s seconds" % (self._path, timeout))
-            self.send(b"")
-            responses = self.receive()
-        return responses
-
-    def _wait(self, events, deadline):
-        # type: (int, Optional[float]) -> bool
-        """Whether one of `events`, or the end of the connection, came before `deadline`."""
-        self._poll.register(self._socket, events)
+    def wait(self, deadline, sending=False):
+        # type: (Optional[float], bool) -> bool
+        """Whether there is something to receive, or room if `sending`, or the end, before `deadline`."""
+        self._poll.register(self._socket, select.POLLIN | (select.POLLOUT if sending else 0))
         while True:
             milliseconds = None if deadline is None else max(0, (deadline - _clock()) * 1000)
             try:
@@ -600,9 +686,9 @@ def listed_signers(response):
 
 
 def result(outcome):
-    # type: (Union[T, SignerError]) -> T
-    """The outcome, if it is not the error of a refusal, which is raised."""
-    if isinstance(outcome, SignerError):
+    # type: (Union[T, Error]) -> T
+    """The outcome, if it is not an error, which is raised."""
+    if isinstance(outcome, Error):
         raise outcome
     return outcome
 
@@ -633,7 +719,7 @@ def _connected_socket(path):
         return unix_socket
     except socket.error as error:
         if error.errno in _TRY_AGAIN:
-            raise BacklogFull("cannot connect to %s: too many clients are waiting" % path)
+            raise BacklogFull(BACKLOG_FULL % path)
         raise Unavailable("cannot connect to %s: %s" % (path, error.strerror or error))
 
 

@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import pickle
+import random
 import resource
 import shutil
 import signal
@@ -604,6 +605,14 @@ class AMisbehavingServer(TestCase):
             self.raises(Unavailable, server.path, self.sign, server)
             self.assertEqual(server.connections, ordersigner_client.ATTEMPTS)
 
+    def test_one_that_answered_before_it_closed_is_not_counted_as_fruitless(self):
+        hang_up = lambda peer: peer.line()  # noqa: E731
+        with Server(lambda peer: peer.answer(1), hang_up, hang_up, well_behaved) as server, Client(
+            server.path
+        ) as client:
+            results = list(client.sign_many(map(numbered, range(3))))
+            self.assertEqual(results, [signature(number) for number in range(3)])
+
     def test_one_that_closes_at_once_is_given_up(self):
         with Server(lambda peer: None) as server:
             self.raises(Unavailable, "ended without an answer", self.sign, server)
@@ -783,6 +792,172 @@ class AMisbehavingServer(TestCase):
                 self.raises(Unavailable, server.path, self.sign, server)
         finally:
             signal.signal(signal.SIGPIPE, previous)
+
+
+class AnExchange(TestCase):
+    """The exchange alone: bytes in, bytes out."""
+
+    def setUp(self):
+        self.exchange = ordersigner_client.Exchange("/socket")
+        self.asked = 0
+
+    def ask(self, count=1, size=0):
+        """Ask that many more calls, with lines of that many bytes and a few more."""
+        calls = []
+        for _ in range(count):
+            line = json.dumps(dict(numbered(self.asked), remark="x" * size)).encode() + b"\n"
+            calls.append(ordersigner_client.Call(line, ordersigner_client.read_signature))
+            self.exchange.ask(calls[-1])
+            self.asked += 1
+        return calls
+
+    def sent(self):
+        """The lines that the exchange has to send, which are taken as sent."""
+        lines = bytes(self.exchange.outgoing).splitlines()
+        del self.exchange.outgoing[:]
+        return lines
+
+    def receive(self, data):
+        """The outcomes of the calls that `data` settles."""
+        return [call.outcome for call in self.exchange.receive(data)]
+
+    def test_responses_settle_the_calls_in_their_order_wherever_they_are_cut(self):
+        expected = [signature(number) for number in range(3)]
+        responses = b"".join(map(response, (call.line for call in self.ask(3))))
+        for cut in range(1, len(responses)):
+            self.setUp()
+            self.ask(3)
+            self.assertEqual(len(self.sent()), 3)
+            self.assertEqual(self.receive(responses[:cut]) + self.receive(responses[cut:]), expected)
+            self.assertFalse(self.exchange.ended)
+            self.assertFalse(self.exchange.unanswered)
+
+    def test_there_is_room_for_256_calls_or_64_kib_of_them(self):
+        for size, room in ((0, 256), (1024, 62), (70000, 1)):
+            self.setUp()
+            count = 0
+            while self.exchange.has_room():
+                self.ask(1, size)
+                count += 1
+            self.assertEqual(count, room)
+            self.receive(response(self.sent()[0]))
+            self.assertTrue(self.exchange.has_room())
+
+    def test_after_a_lost_connection_everything_without_an_outcome_is_sent_again(self):
+        self.ask(3)
+        lines = self.sent()
+        self.assertEqual(self.receive(response(lines[0]) + response(lines[1])[:-1]), [signature(0)])
+        self.assertEqual(self.receive(b""), [])
+        self.assertTrue(self.exchange.ended)
+        self.exchange.restart()
+        self.assertFalse(self.exchange.ended)
+        self.assertEqual(self.sent(), lines[1:])
+        self.assertEqual(self.receive(response(lines[1]) + response(lines[2])), [signature(1), signature(2)])
+
+    def test_a_line_that_was_sent_in_part_is_sent_again_as_a_whole(self):
+        (call,) = self.ask()
+        del self.exchange.outgoing[:10]
+        self.receive(b"")
+        self.exchange.restart()
+        self.assertEqual(bytes(self.exchange.outgoing), call.line)
+
+    def test_three_fruitless_connections_end_the_calls_that_were_on_all_of_them(self):
+        first = self.ask(2)
+        for outcomes in (0, 0, 2):
+            self.assertEqual(len(self.receive(b"")), outcomes)
+            self.assertTrue(all(isinstance(call.outcome, Unavailable) == bool(outcomes) for call in first))
+            self.exchange.restart()
+            (later,) = self.ask()
+        self.assertEqual(str(first[0].outcome), "/socket: 3 connections ended without an answer")
+        self.assertEqual([json.loads(line.decode())["id"] for line in self.sent()], [2, 3, 4])
+        self.assertIs(later.outcome, None)
+
+    def test_any_response_makes_a_connection_fruitful(self):
+        self.ask(9)
+        for number in range(5):
+            self.assertEqual(self.receive(b""), [])
+            self.exchange.restart()
+            self.assertEqual(self.receive(b""), [])
+            self.exchange.restart()
+            self.assertEqual(self.receive(response(self.sent()[0])), [signature(number)])
+
+    def test_what_no_call_waits_for_ends_the_connection(self):
+        for data in (b"x", b"x\n", b"\r\n", response(b'{"id": 7}')):
+            self.setUp()
+            self.assertEqual(self.receive(data), [])
+            self.assertTrue(self.exchange.ended)
+
+    def test_half_a_line_after_the_last_response_ends_the_connection_and_no_call(self):
+        self.ask()
+        self.assertEqual(self.receive(response(self.sent()[0]) + b"{"), [signature(0)])
+        self.assertTrue(self.exchange.ended)
+
+    def test_a_request_that_is_answered_before_it_is_sent_whole_ends_the_connection(self):
+        (call,) = self.ask()
+        del self.exchange.outgoing[:10]
+        self.assertEqual(self.receive(response(call.line)), [signature(0)])
+        self.assertTrue(self.exchange.ended)
+        self.exchange.restart()
+        self.assertEqual(self.sent(), [])
+
+    def test_more_responses_than_calls_fail_the_first_and_leave_the_others_to_another_connection(self):
+        self.ask(2)
+        lines = self.sent()
+        (error,) = self.receive(response(lines[0]) * 3)
+        self.assertEqual((type(error), str(error)), (ProtocolError, "/socket: more responses than requests"))
+        self.assertTrue(self.exchange.ended)
+        self.exchange.restart()
+        self.assertEqual(self.sent(), lines[1:])
+
+    def test_a_line_that_is_no_response_fails_its_call_and_what_follows_is_not_read(self):
+        self.ask(3)
+        lines = self.sent()
+        outcomes = self.receive(response(lines[0]) + b"garbage\r\n" + response(lines[0]))
+        self.assertEqual([type(outcome) for outcome in outcomes], [str, ProtocolError])
+        self.assertTrue(self.exchange.ended)
+        self.exchange.restart()
+        self.assertEqual(self.sent(), lines[2:])
+
+    def test_a_line_that_is_too_long_is_refused_before_its_end_has_come(self):
+        self.ask()
+        self.assertEqual(self.receive(b"x" * (64 * 1024 + 1)), [])
+        (error,) = self.receive(b"x")
+        self.assertIsInstance(error, ProtocolError)
+        self.assertTrue(self.exchange.ended)
+
+    def test_every_call_gets_its_own_outcome_whatever_the_other_side_does(self):
+        for seed in range(300):
+            self.setUp()
+            chance = random.Random(seed)
+            calls = []
+            owed = []  # the lines that the other side has on this connection and has not answered
+            while len(calls) < 60 or self.exchange.unanswered:
+                if len(calls) < 60 and self.exchange.has_room():
+                    calls += self.ask(1, chance.choice((0, 0, 3000, 40000)))
+                act = chance.random()
+                if act < 0.5:
+                    owed += self.sent()
+                elif act < 0.9 and owed:
+                    count = chance.randrange(1, len(owed) + 1)
+                    data = b"".join(map(response, owed[:count]))
+                    cut = chance.randrange(1, len(data) + 1)
+                    del owed[:count]
+                    self.receive(data[:cut])
+                    if cut < len(data) and not self.exchange.ended:
+                        self.receive(data[cut:])
+                elif act > 0.98:
+                    self.receive(chance.choice((b"", b"garbage\n", response(b'{"id": 999}') * 300, b"x" * 70000)))
+                if self.exchange.ended:
+                    self.exchange.restart()
+                    owed = []
+                self.assertLessEqual(len(self.exchange.unanswered), 256)
+            self.assertFalse(self.sent())
+            outcomes = [call.outcome for call in calls]
+            for number, outcome in enumerate(outcomes):
+                self.assertIn(type(outcome), (str, ProtocolError, Unavailable))
+                if type(outcome) is str:
+                    self.assertEqual(outcome, signature(number))
+            self.assertGreater([type(outcome) for outcome in outcomes].count(str), 20)
 
 
 class NoServer(TestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import threading
@@ -226,6 +227,33 @@ def test_one_that_reads_on_only_when_its_answer_is_taken_does_not_block_forever(
             assert outcomes[20:] == [signature(2)]
 
         run(server.path, work)
+
+
+def test_no_more_than_64_kib_and_a_line_are_sent_without_an_answer() -> None:
+    asked = threading.Event()
+    sizes: list[int] = []
+
+    def count(peer: Peer) -> None:
+        asked.wait(TIME_LIMIT)
+        peer.connection.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                peer.received += peer.connection.recv(65536)
+        sizes.append(len(peer.received))
+        peer.connection.setblocking(True)
+        peer.serve()
+
+    with Server(count) as server:
+
+        async def work(client: Client) -> None:
+            requests = [dict(numbered(number), remark="x" * 1000) for number in range(120)]
+            calls = [asyncio.ensure_future(client.sign(request)) for request in requests]
+            await asyncio.sleep(0)
+            asked.set()
+            assert await asyncio.gather(*calls) == [signature(number) for number in range(120)]
+
+        run(server.path, work)
+    assert 64 * 1024 <= sizes[0] < 66 * 1024
 
 
 def test_lines_that_are_too_long_end_connections_but_no_other_request(daemon: Daemon) -> None:
@@ -550,6 +578,26 @@ def test_what_follows_a_line_that_is_not_a_response_is_not_taken_for_an_answer()
             outcomes = await client.sign_many(map(numbered, range(3)), return_errors=True)
             assert isinstance(outcomes[0], ProtocolError)
             assert outcomes[1:] == [signature(1), signature(2)]
+
+        run(server.path, work)
+
+
+def test_an_answer_that_no_call_waits_for_is_not_taken_for_that_of_the_next_call() -> None:
+    hung_up = threading.Event()
+
+    def talkative(peer: Peer) -> None:
+        peer.answer(1)
+        peer.send(response(b'{"id": 9}')[:20])
+        peer.read()
+        hung_up.set()
+
+    with Server(talkative, well_behaved) as server:
+
+        async def work(client: Client) -> None:
+            assert await client.sign(numbered(1)) == signature(1)
+            assert await asyncio.get_running_loop().run_in_executor(None, hung_up.wait, TIME_LIMIT)
+            assert await client.sign(numbered(2)) == signature(2)
+            assert server.connections == 2
 
         run(server.path, work)
 
