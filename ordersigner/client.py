@@ -43,36 +43,13 @@ if TYPE_CHECKING:
     Signer = TypedDict("Signer", {"address": str, "rules": List[str], "available": bool})
     T = TypeVar("T")
 
+# The parts, from top to bottom: errors, Client, Exchange (the conversation without its sockets), Connection, requests as
+# lines of JSON, and what the lines of responses say.
+
 SYSTEM_SOCKET = "/run/ordersigner/ordersigner.sock"  # where the package's ordersigner.socket listens
 TIMEOUT = 10.0  # seconds, to connect and then for each response
 MAX_TIMEOUT = 24 * 60 * 60  # seconds; None waits longer
-ATTEMPTS = 3  # the client gives up when this many connections in a row end without any response
-# Bytes, without the terminator; the daemon writes at most half of that. The time to read an integer grows with the
-# square of its length: Python 2.7 takes about 50 ms for one of 64 KiB, 10 seconds for one of a megabyte.
-MAX_RESPONSE = 64 * 1024
-# Requests sent and not yet answered. They and their responses fit into the kernel's buffers, so a program that stops
-# taking results for a while does not leave a line half sent, or the daemon waiting to send a response.
-MAX_UNANSWERED = 256
-MAX_UNANSWERED_BYTES = 64 * 1024
-NO_ANSWER = "%s: no answer within %s seconds"
-BACKLOG_FULL = "cannot connect to %s: too many clients are waiting"
 
-_CHUNK = 64 * 1024  # bytes read at once
-# If the daemon hangs up, the program must get an error, not SIGPIPE. Python 2.7 does not have the name.
-_NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0x4000 if sys.platform.startswith("linux") else 0)
-_TRY_AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
-_SIGNATURE = re.compile(r"0x[0-9a-f]{130}\Z")
-_VERSION = re.compile(r"[0-9A-Za-z.+~-]{1,64}\Z")
-_ADDRESS = re.compile(r"0x[0-9A-Fa-f]{40}\Z")
-_RULE = re.compile(r"[0-9A-Za-z._/-]{1,64}\Z")
-# Keys that an error may quote: those that the protocol names, and more that the exchange's own orders have.
-_KNOWN_KEY = re.compile(
-    r"(type|order|instrument|signer|id"
-    r"|accountId|timestamp|orderType|side|quantity|price|marginPerFraction|quote|base|address|decimals"
-    r"|clientOrderId|expiryTime|isPostOnly|originator|reduceOnly|symbol|triggerPrice"
-    r"|typed_data|types|primaryType|domain|message|name|version|chainId|verifyingContract|salt"
-    r"|text|hex|action|nonce|vaultAddress|expiresAfter|network)\Z"
-)
 _TEXT = type(b"".decode())  # the type of JSON's strings: str, or unicode on Python 2
 _clock = getattr(time, "monotonic", time.time)
 
@@ -364,24 +341,28 @@ class Client(object):
             connection.close()
 
 
-class Call(object):
-    """A request on its way to its outcome: what `read` makes of the response, or why there is none."""
+def check_timeout(timeout):
+    # type: (Optional[float]) -> None
+    """Raises ValueError if Client cannot have that timeout."""
+    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:  # NaN too
+        raise ValueError("timeout: None, or seconds, more than 0 and at most %d" % MAX_TIMEOUT)
 
-    def __init__(self, line, read):
-        # type: (bytes, Callable[[bytes], Any]) -> None
-        self.line = line
-        self.read = read
-        self.outcome = None  # type: Any
-        self.fruitless = 0  # connections in a row that ended without any response, with this call sent on them
 
-    def settle(self, outcome):
-        # type: (object) -> None
-        self.outcome = outcome
+def default_path():
+    # type: () -> str
+    """The socket that Client uses if it is given none: ORDERSIGNER_SOCKET in the environment, or the package's."""
+    return os.environ.get("ORDERSIGNER_SOCKET") or SYSTEM_SOCKET
 
-    def is_over(self):
-        # type: () -> bool
-        """Whether nobody waits for an outcome any more. Such a call is not sent."""
-        return self.outcome is not None
+
+ATTEMPTS = 3  # the client gives up when this many connections in a row end without any response
+# Requests sent and not yet answered. They and their responses fit into the kernel's buffers, so a program that stops
+# taking results for a while does not leave a line half sent, or the daemon waiting to send a response.
+MAX_UNANSWERED = 256
+MAX_UNANSWERED_BYTES = 64 * 1024
+# Bytes, without the terminator; the daemon writes at most half of that. The time to read an integer grows with the
+# square of its length: Python 2.7 takes about 50 ms for one of 64 KiB, 10 seconds for one of a megabyte.
+MAX_RESPONSE = 64 * 1024
+NO_ANSWER = "%s: no answer within %s seconds"
 
 
 class Exchange(object):
@@ -473,6 +454,34 @@ class Exchange(object):
         return call
 
 
+class Call(object):
+    """A request on its way to its outcome: what `read` makes of the response, or why there is none."""
+
+    def __init__(self, line, read):
+        # type: (bytes, Callable[[bytes], Any]) -> None
+        self.line = line
+        self.read = read
+        self.outcome = None  # type: Any
+        self.fruitless = 0  # connections in a row that ended without any response, with this call sent on them
+
+    def settle(self, outcome):
+        # type: (object) -> None
+        self.outcome = outcome
+
+    def is_over(self):
+        # type: () -> bool
+        """Whether nobody waits for an outcome any more. Such a call is not sent."""
+        return self.outcome is not None
+
+
+BACKLOG_FULL = "cannot connect to %s: too many clients are waiting"
+
+_CHUNK = 64 * 1024  # bytes read at once
+# If the daemon hangs up, the program must get an error, not SIGPIPE. Python 2.7 does not have the name.
+_NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0x4000 if sys.platform.startswith("linux") else 0)
+_TRY_AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
+
+
 class Connection(object):
     """A connection to the daemon that never waits, except in wait(). Both clients use it.
 
@@ -532,6 +541,29 @@ class Connection(object):
                     raise
 
 
+def _connected_socket(path):
+    # type: (str) -> socket.socket
+    """A non-blocking socket connected to `path`.
+
+    It never waits. A connect() that waits would need a time limit, and the kernel's own, SO_SNDTIMEO, takes a struct
+    that differs between machines. It would also have to survive signals: Python 3 takes a socket whose connect() was
+    interrupted for connected.
+    """
+    try:
+        unix_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            unix_socket.setblocking(False)
+            unix_socket.connect(path)
+        except BaseException:
+            unix_socket.close()
+            raise
+        return unix_socket
+    except socket.error as error:
+        if error.errno in _TRY_AGAIN:
+            raise BacklogFull(BACKLOG_FULL % path)
+        raise Unavailable("cannot connect to %s: %s" % (path, error.strerror or error))
+
+
 def connect(path, timeout):
     # type: (str, Optional[float]) -> Connection
     """A connection to the daemon at `path`. If too many clients wait to be accepted, tries again for `timeout` seconds.
@@ -559,19 +591,6 @@ def retry_pauses():
     while True:
         yield pause
         pause = min(2 * pause, 0.05)
-
-
-def check_timeout(timeout):
-    # type: (Optional[float]) -> None
-    """Raises ValueError if Client cannot have that timeout."""
-    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:  # NaN too
-        raise ValueError("timeout: None, or seconds, more than 0 and at most %d" % MAX_TIMEOUT)
-
-
-def default_path():
-    # type: () -> str
-    """The socket that Client uses if it is given none: ORDERSIGNER_SOCKET in the environment, or the package's."""
-    return os.environ.get("ORDERSIGNER_SOCKET") or SYSTEM_SOCKET
 
 
 def typed_data_request(signer, typed_data, types, primary_type, domain, message):
@@ -638,6 +657,74 @@ def encode(request):
     raise kind("%s: %s" % (_faulty_field(request, as_text), reason))
 
 
+class _NotJson(TypeError):
+    """A value of a type that JSON cannot hold. Its text quotes nothing but the type's name."""
+
+
+def _decimal_text(value):
+    # type: (object) -> str
+    """All digits of a Decimal, to be sent as a string. For json.dumps, which asks for types that it does not know."""
+    if not isinstance(value, decimal.Decimal):
+        raise _NotJson("%s cannot be written as JSON" % type(value).__name__)
+    # Without an exponent, which the daemon refuses in a string. It refuses numbers of a thousand digits anyway, and
+    # 1E+999999999 written out would fill the memory.
+    return format(value, "f") if abs(value.adjusted()) < 1000 else str(value)
+
+
+def _decimal_or_bytes_text(value):
+    # type: (object) -> str
+    """The same for typed data, where bytes are 0x and hexadecimal digits. In other requests they may be a mistake."""
+    return _hex(value) if isinstance(value, (bytes, bytearray)) else _decimal_text(value)
+
+
+def _hex(data):
+    # type: (Union[bytes, bytearray]) -> str
+    return "0x" + str(binascii.hexlify(data).decode("ascii"))
+
+
+# Keys that an error may quote: those that the protocol names, and more that the exchange's own orders have.
+_KNOWN_KEY = re.compile(
+    r"(type|order|instrument|signer|id"
+    r"|accountId|timestamp|orderType|side|quantity|price|marginPerFraction|quote|base|address|decimals"
+    r"|clientOrderId|expiryTime|isPostOnly|originator|reduceOnly|symbol|triggerPrice"
+    r"|typed_data|types|primaryType|domain|message|name|version|chainId|verifyingContract|salt"
+    r"|text|hex|action|nonce|vaultAddress|expiresAfter|network)\Z"
+)
+
+
+def _faulty_field(request, as_text):
+    # type: (object, Callable[[object], str]) -> str
+    """Which field of `request` cannot be encoded, as far as it can be said with keys that are known."""
+    field = ""
+    value = request
+    for _ in range(3):  # no field is deeper: instrument.base.decimals
+        faulty = (
+            [key for key, member in value.items() if not _is_json(member, as_text)] if isinstance(value, dict) else []
+        )
+        if not faulty:
+            break
+        if not isinstance(faulty[0], (str, _TEXT)) or not _KNOWN_KEY.match(faulty[0]):
+            return "a value in %s" % (field or "the request")
+        field = "%s.%s" % (field, faulty[0]) if field else str(faulty[0])
+        value = value[faulty[0]]  # type: ignore[index]
+    return field or "request"
+
+
+def _is_json(value, as_text):
+    # type: (object, Callable[[object], str]) -> bool
+    try:
+        json.dumps(value, default=as_text)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+_SIGNATURE = re.compile(r"0x[0-9a-f]{130}\Z")
+_VERSION = re.compile(r"[0-9A-Za-z.+~-]{1,64}\Z")
+_ADDRESS = re.compile(r"0x[0-9A-Fa-f]{40}\Z")
+_RULE = re.compile(r"[0-9A-Za-z._/-]{1,64}\Z")
+
+
 def read_response(line):
     # type: (bytes) -> Dict[str, Any]
     """The object in a response; raises ProtocolError if the line is not a response."""
@@ -685,14 +772,6 @@ def listed_signers(response):
     ]
 
 
-def result(outcome):
-    # type: (Union[T, Error]) -> T
-    """The outcome, if it is not an error, which is raised."""
-    if isinstance(outcome, Error):
-        raise outcome
-    return outcome
-
-
 def refusal(response):
     # type: (Mapping[str, Any]) -> SignerError
     """The error in a response that read_response() returned, and whose "ok" is false."""
@@ -700,27 +779,12 @@ def refusal(response):
     return SignerError(error["type"], error["message"], error["context"])
 
 
-def _connected_socket(path):
-    # type: (str) -> socket.socket
-    """A non-blocking socket connected to `path`.
-
-    It never waits. A connect() that waits would need a time limit, and the kernel's own, SO_SNDTIMEO, takes a struct
-    that differs between machines. It would also have to survive signals: Python 3 takes a socket whose connect() was
-    interrupted for connected.
-    """
-    try:
-        unix_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            unix_socket.setblocking(False)
-            unix_socket.connect(path)
-        except BaseException:
-            unix_socket.close()
-            raise
-        return unix_socket
-    except socket.error as error:
-        if error.errno in _TRY_AGAIN:
-            raise BacklogFull(BACKLOG_FULL % path)
-        raise Unavailable("cannot connect to %s: %s" % (path, error.strerror or error))
+def result(outcome):
+    # type: (Union[T, Error]) -> T
+    """The outcome, if it is not an error, which is raised."""
+    if isinstance(outcome, Error):
+        raise outcome
+    return outcome
 
 
 def _read_member(line, key, pattern):
@@ -732,22 +796,6 @@ def _read_member(line, key, pattern):
     if not _is_text(value, pattern):
         raise ProtocolError("the response has no valid %s" % key)
     return str(value)
-
-
-def _is_signer(value):
-    # type: (object) -> bool
-    return (
-        isinstance(value, dict)
-        and _is_text(value.get("address"), _ADDRESS)
-        and isinstance(value.get("rules"), list)
-        and all(_is_text(rule, _RULE) for rule in value["rules"])
-        and isinstance(value.get("available"), bool)
-    )
-
-
-def _is_text(value, pattern):
-    # type: (object, Pattern[str]) -> bool
-    return isinstance(value, _TEXT) and bool(pattern.match(value))
 
 
 def _is_refusal(response):
@@ -764,53 +812,17 @@ def _is_refusal(response):
     )
 
 
-class _NotJson(TypeError):
-    """A value of a type that JSON cannot hold. Its text quotes nothing but the type's name."""
+def _is_signer(value):
+    # type: (object) -> bool
+    return (
+        isinstance(value, dict)
+        and _is_text(value.get("address"), _ADDRESS)
+        and isinstance(value.get("rules"), list)
+        and all(_is_text(rule, _RULE) for rule in value["rules"])
+        and isinstance(value.get("available"), bool)
+    )
 
 
-def _decimal_text(value):
-    # type: (object) -> str
-    """All digits of a Decimal, to be sent as a string. For json.dumps, which asks for types that it does not know."""
-    if not isinstance(value, decimal.Decimal):
-        raise _NotJson("%s cannot be written as JSON" % type(value).__name__)
-    # Without an exponent, which the daemon refuses in a string. It refuses numbers of a thousand digits anyway, and
-    # 1E+999999999 written out would fill the memory.
-    return format(value, "f") if abs(value.adjusted()) < 1000 else str(value)
-
-
-def _decimal_or_bytes_text(value):
-    # type: (object) -> str
-    """The same for typed data, where bytes are 0x and hexadecimal digits. In other requests they may be a mistake."""
-    return _hex(value) if isinstance(value, (bytes, bytearray)) else _decimal_text(value)
-
-
-def _hex(data):
-    # type: (Union[bytes, bytearray]) -> str
-    return "0x" + str(binascii.hexlify(data).decode("ascii"))
-
-
-def _faulty_field(request, as_text):
-    # type: (object, Callable[[object], str]) -> str
-    """Which field of `request` cannot be encoded, as far as it can be said with keys that are known."""
-    field = ""
-    value = request
-    for _ in range(3):  # no field is deeper: instrument.base.decimals
-        faulty = (
-            [key for key, member in value.items() if not _is_json(member, as_text)] if isinstance(value, dict) else []
-        )
-        if not faulty:
-            break
-        if not isinstance(faulty[0], (str, _TEXT)) or not _KNOWN_KEY.match(faulty[0]):
-            return "a value in %s" % (field or "the request")
-        field = "%s.%s" % (field, faulty[0]) if field else str(faulty[0])
-        value = value[faulty[0]]  # type: ignore[index]
-    return field or "request"
-
-
-def _is_json(value, as_text):
-    # type: (object, Callable[[object], str]) -> bool
-    try:
-        json.dumps(value, default=as_text)
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    return True
+def _is_text(value, pattern):
+    # type: (object, Pattern[str]) -> bool
+    return isinstance(value, _TEXT) and bool(pattern.match(value))
