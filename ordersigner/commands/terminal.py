@@ -26,7 +26,7 @@ def run(program: str, work: Callable[[], int], *, expected: type[Exception], fai
         report(program, str(error))
         status = failed
     except OSError as error:
-        report(program, f"{error.filename or 'standard output'}: {error.strerror}")
+        report(program, f"{'standard output' if error.filename is None else error.filename}: {error.strerror}")
         status = failed
     try:
         sys.stdout.flush()
