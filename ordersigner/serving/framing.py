@@ -45,10 +45,11 @@ class LineBuffer:
         if data and data[0] in _WHITE:
             self._drop_white_space()
         end = data.find(b"\n", self._searched)
-        size = self._indent + (len(data) if end < 0 else end)
-        # A CR at the end is part of the terminator, or may turn out to be.
-        if size > MAX_LINE and data and size - (data[end - 1 if end > 0 else -1] == 13) > MAX_LINE:
-            raise LineTooLong
+        size = len(data) if end < 0 else end  # of what has come of the line
+        if data and self._indent + size > MAX_LINE:
+            has_cr = data.endswith(b"\r", 0, size)  # it is part of the terminator, or may turn out to be
+            if self._indent + size - has_cr > MAX_LINE:
+                raise LineTooLong
         if end < 0:
             self._searched = len(data)
             return None
