@@ -11,20 +11,21 @@ There are these threads:
 - The accepting thread runs serve_forever(): it accepts connections, counts them, and refuses those over the limits. It
   also tells systemd that the daemon is alive, as long as the work goes on.
 - Each connection has a thread (connection.py), the only one that ever waits for that client.
-- The worker (work.py) is one thread. It owns the connections that are busy at the same time.
+- The worker (work.py) is one thread. It serves the clients that are busy at the same time.
 
-A connection belongs to its thread or to the worker, and only its owner touches it:
+Each connection has a channel (channel.py), which reads, has lines answered and sends, and never waits. The channel
+belongs to the connection's thread or to the worker, and only its owner uses it:
 
     its thread   waits for input, reads, answers, sends, waits for the client to take the responses
        |   ^
-       |   |     to its thread: no whole line for a while, responses not taken, no other connection busy, the end
+       |   |     to its thread: no whole line for a while, responses not taken, no other channel busy, the end
        |   |     to the worker: others are at work
        v   |
-    the worker   waits for input on all its connections, reads, answers, sends
+    the worker   waits for input on all its channels, reads, answers, sends
 
 Reading: 16 KiB at a time, and no more before the lines in them are answered.
-Working, from a line to its response: one thread at a time, the one that holds the work lock. Connections take turns of
-half a millisecond. The next turn goes to the connection that has used the least processor time.
+Working, from a line to its response: one thread at a time, the one that holds the work lock. Channels take turns of
+half a millisecond. The next turn goes to the channel that has used the least processor time (turns.py).
 Sending: by the thread that worked, without waiting. If the client does not take everything at once, the connection's
 own thread waits and sends the rest.
 
@@ -32,12 +33,12 @@ The bounds:
 
 - Threads and descriptors: by the number of connections, of all users and of each user (Limits).
 - Memory: by the number of connections, and for each of them by one line and one chunk (framing.py), by the responses of
-  one turn (connection.py), and by the kernel's send buffer.
+  one turn (channel.py), and by the kernel's send buffer.
 - Waiting: by the timeout, both for the rest of a line and for the client to take responses.
 - Work: by the turn, and by what protocol.py accepts as a request.
 
-The end: shutdown() ends the accepting. drain() tells all connections (Stop), and the worker returns those it owns. What
-happens to them depends on whether another process will go on with them:
+The end: shutdown() ends the accepting. drain() begins the stop (stop.py), which all connections see, and the worker
+returns its channels. What happens then depends on whether another process will go on with the connections:
 
 - If not, each thread answers the whole lines that have come, then ends its connection: at once if it is between two
   lines, after GRACE if it is in the middle of a line or before the first one. Bytes that are not a whole line by then
@@ -73,7 +74,9 @@ from typing import Callable, NamedTuple, Sequence
 
 from ordersigner.peer import Peer, peer_of, user_behind
 from ordersigner.refusal import Refusal
-from ordersigner.serving.connection import GRACE, LINGER, Connection, Stop, shut
+from ordersigner.serving.channel import shut
+from ordersigner.serving.connection import LINGER, Connection
+from ordersigner.serving.stop import GRACE, Stop
 from ordersigner.serving.work import Work
 from ordersigner.signing.conversation import Conversation, Service
 

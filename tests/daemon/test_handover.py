@@ -32,7 +32,7 @@ from support.daemon import (
 from support.manager import Manager, managed
 
 from ordersigner.peer import peer_of
-from ordersigner.serving import connection
+from ordersigner.serving import stop as stop_module
 from ordersigner.serving.connection import Connection
 from ordersigner.serving.server import Limits, OrderServer
 from ordersigner.signing.conversation import Conversation, Service
@@ -82,9 +82,9 @@ class Stopping:
         served = Connection(self.theirs, conversation, self.server.work, self.server.stop, timeout=30)
         self.ours.sendall(sent)
         if sent:
-            assert served.read()
-            served.work(math.inf)
-            served.send()
+            assert served.channel.read()
+            served.channel.work(math.inf)
+            served.channel.send()
         return served
 
     def send(self, sent: bytes) -> None:
@@ -176,7 +176,7 @@ def test_the_end_of_a_stream_is_left_to_the_next_process(stopping: Stopping) -> 
 def test_connections_that_are_kept_stay_open_and_their_threads_end_at_once(
     stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "REST_OF_LINE", 3600.0)
+    monkeypatch.setattr(stop_module, "REST_OF_LINE", 3600.0)
     stopping.serve()
     assert stopping.begin().result(TIME_LIMIT) == [stopping.theirs]
     stopping.ours.sendall(ORDER)
@@ -200,7 +200,7 @@ def test_lines_that_were_read_are_answered_also_by_the_worker(stopping: Stopping
 def test_the_rest_of_a_line_that_has_come_in_time_is_read_also_if_the_work_took_longer(
     stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "REST_OF_LINE", 0.01)
+    monkeypatch.setattr(stop_module, "REST_OF_LINE", 0.01)
     stopping.serve()
     with stopping.server.work.work_lock:
         stopping.send(ORDER + ORDER[:HALF])
@@ -220,7 +220,7 @@ def test_the_rest_of_a_line_that_has_come_in_time_is_read_also_if_the_work_took_
 def test_a_line_that_does_not_end_in_time_ends_its_connection(
     stopping: Stopping, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "REST_OF_LINE", 0.05)
+    monkeypatch.setattr(stop_module, "REST_OF_LINE", 0.05)
     stopping.serve()
     stopping.send(sent)
     assert stopping.begin().result() == []
@@ -230,8 +230,8 @@ def test_a_line_that_does_not_end_in_time_ends_its_connection(
 def test_a_client_that_does_not_take_its_responses_is_cut_off(
     stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "REST_OF_LINE", 0.05)
-    monkeypatch.setattr(connection, "FAREWELL", 0.05)
+    monkeypatch.setattr(stop_module, "REST_OF_LINE", 0.05)
+    monkeypatch.setattr(stop_module, "FAREWELL", 0.05)
     stopping.serve()
     stopping.ours.settimeout(0.2)
     with contextlib.suppress(TimeoutError, socket.timeout):
@@ -281,7 +281,7 @@ def test_a_client_that_was_refused_in_mid_line_is_not_kept(stopping: Stopping) -
 def test_urgent_data_that_cannot_be_read_does_not_hold_up_the_end(
     stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "REST_OF_LINE", 0.05)
+    monkeypatch.setattr(stop_module, "REST_OF_LINE", 0.05)
     stopping.serve()
     with stopping.server.work.work_lock:
         stopping.send(ORDER + ORDER[:HALF])

@@ -220,9 +220,9 @@ def test_blank_bytes_do_not_keep_the_daemon_looking_for_more(tmp_path: Path) -> 
             connection.sendall(sent)
             assert connection.recv(1000).startswith(b'{"ok": true')
         (served,) = (thing for thing in gc.get_objects() if isinstance(thing, Connection))
-        assert served._spin  # for a lone client that asks in lock-step
+        assert served.spins  # for a lone client that asks in lock-step
         connection.sendall(b"\n")
-        wait_until(lambda: not served._spin)
+        wait_until(lambda: not served.spins)
 
 
 def test_a_key_lives_no_longer_than_the_connection_that_it_came_on(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_key_lives_no_longer_than_its_connection_also_where_the_worker_used_it
         with server.work.work_lock:
             for connection in connections:
                 connection.sendall(ORDER)
-            wait_until(lambda: len(server.work._with_worker) + len(server.work._left) == 2)
+            wait_until(lambda: len(server.work.with_worker()) == 2)
         for connection in connections:
             assert connection.recv(1000) == EXAMPLE_RESPONSE
         assert any(isinstance(thing, Signer) for thing in gc.get_objects())
@@ -299,17 +299,17 @@ def test_urgent_data_that_is_counted_but_cannot_be_read_does_not_hold_up_the_end
     with in_this_process(str(tmp_path / "socket")) as server, connect(str(tmp_path / "socket")) as connection:
         with server.work.work_lock:
             connection.sendall(ORDER)
-            wait_until(lambda: server.work._with_worker)
+            wait_until(server.work.with_worker)
             connection.send(b"!", socket.MSG_OOB)
             server.stop.begin()
             wait_until(lambda: time.monotonic() > server.stop.read_until)
         assert read_all(connection) == EXAMPLE_RESPONSE
-        wait_until(lambda: not server._connections)
+        wait_until(lambda: not server.service.counters.connections)
 
 
 def test_a_client_that_just_connected_may_still_send_its_request_at_the_end(tmp_path: Path) -> None:
     with in_this_process(str(tmp_path / "socket")) as server, connect(str(tmp_path / "socket")) as connection:
-        wait_until(lambda: server._connections)
+        wait_until(lambda: server.service.counters.connections)
         stopping = threading.Thread(target=stop, args=(server,))
         stopping.start()
         wait_until(lambda: server.stop.begun)
@@ -421,7 +421,7 @@ def test_a_connection_for_whose_thread_there_is_no_memory_is_refused_and_not_cou
             patched.setattr(_thread, "start_new_thread", start_new_thread)
             with connect(path) as connection:
                 assert code(read_all(connection)) == "too_many_connections"
-        assert not server._connections
+        assert not server.service.counters.connections
         with connect(path) as connection:
             assert exchange(connection, ORDER) == EXAMPLE_RESPONSE
 
@@ -440,7 +440,7 @@ def test_a_thread_that_begins_too_late_leaves_its_connection_alone(
                 assert code(read_all(connection)) == "too_many_connections"
         for function, arguments in late:
             function(*arguments)
-        assert not server._connections
+        assert not server.service.counters.connections
         with connect(path) as connection:
             assert exchange(connection, ORDER) == EXAMPLE_RESPONSE
 
@@ -467,12 +467,11 @@ def test_the_serving_ends_with_the_worker(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(tmp_path / "socket"))
         listener.listen()
-        with OrderServer(listener, Service(Journal(LEVELS["err"], print)), Limits()) as server:
-            server.work._closing = True
-            server.work._wake()
-            server.work._worker.join()
-            with pytest.raises(RuntimeError, match="worker"):
-                server.service_actions()  # called in each turn of the serve loop, which ends
+        server = OrderServer(listener, Service(Journal(LEVELS["err"], print)), Limits())
+        server.work.close(TIME_LIMIT)
+        with pytest.raises(RuntimeError, match="worker"):
+            server.service_actions()  # called in each turn of the serve loop, which ends
+        server.stop.close()
 
 
 def test_memory_does_not_grow_with_requests(daemon: Daemon) -> None:

@@ -12,60 +12,61 @@ import pytest
 from support.daemon import wait_until
 
 from ordersigner.serving import work
+from ordersigner.serving.channel import Channel
+from ordersigner.serving.stop import Stop
+from ordersigner.serving.turns import LONG, Share
 from ordersigner.serving.work import Work
+from ordersigner.signing.conversation import Conversation
+
+FAILS = b"fails\n"
 
 
-class Client:
-    """A connection that always has more lines; each takes `seconds` of processor time. Not a real one, which could not
-    be told how long to work."""
+class Slow(Conversation):
+    """Takes `seconds` of processor time for each line, and has no response to send."""
 
-    def __init__(self, seconds: float, turns: list[Client]) -> None:
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.turns = turns  # whose turn it was, of all clients
-        self.lines = 0
-        self.account = self.line_seconds = self.waiting_since = 0.0
-        self.readable = self.answered = False
-        self.returned = self.abandoned = False
-        self.fails = self.silent = self.unsent = False
-        self.socket, self.other_end = socket.socketpair()
 
-    def fileno(self) -> int:
-        return self.socket.fileno()
-
-    def read(self) -> bool:
-        self.readable = False
-        with contextlib.suppress(BlockingIOError):
-            self.lines += len(self.socket.recv(1000, socket.MSG_DONTWAIT))
-        return self.lines > 0
-
-    def work(self, until: float) -> int:
-        if self.fails:
-            raise MemoryError
-        self.turns.append(self)
+    def respond(self, line: bytes) -> bytes:
         end = time.thread_time() + self.seconds
         while time.thread_time() < end:
             pass
-        self.lines -= 1
-        self.answered = self.unsent = not self.silent
-        return int(self.answered)
+        if line == FAILS.strip():
+            raise MemoryError
+        return b""
 
-    def send(self) -> None:
-        self.unsent = False
 
-    def has_unsent(self) -> bool:
-        return self.unsent
+class Client(Channel):
+    """A channel that answers one line in each turn, however short it is."""
 
-    def all_answered(self) -> bool:
-        return self.lines <= 0
+    def __init__(self, seconds: float, turns: list[Client]) -> None:
+        """seconds: of processor time, for each line. turns: whose turn it was, of all clients."""
+        self.socket, self.other_end = socket.socketpair()
+        self.conversation = Slow(seconds)
+        self.stop = Stop()
+        super().__init__(self.socket, self.conversation, self.stop)
+        self.readable = False
+        self.turns = turns
+        self.share = Share(self, 0.0)  # until a test has the worker admit it as a new one
+        self.share.line_seconds = 0.0
 
-    def needs_its_thread(self) -> bool:
-        return self.abandoned
+    def add(self, lines: int, line: bytes = b"x\n") -> None:
+        """As if they had been read."""
+        self.buffer.feed(line * lines)
+        self.all_answered = False
 
-    def abandon(self) -> None:
-        self.abandoned = True
+    def work(self, until: float) -> int:
+        self.turns.append(self)
+        return super().work(0.0)
 
-    def take_back(self) -> None:
-        self.returned = True
+    def close(self) -> None:
+        self.socket.close()
+        self.other_end.close()
+        self.stop.close()
+
+    @property
+    def returned(self) -> bool:
+        return not self.share.returned.locked()
 
 
 @contextlib.contextmanager
@@ -86,8 +87,7 @@ def clients() -> Iterator[list[Client]]:
     made = [Client(seconds, turns) for seconds in (0.1e-3, 2e-3, 2e-3)]
     yield made
     for client in made:
-        client.socket.close()
-        client.other_end.close()
+        client.close()
 
 
 def test_turns_are_shared_by_time_and_not_by_lines(clients: list[Client]) -> None:
@@ -95,9 +95,9 @@ def test_turns_are_shared_by_time_and_not_by_lines(clients: list[Client]) -> Non
     with working() as (worker, _):
         with worker.work_lock:
             for client, lines in ((heavy[0], 40), (heavy[1], 40), (light, 400)):
-                worker.admit(client)
-                client.lines = lines
-                worker.leave(client)
+                client.share = worker.admit(client)
+                client.add(lines)
+                worker.leave(client.share)
         wait_until(lambda: all(client.returned for client in clients))
     turns = light.turns
     first_half = turns[: turns.index(light) + 200]
@@ -112,9 +112,9 @@ def test_a_client_with_short_lines_waits_for_one_long_line_at_a_time(clients: li
     with working() as (worker, _):
         with worker.work_lock:
             for client, lines in ((heavy[0], 40), (heavy[1], 40), (light, 200)):
-                worker.admit(client)
-                client.lines = lines
-                worker.leave(client)
+                client.share = worker.admit(client)
+                client.add(lines)
+                worker.leave(client.share)
         wait_until(lambda: all(client.returned for client in clients))
     turns = light.turns[light.turns.index(light) :]
     assert turns.count(light) == 200
@@ -128,9 +128,9 @@ def test_clients_with_short_lines_do_not_keep_those_with_long_lines_waiting(clie
     with working() as (worker, _):
         with worker.work_lock:
             for client, lines in ((light, 400), (heavy[0], 5), (heavy[1], 5)):
-                worker.admit(client)
-                client.lines = lines
-                worker.leave(client)
+                client.share = worker.admit(client)
+                client.add(lines)
+                worker.leave(client.share)
         wait_until(lambda: all(client.returned for client in clients))
     assert light.turns.index(heavy[0]) < 50
     assert set(light.turns[-100:]) == {light}  # all time was shared in halves
@@ -142,13 +142,12 @@ def test_a_client_with_long_lines_gets_no_more_than_its_share_among_many() -> No
     heavy, *light = (Client(seconds, turns) for seconds in (2e-3, *[0.1e-3] * 9))
     with contextlib.ExitStack() as cleanup, working() as (worker, _):
         for client in (heavy, *light):
-            cleanup.callback(client.socket.close)
-            cleanup.callback(client.other_end.close)
+            cleanup.callback(client.close)
         with worker.work_lock:
             for client, lines in ((heavy, 40), *((client, 200) for client in light)):
-                worker.admit(client)
-                client.lines = lines
-                worker.leave(client)
+                client.share = worker.admit(client)
+                client.add(lines)
+                worker.leave(client.share)
         wait_until(lambda: all(client.returned for client in (heavy, *light)))
     # For each of its turns, each of the nine others has about as much time: 180 turns. With half of it, they had 20.
     fifth = [number for number, turn in enumerate(turns) if turn is heavy][4]
@@ -159,12 +158,12 @@ def test_clients_that_began_together_do_not_go_on_together(clients: list[Client]
     """Otherwise hundreds of them would come between two orders, and then none for a while."""
     light, *heavy = clients
     for client in clients:
-        client.seconds = 0.02e-3 if client is light else 0.5e-3
+        client.conversation.seconds = 0.02e-3 if client is light else 0.5e-3
     with working() as (worker, _):
         with worker.work_lock:
             for client, lines in ((heavy[0], 60), (heavy[1], 60), (light, 600)):
-                client.lines = lines
-                worker.leave(client)
+                client.add(lines)
+                worker.leave(client.share)
         wait_until(lambda: all(client.returned for client in clients))
     turns = light.turns[: light.turns.index(light) + 300]
     apart = sum(one is not light and other is light for one, other in zip(turns, turns[1:]))
@@ -174,27 +173,26 @@ def test_clients_that_began_together_do_not_go_on_together(clients: list[Client]
 def test_only_a_turn_with_a_response_says_how_long_the_lines_take(clients: list[Client]) -> None:
     """Reading the beginning of a line takes little time, whatever the line is."""
     answered, unanswered, _ = clients
-    unanswered.silent = True
     with working() as (worker, _):
-        for client in (answered, unanswered):
-            worker.admit(client)
-            client.lines = 1
-            worker.leave(client)
+        for client, line in ((answered, b"x\n"), (unanswered, b"x")):
+            client.share = worker.admit(client)
+            client.add(1, line)
+            worker.leave(client.share)
         wait_until(lambda: answered.returned and unanswered.returned)
-    assert answered.line_seconds < work.LONG
-    assert unanswered.line_seconds == work.LONG
+    assert answered.share.line_seconds < LONG
+    assert unanswered.share.line_seconds == LONG
 
 
 def test_a_newcomer_does_not_come_before_those_who_wait(clients: list[Client]) -> None:
     """Otherwise clients that connect again for each request would keep the others waiting."""
     waiting, newcomer, _ = clients
     with working() as (worker, _):
-        worker.admit(waiting)
-        worker.admit(newcomer)
+        waiting.share = worker.admit(waiting)
+        newcomer.share = worker.admit(newcomer)
         with worker.work_lock:
             for client in (waiting, newcomer):
-                client.lines = 1
-                worker.leave(client)
+                client.add(1)
+                worker.leave(client.share)
         wait_until(lambda: waiting.returned and newcomer.returned)
     assert waiting.turns == [waiting, newcomer]
 
@@ -203,21 +201,21 @@ def test_nobody_works_in_its_own_thread_while_others_wait(clients: list[Client])
     first, second, _ = clients
     with working() as (worker, _):
         with worker.work_lock:
-            assert not worker.do_now(first)
-            worker.leave(second)
+            assert not worker.do_now(first.share)
+            worker.leave(second.share)
         wait_until(lambda: second.returned)
-        assert worker.do_now(first)
+        assert worker.do_now(first.share)
 
 
 def test_the_worker_waits_for_input_of_the_connections_that_it_has(clients: list[Client]) -> None:
     with working() as (worker, _):
         with worker.work_lock:
             for client in clients:
-                client.lines = 1
-                worker.leave(client)
-        wait_until(lambda: all(client.all_answered() for client in clients))
+                client.add(1)
+                worker.leave(client.share)
+        wait_until(lambda: all(client.all_answered for client in clients))
         assert not any(client.returned for client in clients)
-        clients[0].other_end.sendall(b"x")
+        clients[0].other_end.sendall(b"x\n")
         wait_until(lambda: clients[0].turns.count(clients[0]) == 2)
         # Nothing more comes: each thread gets its connection back.
         wait_until(lambda: all(client.returned for client in clients))
@@ -225,13 +223,12 @@ def test_the_worker_waits_for_input_of_the_connections_that_it_has(clients: list
 
 def test_a_failure_costs_its_own_connection_and_is_reported(clients: list[Client]) -> None:
     good, bad, _ = clients
-    bad.fails = True
     with working() as (worker, faults):
-        for client in (bad, good):
-            client.lines = 1
-            worker.leave(client)
+        for client, line in ((bad, FAILS), (good, b"x\n")):
+            client.add(1, line)
+            worker.leave(client.share)
         wait_until(lambda: good.returned and bad.returned)
-        assert bad.abandoned
+        assert bad.state == "over"
         assert [type(fault) for fault in faults] == [MemoryError]
 
 
@@ -242,11 +239,10 @@ def test_a_failure_that_cannot_be_reported_costs_no_more(clients: list[Client]) 
         raise error
 
     good, bad, _ = clients
-    bad.fails = True
     worker = Work(report)
-    for client in (bad, good):
-        client.lines = 1
-        worker.leave(client)
+    for client, line in ((bad, FAILS), (good, b"x\n")):
+        client.add(1, line)
+        worker.leave(client.share)
     wait_until(lambda: good.returned and bad.returned)
     worker.close(20)
 
@@ -256,8 +252,8 @@ def test_work_that_comes_to_a_halt_is_noticed(clients: list[Client], monkeypatch
     with working() as (worker, _):
         assert not worker.stalled()
         with worker.work_lock:  # as one would that never comes back
-            clients[0].lines = 1
-            worker.leave(clients[0])
+            clients[0].add(1)
+            worker.leave(clients[0].share)
             wait_until(worker.stalled)
         wait_until(lambda: clients[0].returned)
         assert not worker.stalled()
@@ -266,14 +262,33 @@ def test_work_that_comes_to_a_halt_is_noticed(clients: list[Client], monkeypatch
 def test_a_long_wait_is_no_halt_as_long_as_turns_end(clients: list[Client], monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of the worst lines take seconds, and more where other programs need the processor."""
     monkeypatch.setattr(work, "STALLED", 0.5)
+    first, second, _ = clients
+    first_goes_on, second_began, second_goes_on = threading.Event(), threading.Event(), threading.Event()
+
+    def first_works(until: float) -> int:
+        first_goes_on.wait()
+        return Client.work(first, until)
+
+    def second_works(until: float) -> int:
+        second_began.set()
+        second_goes_on.wait()
+        return Client.work(second, until)
+
+    monkeypatch.setattr(first, "work", first_works)
+    monkeypatch.setattr(second, "work", second_works)
     with working() as (worker, _):
-        with worker.work_lock:
-            clients[0].lines = 1
-            worker.leave(clients[0])
+        for client in (first, second):
+            client.add(1)
+            worker.leave(client.share)
+        try:
             wait_until(worker.stalled)
-            worker._turn(clients[1])
-            assert not worker.stalled()
-        wait_until(lambda: clients[0].returned)
+            first_goes_on.set()
+            assert second_began.wait(20)
+            assert not worker.stalled()  # though the second has waited for as long
+        finally:
+            first_goes_on.set()
+            second_goes_on.set()
+        wait_until(lambda: first.returned and second.returned)
 
 
 def test_work_that_comes_to_a_halt_is_noticed_also_where_nobody_waits_for_it(
@@ -284,7 +299,7 @@ def test_work_that_comes_to_a_halt_is_noticed_also_where_nobody_waits_for_it(
     journal_goes_on = threading.Event()
     monkeypatch.setattr(clients[0], "work", lambda until: journal_goes_on.wait())
     with working() as (worker, _):
-        thread = threading.Thread(target=worker.do_now, args=(clients[0],))
+        thread = threading.Thread(target=worker.do_now, args=(clients[0].share,))
         thread.start()
         try:
             wait_until(worker.stalled)

@@ -1,0 +1,155 @@
+"""A client's bytes: read, cut into lines, answered, and the responses sent, in order. Nothing here waits.
+
+In: a connected socket, and the Conversation that answers its lines. Out: the responses, on the same socket. read(),
+work() and send() do what can be done at once; they raise ConnectionError if the client hung up.
+
+A channel belongs to its connection's thread (connection.py) or to the worker (work.py). Only its owner uses it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import termios
+from array import array
+from time import perf_counter
+from typing import Literal
+
+from ordersigner.refusal import Refusal
+from ordersigner.serving.framing import MAX_LINE, LineBuffer, LineTooLong
+from ordersigner.serving.stop import Stop
+from ordersigner.signing.conversation import Conversation
+
+CHUNK = 16 * 1024  # bytes read at once: about twenty orders of a client that pipelines
+MAX_RESPONSES = 8 * 1024  # bytes of responses after which a turn ends; one more response may come on top
+
+
+State = Literal[
+    "open",  # more lines may come
+    "ended",  # the client has ended its stream; its last lines are still answered
+    "over",  # no further line is answered: the client was refused, or hung up
+]
+
+
+class Channel:
+    """What its owner can do for a client without waiting for it."""
+
+    def __init__(self, connection: socket.socket, conversation: Conversation, stop: Stop) -> None:
+        self._socket = connection
+        self._conversation = conversation
+        self._stop = stop
+        self._rest: int | None = None  # see rest(); None before the first call
+        self.descriptor = connection.fileno()
+        self.state: State = "open"
+        self.readable = True  # whether there may be something to read
+        self.buffer = LineBuffer()
+        self.all_answered = True  # whether no complete line in the buffer is left to be answered
+        self.answered = 0  # lines so far
+        self.unsent = b""  # responses that the client has not taken
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to be read or answered, so that only the thread has something to do."""
+        return self.all_answered and self.state != "open"
+
+    def read(self) -> bool:
+        """Read what has come; False if nothing has, nor the end of the stream.
+
+        If connections are kept at the stop, this reads to the end of the line that was begun, and no byte beyond it.
+        """
+        self.readable = False
+        size = CHUNK if self._rest is None else min(CHUNK, self._rest)
+        try:
+            if self._stop.keeps:
+                if self.buffer.empty:
+                    return False
+                seen = self._socket.recv(size, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+                size = seen.find(b"\n") + 1 or len(seen) or 1
+            chunk = self._socket.recv(size, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            if self._rest is not None:
+                self._rest = 0  # urgent data (MSG_OOB) was counted, but cannot be read
+            return False
+        if chunk:
+            self.buffer.feed(chunk)
+            self.all_answered = False
+            self.readable = len(chunk) == CHUNK
+            if self._rest is not None:
+                self._rest -= len(chunk)
+        else:
+            self.state = "ended"
+            if not self.buffer.empty:
+                self.buffer.end()
+                self.all_answered = False
+        return True
+
+    def rest(self) -> int:
+        """The bytes still to be read at the stop. The first call counts those that have come: no others are read."""
+        if self._rest is None:
+            size = array("i", [0])
+            fcntl.ioctl(self._socket, termios.FIONREAD, size)
+            self._rest = size[0]
+        return self._rest
+
+    def work(self, until: float) -> int:
+        """Answer lines until perf_counter() reaches `until`, or there are many responses, or no line is left.
+
+        Returns how many were answered.
+        """
+        responses = []
+        size = 0
+        try:
+            while not self.all_answered and size < MAX_RESPONSES:
+                line = self.buffer.next_line()
+                if line is None:
+                    self.all_answered = True
+                    break
+                response = self._conversation.respond(line)
+                responses.append(response)
+                size += len(response)
+                self.all_answered = self.buffer.empty
+                if perf_counter() >= until:
+                    break
+        except LineTooLong:
+            responses.append(self._last_response("too_long", f"A line has at most {MAX_LINE} bytes."))
+        self.unsent += b"".join(responses)
+        self.answered += len(responses)
+        return len(responses)
+
+    def refuse(self, code: str, message: str) -> None:
+        """Refuse the line that has begun. No further line is answered."""
+        self.unsent += self._last_response(code, message)
+
+    def send(self) -> None:
+        """Send the responses, as far as the client takes them at once. After the last one, the client sees the end."""
+        if self.unsent:
+            try:
+                sent = self._socket.send(self.unsent, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            self.unsent = self.unsent[sent:]
+            if not self.unsent and self.state == "over":
+                shut(self._socket, socket.SHUT_WR)
+
+    def abandon(self) -> None:
+        """Give up: the client hung up, or its lines cannot be answered."""
+        self._end()
+        self.unsent = b""
+        shut(self._socket, socket.SHUT_RDWR)
+
+    def _last_response(self, code: str, message: str) -> bytes:
+        """The refusal of a line that is not read to its end."""
+        self._end()
+        return self._conversation.refuse(Refusal.of("", code, message))
+
+    def _end(self) -> None:
+        self.state = "over"
+        self.all_answered = True
+
+
+def shut(connection: socket.socket, how: int) -> None:
+    """Shut one or both directions down, unless the client was first."""
+    try:
+        connection.shutdown(how)
+    except OSError:
+        pass
