@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     Signer = TypedDict("Signer", {"address": str, "rules": List[str], "available": bool})
     T = TypeVar("T")
 
-# The parts, from top to bottom: errors, Client, Exchange (the conversation without its sockets), Connection, requests as
-# lines of JSON, and what the lines of responses say.
+# From top to bottom: errors, Client, Exchange (the conversation without its sockets), Connection, requests as lines of
+# JSON, and what the lines of responses say.
 
 SYSTEM_SOCKET = "/run/ordersigner/ordersigner.sock"  # where the package's ordersigner.socket listens
 TIMEOUT = 10.0  # seconds, to connect and then for each response
@@ -425,6 +425,7 @@ class Exchange(object):
 
     def restart(self):
         # type: () -> None
+        """Begin again on another connection."""
         calls = [call for call in self.unanswered if not call.is_over()]
         self.outgoing = bytearray()
         self.unanswered.clear()
@@ -698,9 +699,8 @@ def _faulty_field(request, as_text):
     field = ""
     value = request
     for _ in range(3):  # no field is deeper: instrument.base.decimals
-        faulty = (
-            [key for key, member in value.items() if not _is_json(member, as_text)] if isinstance(value, dict) else []
-        )
+        members = value.items() if isinstance(value, dict) else ()
+        faulty = [key for key, member in members if not _is_json(member, as_text)]
         if not faulty:
             break
         if not isinstance(faulty[0], (str, _TEXT)) or not _KNOWN_KEY.match(faulty[0]):
