@@ -21,8 +21,8 @@ from ordersigner.daemon.arguments import parser, policy_path
 from ordersigner.daemon.own_socket import BindingError, bound
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
-from ordersigner.serving.connection import FAREWELL, GRACE, REST_OF_LINE
 from ordersigner.serving.server import POLL, RESERVED_DESCRIPTORS, Limits, OrderServer
+from ordersigner.serving.stop import FAREWELL, GRACE, REST_OF_LINE
 from ordersigner.serving.work import TURN
 from ordersigner.signing import keyring
 from ordersigner.signing.conversation import Service

@@ -189,7 +189,7 @@ def test_lines_that_were_read_are_answered_also_by_the_worker(stopping: Stopping
     stopping.serve()
     with stopping.server.work.work_lock:
         stopping.send(ORDER * 5 + ORDER[:HALF])
-        wait_until(lambda: stopping.server.work._with_worker)
+        wait_until(stopping.server.work.with_worker)
         kept = stopping.begin()
         stopping.ours.sendall(ORDER[HALF:] + ORDER * 3)
     assert kept.result() == [stopping.theirs]
@@ -204,7 +204,7 @@ def test_the_rest_of_a_line_that_has_come_in_time_is_read_also_if_the_work_took_
     stopping.serve()
     with stopping.server.work.work_lock:
         stopping.send(ORDER + ORDER[:HALF])
-        wait_until(lambda: stopping.server.work._with_worker)
+        wait_until(stopping.server.work.with_worker)
         kept = stopping.begin()
         stopping.ours.sendall(ORDER[HALF:] + ORDER)
         wait_until(lambda: time.monotonic() > stopping.server.stop.read_until)
@@ -248,7 +248,7 @@ def test_a_client_that_ended_its_stream_gets_its_responses_and_the_end(stopping:
     with stopping.server.work.work_lock:
         stopping.send(ORDER + last)
         stopping.ours.shutdown(socket.SHUT_WR)
-        wait_until(lambda: stopping.server.work._with_worker)
+        wait_until(stopping.server.work.with_worker)
     assert read_all(stopping.ours) == EXAMPLE_RESPONSE * (2 if last else 1)
     assert stopping.begin().result() == []
 
@@ -285,7 +285,7 @@ def test_urgent_data_that_cannot_be_read_does_not_hold_up_the_end(
     stopping.serve()
     with stopping.server.work.work_lock:
         stopping.send(ORDER + ORDER[:HALF])
-        wait_until(lambda: stopping.server.work._with_worker)
+        wait_until(stopping.server.work.with_worker)
         stopping.ours.send(b"!", socket.MSG_OOB)
         kept = stopping.begin()
     assert kept.result() == []
