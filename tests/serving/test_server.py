@@ -126,6 +126,15 @@ def test_a_client_that_drips_does_not_get_around_the_limit(tmp_path: Path) -> No
         wait_until(lambda: is_idle(daemon))
 
 
+def test_each_line_has_its_own_time_also_where_the_next_has_always_begun(tmp_path: Path) -> None:
+    with standalone(tmp_path, "--timeout", "1") as daemon, daemon.connect() as busy:
+        begin = time.monotonic()
+        busy.sendall(ORDER[:1])
+        while time.monotonic() < begin + 1.5:
+            busy.sendall(ORDER[1:] + ORDER[:1])
+            assert busy.recv(1000) == EXAMPLE_RESPONSE
+
+
 def test_a_client_that_takes_its_time_between_requests_is_kept(tmp_path: Path) -> None:
     with impatient(tmp_path) as daemon, daemon.connect() as idle:
         idle.sendall(PING + b"\r")  # some clients end lines with LF CR; the CR does not begin a line
