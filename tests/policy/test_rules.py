@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from support.services import ADDRESS, ALICE, BOB, KEY, LOST_KEY, OTHER_KEY, REQU
 from ordersigner.peer import Peer
 from ordersigner.policy.rules import Policy, Rate
 from ordersigner.signing.conversation import Conversation, Service
-from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.signing.journal import ENTRIES_PER_SECOND, LEVELS, Journal
 
 OTHER, LOST = oracle.signer_address(OTHER_KEY), oracle.signer_address(LOST_KEY)
 NOBODYS = "0x" + "ab" * 20
@@ -101,10 +102,14 @@ def answer_and_work(service: Service, signer: str) -> tuple[bytes, int]:
     return traced(lambda: conversation.respond(line))
 
 
-def test_a_key_that_is_not_there_and_one_that_is_not_yours_get_the_same_answer_for_the_same_work() -> None:
+def test_a_key_that_is_not_there_and_one_that_is_not_yours_get_the_same_answer_for_the_same_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     service = service_with(rule("a"), rule("b", key=OTHER, users="1002"), rule("c", key=LOST, users="1002"))
     assert ask(service, BOB, OTHER).startswith("0x")
-    service.journal._refusals.next = lambda: None  # type: ignore[method-assign]
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)  # all in one second, which has its entries
+    for _ in range(ENTRIES_PER_SECOND):
+        ask(service, ALICE, NOBODYS)
     answers = [answer_and_work(service, address) for address in (NOBODYS, OTHER, LOST)]
     assert answers[0] == answers[1] == answers[2]
     assert b"unknown_signer" in answers[0][0]
