@@ -19,9 +19,6 @@ from time import monotonic, perf_counter
 
 from ordersigner.serving.channel import Channel
 from ordersigner.serving.framing import MAX_LINE
-from ordersigner.serving.stop import FAREWELL as FAREWELL
-from ordersigner.serving.stop import GRACE as GRACE
-from ordersigner.serving.stop import REST_OF_LINE as REST_OF_LINE
 from ordersigner.serving.stop import Stop
 from ordersigner.serving.work import Work
 from ordersigner.signing.conversation import Conversation
