@@ -275,7 +275,7 @@ class Client(object):
         read: takes a response without its terminator; raises ProtocolError if it is not a response.
         """
         source = iter(lines)
-        reading = exhausted = False  # the source
+        reading = exhausted = False
         exchange = Exchange(self.path)
         connection = None  # type: Optional[Connection]
         try:
@@ -285,7 +285,7 @@ class Client(object):
                         return
                     reading = True
                 while reading and exchange.has_room():
-                    line = next(source, b"")
+                    line = next(source, b"")  # b"": no more; None: the next one may take time
                     if line:
                         exchange.ask(Call(line, read))
                     else:

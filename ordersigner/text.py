@@ -1,7 +1,7 @@
 """A client's text: its bytes, if they are certain, and as much of it as the journal takes.
 
 These functions return None for text that has no such bytes. The caller refuses it, since only the caller knows its
-field. They are on the ground floor because every kind of payload has such text, and so has the key that a client sends.
+field. They are no part of payloads/ because the key that a client sends is such text, too.
 """
 
 from __future__ import annotations

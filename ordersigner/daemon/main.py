@@ -34,12 +34,18 @@ from ordersigner.systemd.notify import Notifier
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 RELOAD_SECONDS = 5.0  # for a new policy; after that, the daemon looks at the next signal
-STOP_SECONDS = GRACE + FAREWELL + 2 * GRACE + 1.0  # for the stop; after that, the process ends even if something hangs
+# For the stop; after that, the process ends even if something hangs. drain() waits for GRACE + FAREWELL, and then for
+# another GRACE; the worker gets GRACE to end.
+STOP_SECONDS = GRACE + FAREWELL + 2 * GRACE + 1.0
 HANDOVER_SECONDS = REST_OF_LINE + 2 * handover.PATIENCE  # more for a stop that leaves connections to another process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0 after a stop signal, 1 if there is no socket to serve, 2 for wrong arguments."""
+    """Returns the exit status.
+
+    0 after a stop signal; 1 without a socket or a directory of keys, if accepting failed, or if --check or --reload
+    found a problem; 2 for wrong arguments.
+    """
     arguments = parser().parse_args(argv)
     process.close_memory()
     if arguments.reload:

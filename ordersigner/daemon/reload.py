@@ -46,9 +46,9 @@ def request(path: str) -> int:
 def take_policy(service: Service, path: str | None) -> bool:
     """Put the policy at `path` in force. If it has an error, return False: the earlier one stays in force.
 
-    The same where this call was left behind, and another one has begun since: that one has the later policy.
+    It returns False, too, if a later reload has begun meanwhile, because this one took too long: the later one decides.
     """
-    service.reloads = turn = service.reloads + 1
+    service.reloads = number = service.reloads + 1
     policy: Policy | None = Policy()
     if path is not None:
         reading = reader.read_file(path)
@@ -56,7 +56,7 @@ def take_policy(service: Service, path: str | None) -> bool:
             service.journal.say("warning", line)
         if reading.errors:
             service.journal.say("err", "The policy is not used: " + "; ".join(reading.lines(reading.errors)))
-        policy = None if reading.errors or turn < service.reloads else reading.policy
+        policy = None if reading.errors or number < service.reloads else reading.policy
     if policy is not None:
         service.replace_policy(policy)
     in_force, held = service.policy, service.keyring.keys.keys()

@@ -1,7 +1,8 @@
 """The order layouts and number rules: turns an order into its packed bytes and a 32-byte digest.
 
 In: a decoded request, whose members `order` and `instrument` are objects. Out: an Order. Raises Refusal at the first
-field, in the order of the layout, from which the exchange might not derive the same bytes.
+field from which the exchange might not derive the same bytes: first the tokens of the instrument, then the fields in
+the order of the layout.
 Pure: no sockets, no JSON, no keys. Source: the published order layouts.
 """
 

@@ -1,4 +1,4 @@
-"""What every kind of payload has, and how a request asks for it.
+"""What every kind of payload has, and how a request carries it.
 
 A module of this folder reads one kind. It makes a Payload: the digest to sign, and the facts that a rule judges and the
 journal tells. Its FORM says which members such a request has. policy/kinds.py has the forms by the request's type.
@@ -19,11 +19,11 @@ class Payload(Protocol):
     def digest(self) -> bytes: ...
 
     def entry(self) -> tuple[str, tuple[str, ...]]:
-        """What the journal says about it, in words and in fields."""
+        """What the journal says about it: words that "Signed" comes before and the signer after, and fields."""
 
 
 class Form(NamedTuple):
-    """How a request asks for one kind of payload.
+    """How a request carries one kind of payload.
 
     read: from the request's members to the payload; raises Refusal.
     members: those that the request must have beside type and signer, with their JSON type; they must not be empty.

@@ -1,6 +1,6 @@
 """Every kind of request that asks for a signature: a line for each, and nowhere else a list of them.
 
-How a request asks for its payload is in a module of payloads/. What a rule says about it is in a module of limits.
+How a request carries its payload is in a module of payloads/. What a rule says about it is in a module of limits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ordersigner.policy.typed_limits import TypedLimits
 
 
 class Kind(NamedTuple):
-    """A kind of request: how it asks for its payload, and what a rule says about that."""
+    """A kind of request: how it carries its payload, and what a rule says about that."""
 
     form: Form
     limits: type[Limits]

@@ -1,7 +1,7 @@
 """What a kind of limits tells reader.py: which settings say such limits, in sections of their own and in rules.
 
-A new kind of request needs a subclass of Limits, which is a rules.Judge too, and its line in kinds.py. compile()
-and judges() tell the section that they read everything that is wrong with it, and then raise WrongSection.
+A new kind of request needs a subclass of Limits, and its line in kinds.py. compile() and judges() report every mistake
+with section.wrong(), and then raise WrongSection.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from ordersigner.policy.settings import Section, section_of
 
 
 class Limits:
-    """The limits of a kind of section. By default each section becomes an object of this class, which judges."""
+    """The limits of a kind of section.
+
+    By default each section becomes an object of this class, which must then be a Judge. Those of orders differ: their
+    sections are markets, and each rule makes a judge of its own.
+    """
 
     kind: ClassVar[str]  # of sections: "message" for [message NAME]
     settings: ClassVar[tuple[str, ...]]  # of these sections, but for the paths of fields

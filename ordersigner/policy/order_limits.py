@@ -15,7 +15,8 @@ is not the client's own, that must not be signed:
   a futures order has the instrument. A spot quantity below 2^224 has four zero bytes there. An instrument that is not 0
   has at least one other byte. So one of the two orders is always refused.
 
-Not possible: a message of EIP-191's version 0x45 would need an order of type 0x35, and an EIP-712 digest has 66 bytes.
+Not possible: a message of EIP-191's version 0x45 would need an order of type 0x35, and what is hashed for EIP-712 has
+66 bytes.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ class OrderLimits(Limits):
                 rule.wrong(f"{name} needs types without MKT and STM, whose price binds nobody", name)
         rule.raise_if_wrong()
         if markets != chosen:
-            raise WrongSection  # that of a market, which has told why
+            raise WrongSection  # a market that the rule lists is wrong, and its section says why
         self._accounts = accounts
         self._markets = markets
         self._sides = sides

@@ -2,12 +2,13 @@
 
 In: a client (Peer), the address of a key, and what is to be signed (Payload). Out: the rule that allows it. Raises
 Denied, which says what the rule that came closest objects to. Rules only permit: a request is signed if one rule allows
-all of it. The order of the rules does not matter. Without a rule nobody may do anything, root included.
+all of it. Their order matters only for rates: a signature counts for the first rule that allows it. Without a rule
+nobody may do anything, root included.
 
 An address that the client has no rule for is denied before it is looked up among the held keys. So nobody learns, from
 an answer or from the time that it takes, which other keys there are.
 
-Pure: no sockets, no files, no keys. reader.py makes a Policy from a file.
+No sockets, no files, no keys; the rates are the only state. reader.py makes a Policy from a file.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ _TOO_FAST = Objection(CLOSE, "signer", "rate_limited", "Too many signatures in t
 
 
 class Denied(Refusal):
-    """A client may not have something signed with a held key.
+    """The policy, or a setting of the daemon, does not allow a request.
 
     rule: the one that came closest, if there is any. reason: more than the client is told, for the administrator.
     """
@@ -139,7 +140,7 @@ class Grant:
         self.rules = tuple(rules)
 
     def allow(self, payload: Payload, *, now: float, ticks: float) -> Rule:
-        """The rule that allows `payload`; raises Denied.
+        """The rule that allows `payload`, whose rate counts one more signature from here on; raises Denied.
 
         now: seconds since 1970; ticks: seconds of a clock that never goes back.
         """

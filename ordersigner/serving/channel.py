@@ -1,7 +1,7 @@
 """A client's bytes: read, cut into lines, answered, and the responses sent, in order. Nothing here waits.
 
-In: a connected socket, and the Conversation that answers its lines. Out: the responses, on the same socket. read(),
-work() and send() do what can be done at once; they raise ConnectionError if the client hung up.
+In: a connected socket, and the Conversation that answers its lines. Out: the responses, on the same socket. read() and
+send() raise ConnectionError if the client hung up.
 
 A channel belongs to its connection's thread (connection.py) or to the worker (work.py). Only its owner uses it.
 """
@@ -43,7 +43,7 @@ class Channel:
         self.state: State = "open"
         self.readable = True  # whether there may be something to read
         self.buffer = LineBuffer()
-        self.all_answered = True  # whether no complete line in the buffer is left to be answered
+        self.all_answered = True  # False: the buffer may hold a complete line
         self.answered = 0  # lines so far
         self.unsent = b""  # responses that the client has not taken
 
@@ -121,7 +121,7 @@ class Channel:
         self.unsent += self._last_response(code, message)
 
     def send(self) -> None:
-        """Send the responses, as far as the client takes them at once. After the last one, the client sees the end."""
+        """Send the responses, as far as the client takes them at once. A refused client then sees the end."""
         if self.unsent:
             try:
                 sent = self._socket.send(self.unsent, socket.MSG_DONTWAIT)

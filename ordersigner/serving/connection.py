@@ -44,7 +44,9 @@ class Connection:
         self.channel = Channel(connection, conversation, stop)  # not to be used while the worker has it
         self._share = work.admit(self.channel)
         self._deadline = math.inf  # by monotonic(), for the end of the line that was begun
-        self._answered = 0  # lines, when the deadline was set
+        self._answered = (
+            0  # lines, at the end of the last _answer(): if there are more, the line in the buffer is a new one
+        )
         self.spins = False  # whether to look for the next request for a moment before going to sleep
         self._input = select.poll()
         self._input.register(connection, select.POLLIN)
@@ -82,7 +84,7 @@ class Connection:
         if self.spins and not self._stop.begun:
             # A client that asks in lock-step writes again before this thread would be asleep and awake again.
             until = perf_counter() + SPIN
-            while perf_counter() < until and not self._work.work_lock.locked():
+            while perf_counter() < until and not self._work.work_lock.locked():  # until another client is at work
                 if channel.read():
                     return True
         while self._has_input():
@@ -93,6 +95,7 @@ class Connection:
     def _has_input(self) -> bool:
         """Whether input, or the end of the stream, comes in time."""
         channel, stop = self.channel, self._stop
+        # Both: between the two assignments in Stop.begin(), False would be taken for a line that did not end in time.
         if stop.keeps and stop.begun and channel.buffer.empty:
             return False  # what comes from here on is for the next process
         if monotonic() >= stop.read_until:
@@ -102,12 +105,14 @@ class Connection:
             if seconds <= 0:
                 return False
             if stop.begun and channel.buffer.empty and (channel.answered or stop.keeps):
-                seconds = 0  # a client between two lines gets no time to begin another
-            ready = self._input.poll(None if seconds == math.inf else seconds * 1000)
+                seconds = (
+                    0  # a client between two lines gets no time to begin another; one that has just connected does
+                )
+            ready = {number for number, _ in self._input.poll(None if seconds == math.inf else seconds * 1000)}
             if not ready:
                 return False
-            channel.readable = ready[0][0] == channel.descriptor
-            if ready[-1][0] != channel.descriptor:
+            channel.readable = channel.descriptor in ready
+            if stop.fileno() in ready:
                 self._input.unregister(stop)  # it stays ready from now on
         return True
 
@@ -117,7 +122,7 @@ class Connection:
         while not channel.all_answered:
             was_latest = work.had_latest_turn(share)
             if work.do_now(share):
-                self.spins = was_latest and bool(channel.unsent)  # no other client had a turn between its last two
+                self.spins = was_latest and bool(channel.unsent)  # it had two turns in a row: it may ask in lock-step
             else:
                 self.spins = False
                 work.leave(share)
@@ -152,4 +157,6 @@ class Connection:
         while dropped < LINGER_BYTES and not self._stop.begun and self._has_input():
             self.channel.readable = False
             with contextlib.suppress(BlockingIOError):
-                dropped += len(self._socket.recv(MAX_LINE, socket.MSG_DONTWAIT)) or LINGER_BYTES
+                dropped += (
+                    len(self._socket.recv(MAX_LINE, socket.MSG_DONTWAIT)) or LINGER_BYTES
+                )  # the end of the stream

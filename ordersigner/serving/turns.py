@@ -24,7 +24,7 @@ from random import random
 from ordersigner.serving.channel import Channel
 
 ADMISSION = 0.4e-3  # seconds on the account of a new channel: about what accepting it costs the others
-LONG = 0.3e-3  # seconds; a line that takes longer is a long one. An order takes 0.05, or 0.2 with empty caches
+LONG = 0.3e-3  # seconds; a line that takes longer is a long one. An order takes 0.05 ms, or 0.2 ms with cold caches
 STEADY = 8  # turns over which the time for a line is averaged, so that a single long one counts for little
 
 
@@ -46,9 +46,9 @@ class Share:
         return self.line_seconds >= LONG
 
     def charge(self, used: float, lines: int) -> None:
-        """Put a turn on the account, and up to a half more or less, by chance.
+        """Add the time of a turn to the account, times a random factor from 0.5 to 1.5.
 
-        Without the chance, channels that began together and whose turns take as long would always come one after the
+        Without the factor, channels that began together and whose turns take as long would always come one after the
         other, and those between them would wait for all of them.
         """
         self.account += used * (0.5 + random())
@@ -92,5 +92,5 @@ class Turns:
         share.account = self._clock = max(self._clock, share.account)
 
     def owe(self, share: Share, used: float) -> None:
-        """Note what a turn of the worker took: others are owed as much for long lines, and short lines pay it back."""
+        """After a turn with long lines, short lines come first for as long as it took. Their turns use that time up."""
         self._owed = used if share.has_long_lines else self._owed - used

@@ -49,7 +49,9 @@ class Work:
         self._report = report
         self.work_lock = threading.Lock()
         self._turns = Turns()
-        self._latest = 0  # the share that had the latest turn, by id(), which keeps no client's keys in memory
+        self._latest = (
+            0  # the id() of the share that had the latest turn: the share itself would keep a client's keys in memory
+        )
         self._turn_since = 0.0  # by perf_counter(): when the present turn began; 0 if nobody works
         self._turn_ended = 0.0  # when the latest one ended
         self._left: deque[Share] = deque()  # on their way from their threads to the worker
@@ -170,6 +172,8 @@ class Work:
         """Queue the channels that have input, and those that are left to the worker. Waits if none is queued."""
         timeout: float | None = 0.0
         if not (self._turns.short or self._turns.long):
+            # First this, then a look at _left; leave() does the reverse. So a channel that is left now is seen here, or
+            # wakes the poll.
             self._asleep = True
             if not self._left:
                 timeout = seconds if self._with_worker else None
@@ -180,7 +184,7 @@ class Work:
                 os.read(self._wake_reader, 1024)
                 continue
             share = self._with_worker[number]
-            if event == select.EPOLLOUT:  # the client has taken responses
+            if event == select.EPOLLOUT:  # the client has taken responses, and did not hang up
                 self._finish(share)
                 continue
             share.channel.readable = True
@@ -214,7 +218,7 @@ class Work:
         before, self._used = self._used, thread_time()
         used = self._used - before
         self._turns.owe(share, used)
-        share.charge(used, lines)
+        share.charge(used, lines)  # after owe(), which goes by the average before this turn
         self._served.append(share)
         self._least_served = min(self._least_served, share.account)
 

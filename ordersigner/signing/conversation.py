@@ -1,4 +1,4 @@
-"""The road as a whole: a request line in, a response line out.
+"""Every step from a request line to its response line, in order.
 
 Knows no sockets and no systemd. Nothing a line can hold raises: what is the client's fault is answered as a refusal,
 what is our own as an InternalError, with the detail in the journal.
@@ -47,7 +47,7 @@ class Service:
         self.policy = policy or Policy()
         self.wire_keys = wire_keys
         self.may_read_status = may_read_status
-        self.reloads = 0  # readings of the policy that have begun
+        self.reloads = 0  # readings of the policy that have begun; see reload.take_policy()
         self.counters = Counters()
 
     def replace_policy(self, policy: Policy) -> None:
@@ -152,7 +152,7 @@ class Conversation:
         """The key that the client sent."""
         signer = self._signers.get(text)
         if signer is None:
-            signer = Signer(text)
+            signer = Signer(text)  # first, because text that is no key at all is refused as such
             if not self._service.wire_keys:
                 raise rules.key_on_wire()
             if len(self._signers) == MAX_SIGNERS:

@@ -1,4 +1,4 @@
-"""The only module of the daemon that touches secrets: turns a digest into a signature.
+"""Turns a digest into a signature. In the daemon, no other module decodes a key.
 
 In: a private key, once, as hex that a client sent (Signer) or in a file (HeldKey); then digests. Out: signatures, and
 the key's address. For what is not a private key a Signer raises Refusal, a HeldKey ValueError. The key never shows in a

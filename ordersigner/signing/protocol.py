@@ -2,7 +2,8 @@
 
 In: the bytes of one line, any of which may be hostile. Out: a Request, or the bytes of a response line, of at most
 MAX_RESPONSE bytes. Raises Refusal with all problems of the request's top level. Knows nothing of sockets, and not what
-orders, typed data and keys mean. Source: the published wire protocol; codes and fields are those of the earlier daemon.
+orders, typed data and keys mean. Source: the published wire protocol; refusal.py says which codes the earlier daemon
+had.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def read_request(message: Message) -> Request:
 
 
 def signed(signature: str, request_id: str | int | None, added: Mapping[str, object] | None = None) -> bytes:
-    """The response that carries `signature`. added: the members that this kind of request gets beside it."""
+    """The response that carries `signature`. added: the members that this kind of request gets together with it."""
     if request_id is None and added is None:  # the common case, without the cost of the JSON encoder
         return b'{"ok": true, "signature": "%b"}\r\n' % signature.encode()
     return _response({"ok": True, "signature": signature, **(added or {})}, request_id)
