@@ -1,9 +1,10 @@
 """Sign exchange orders and typed data for clients on a Unix socket.
 
-An order comes down these stairs, and its response goes back up. A room imports only the rooms that its line names, and
-the words at the end. To follow an order, read serving, signing and payloads; the other doors may stay closed.
+Each part of the package imports only the parts that its line names, and the modules of the last line. An order goes
+through serving, signing, payloads, policy if it names a held key, and back through signing; the other parts may stay
+closed. docs/how.rst follows one.
 
-    room      imports                           what it does
+    part      imports                           what it does
     daemon    serving signing policy systemd    ordersignerd: arguments, wiring, reload, stop
     serving   signing                           many clients at once: bytes to lines, responses to bytes
     signing   policy payloads systemd           a line to its response: JSON, keys, journal, counters
@@ -17,9 +18,9 @@ the words at the end. To follow an order, read serving, signing and payloads; th
     commands  client                            ordersigner, the command
     keytool   commands                          ordersigner-keys, the administrator's key tool
 
-    words     -                                 what any room may use: refusal text keccak peer process
+    shared    -                                 what any part may use: refusal text keccak peer process
 
-What only some rooms may use. So payloads is pure, and so is policy, but for the reader of its file:
+What only some parts may use. So payloads is pure, and so is policy, but for the reader of its file:
 
     socket socketserver     serving systemd daemon commands client peer
     select                  serving systemd commands client

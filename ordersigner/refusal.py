@@ -100,3 +100,13 @@ def mistyped(value: object, field: str, *allowed: type) -> Refusal:
         return Refusal.of(field, "empty", "This value is required.")
     names = ", ".join(kind.__name__ for kind in allowed)
     return Refusal.of(field, "wrong_type", f"{type(value).__name__} is not valid (allowed types: {names}).")
+
+
+def negative(field: str) -> Refusal:
+    """The refusal of a number below zero."""
+    return Refusal.of(field, "negative", "This number is less than zero.")
+
+
+def out_of_range(field: str) -> Refusal:
+    """The refusal of a number that is too large for its field."""
+    return Refusal.of(field, "out_of_range", "This number does not fit its field.")

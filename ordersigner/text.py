@@ -37,5 +37,9 @@ def cleaned(value: object) -> str:
     """A client's text or number, cut short, with a question mark for each control character; "" for other values."""
     if not isinstance(value, (str, int)):
         return ""
-    text = str(value)[:MAX_IN_ENTRY]
+    return printable(str(value)[:MAX_IN_ENTRY])
+
+
+def printable(text: str) -> str:
+    """The text with a question mark for each control character."""
     return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)

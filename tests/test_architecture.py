@@ -1,4 +1,4 @@
-"""The map in ordersigner/__init__.py is true: no room imports what its line does not name."""
+"""The map in ordersigner/__init__.py is true: no part imports what its line does not name."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import ordersigner
 PACKAGE = Path(ordersigner.__file__).parent
 MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in PACKAGE.rglob("*.py")}
 ROWS = [re.split("  +", line.strip()) for line in str(ordersigner.__doc__).splitlines() if line.startswith("    ")]
-WORDS = next(what for room, _, what in (row for row in ROWS if len(row) == 3) if room == "words").split(": ")[1].split()
-ROOMS = {row[0]: set(row[1].split()) - {"-"} for row in ROWS if len(row) == 3 and row[0] not in ("room", "words")}
+SHARED = next(row[2] for row in ROWS if row[0] == "shared").split(": ")[1].split()
+PARTS = {row[0]: set(row[1].split()) - {"-"} for row in ROWS if len(row) == 3 and row[0] not in ("part", "shared")}
 KNOWN_IN = {name: set(row[1].split()) for row in ROWS if len(row) == 2 for name in row[0].split()}
 
 
@@ -28,26 +28,26 @@ def imports(module: str) -> Iterator[str]:
             yield node.id
 
 
-def test_the_map_names_every_room() -> None:
-    assert {module.split("/")[0] for module in MODULES} - {"__init__", "__main__"} == {*ROOMS, *WORDS}
+def test_the_map_names_every_part() -> None:
+    assert {module.split("/")[0] for module in MODULES} - {"__init__", "__main__"} == {*PARTS, *SHARED}
 
 
-def test_a_room_imports_only_what_its_line_names() -> None:
+def test_a_part_imports_only_what_its_line_names() -> None:
     for module in MODULES.keys() - {"__main__"}:
-        room = module.split("/")[0]
+        part = module.split("/")[0]
         ours = {name.split(".")[1] for name in imports(module) if name.split(".")[0] == "ordersigner"}
-        assert ours - {room, "__version__"} <= ROOMS.get(room, set()) | set(WORDS), module
+        assert ours - {part, "__version__"} <= PARTS.get(part, set()) | set(SHARED), module
 
 
-def test_a_module_is_known_only_in_the_rooms_that_its_line_names() -> None:
+def test_a_module_is_known_only_in_the_parts_that_its_line_names() -> None:
     for module in MODULES:
         for name in {name.split(".")[0] for name in imports(module)} & KNOWN_IN.keys():
             assert KNOWN_IN[name] & {module, module.split("/")[0]}, (module, name)
 
 
 def test_no_imports_go_in_a_circle() -> None:
-    rooms = dict(ROOMS)
-    for _ in ROOMS:
-        for room in [room for room, below in rooms.items() if not below & rooms.keys()]:
-            del rooms[room]
-    assert rooms == {}
+    parts = dict(PARTS)
+    for _ in PARTS:
+        for part in [part for part, below in parts.items() if not below & parts.keys()]:
+            del parts[part]
+    assert parts == {}

@@ -31,7 +31,8 @@ from ordersigner.client import (
 )
 from ordersigner.commands import compare, status, terminal
 from ordersigner.commands.lines import Progress, Source
-from ordersigner.commands.terminal import STDIN, printable
+from ordersigner.commands.terminal import STDIN
+from ordersigner.text import printable
 
 PROGRAM = "ordersigner"
 TIMEOUT_RANGE = f"more than 0 and at most {MAX_TIMEOUT}"  # seconds

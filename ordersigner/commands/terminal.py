@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Callable, Iterator
 
+from ordersigner.text import printable
+
 STDIN = "-"  # as the name of a file
 
 
@@ -38,11 +40,6 @@ def run(program: str, work: Callable[[], int], *, expected: type[Exception], fai
 
 def report(program: str, message: str) -> None:
     print(f"{program}: {printable(message)}", file=sys.stderr, flush=True)  # Python 3.8 buffers stderr
-
-
-def printable(text: str) -> str:
-    """The text with its control characters replaced: orders, names of files and other programs may contribute some."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def name_of(file: str) -> str:

@@ -21,11 +21,12 @@ from typing import Any, NoReturn, Sequence
 
 from ordersigner import __version__
 from ordersigner.commands import terminal
-from ordersigner.commands.terminal import STDIN, printable
+from ordersigner.commands.terminal import STDIN
 from ordersigner.keytool import asking, forms
 from ordersigner.keytool.directory import NAME, Directory, write
 from ordersigner.keytool.problem import Problem
 from ordersigner.process import close_memory
+from ordersigner.text import printable
 
 PROGRAM = "ordersigner-keys"
 KEYS = "/etc/ordersigner/keys"

@@ -18,7 +18,7 @@ import msgpack
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_values
 from ordersigner.payloads.payload import Form
-from ordersigner.refusal import MISSING, Refusal, mistyped
+from ordersigner.refusal import MISSING, Refusal, mistyped, negative, out_of_range
 from ordersigner.text import NOT_UTF_8, cleaned, utf_8
 
 KEYS = ("action", "nonce", "vaultAddress", "expiresAfter", "network")
@@ -103,9 +103,9 @@ def _integer(value: object, field: str) -> int:
     if type(value) is not int:
         raise mistyped(value, field, int)
     if value < 0:
-        raise Refusal.of(field, "negative", "This number is less than zero.")
+        raise negative(field)
     if value >= 1 << 64:
-        raise _out_of_range(field)
+        raise out_of_range(field)
     return value
 
 
@@ -129,7 +129,7 @@ def _check(action: dict[str, object]) -> None:
                     raise Refusal.of(_path(link, step.format(key)), *NOT_UTF_8)
             elif kind is int:
                 if not -1 << 63 <= value < 1 << 64:
-                    raise _out_of_range(_path(link, step.format(key)))
+                    raise out_of_range(_path(link, step.format(key)))
             elif kind is not bool and value is not None:
                 # Hyperliquid writes amounts as strings, because a double has no decimal form of its own.
                 raise mistyped(value, _path(link, step.format(key)), str, int, bool, dict, list)
@@ -142,7 +142,3 @@ def _path(link: _Link | None, last: str = "") -> str:
         link, step, _ = link
         steps.append(step)
     return "".join(reversed(steps))
-
-
-def _out_of_range(field: str) -> Refusal:
-    return Refusal.of(field, "out_of_range", "This number does not fit its field.")

@@ -13,7 +13,7 @@ from typing import Any, Dict, Mapping, NamedTuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads.payload import Form
-from ordersigner.refusal import MISSING, Refusal, mistyped
+from ordersigner.refusal import MISSING, Refusal, mistyped, negative, out_of_range
 from ordersigner.text import cleaned, from_hex, without_0x
 
 Object = Mapping[str, object]
@@ -171,7 +171,7 @@ def _uint(value: object, size: int, field: str, *, digits_allowed: bool = False)
 def _decimals(token: Object, field: str) -> int:
     decimals = _integer(token.get("decimals", MISSING), field)
     if decimals > MAX_DECIMALS:
-        raise _out_of_range(field)
+        raise out_of_range(field)
     return decimals
 
 
@@ -191,7 +191,7 @@ def _fraction(value: object, field: str) -> bytes:
     whole, fraction = (str(_not_negative(value, field)), "") if type(value) is int else _digits(value, field)
     fraction = fraction.rstrip("0")
     if len(fraction) > 19:  # 10^19 is the largest power of ten that fits 8 bytes
-        raise _out_of_range(field)
+        raise out_of_range(field)
     return _fit(_number(whole + fraction, field), 8, field) + _fit(10 ** len(fraction), 8, field)
 
 
@@ -232,7 +232,7 @@ def _digits(value: object, field: str) -> tuple[str, str]:
     if value.isascii() and whole.isdecimal() and (fraction.isdecimal() or not point):
         return whole, fraction
     if value[0] == "-":
-        raise Refusal.of(field, "negative", "This number is less than zero.")
+        raise negative(field)
     raise Refusal.of(field, "not_decimal", "This value is not a number in plain decimal digits.")
 
 
@@ -240,15 +240,15 @@ def _number(digits: str, field: str) -> int:
     if len(digits) > _MAX_DIGITS:
         digits = digits.lstrip("0") or "0"
         if len(digits) > _MAX_DIGITS:  # and int() takes time that is quadratic in their number
-            raise _out_of_range(field)
+            raise out_of_range(field)
     return int(digits)
 
 
 def _not_negative(value: _Number, field: str) -> _Number:
     if value < 0:
-        raise Refusal.of(field, "negative", "This number is less than zero.")
+        raise negative(field)
     if not value < _INFINITY:
-        raise _out_of_range(field)
+        raise out_of_range(field)
     return value
 
 
@@ -257,8 +257,4 @@ def _fit(value: int, size: int, field: str) -> bytes:
     try:
         return value.to_bytes(size, "big")
     except OverflowError:
-        raise _out_of_range(field) from None
-
-
-def _out_of_range(field: str) -> Refusal:
-    return Refusal.of(field, "out_of_range", "This number does not fit its field.")
+        raise out_of_range(field) from None

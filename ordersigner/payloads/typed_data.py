@@ -23,13 +23,12 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, TypeVar
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_types
 from ordersigner.payloads.payload import Form
-from ordersigner.payloads.typed_types import Field, Types
+from ordersigner.payloads.typed_types import DOMAIN, Field, Types
 from ordersigner.payloads.typed_values import ATOMS, Encode, Fault, Value, array, struct, wrong
 from ordersigner.refusal import MISSING, Refusal, mistyped
 from ordersigner.text import cleaned
 
 KEYS = ("types", "primaryType", "domain", "message")
-DOMAIN = typed_types.DOMAIN
 # What is kept: 18 MB at the most, when each schema takes 260 KB. Keys in use have up to 1,233 bytes, for a domain 273.
 MAX_SCHEMAS = 64
 MAX_SCHEMA_KEY = 4096  # bytes; longer types are compiled each time

@@ -144,13 +144,13 @@ class OrderLimits(Limits):
         self._sides = sides
         self._types = types
         self._amounts = (max_quantity, min_price, max_price, max_notional)
-        self._seconds = clock
+        self._max_skew = clock
         # As they appear in the packed bytes:
         self._account_set = frozenset(accounts or ())
         self._market_set = None if markets is None else frozenset(market.packed for market in markets)
         self._side_codes = frozenset(SIDES[side][0] for side in sides or SIDES)
         self._type_codes = frozenset(FUTURES_ORDER_TYPES[type][0] for type in types or FUTURES_ORDER_TYPES)
-        self._clock = None if clock is None else clock * MICROSECONDS
+        self._max_skew_microseconds = None if clock is None else clock * MICROSECONDS
         # An amount a/b of whole tokens, in units: a quantity is n/m tokens, a price p/q tokens.
         self._has_amounts = any(self._amounts)
         if self._has_amounts:
@@ -196,9 +196,9 @@ class OrderLimits(Limits):
             objection = self._judge_amounts(payload)
             if objection is not None:
                 return objection
-        if self._clock is not None:
+        if self._max_skew_microseconds is not None:
             timestamp = int.from_bytes(packed[TIMESTAMP], "big")
-            if abs(timestamp - int(now * MICROSECONDS)) > self._clock:
+            if abs(timestamp - int(now * MICROSECONDS)) > self._max_skew_microseconds:
                 return _CLOCK
         return None
 
@@ -238,8 +238,8 @@ class OrderLimits(Limits):
             words.append(f"at a price of at most {max_price.text}")
         if notional:
             words.append(f"with quantity times price at most {notional.text}")
-        if self._seconds is not None:
-            words.append(f"whose timestamp is at most {self._seconds} seconds from now")
+        if self._max_skew is not None:
+            words.append(f"whose timestamp is at most {self._max_skew} seconds from now")
         return words
 
     def leaves_open(self) -> list[str]:
@@ -265,7 +265,7 @@ class OrderLimits(Limits):
             words.append("how high a price may be")
         if not min_price:
             words.append("how low a price may be")
-        if self._seconds is None:
+        if self._max_skew is None:
             words.append("the timestamp: an order may be signed today and used later")
         return [*words, "expiry, post-only, reduce-only, trigger price, leverage: they are not signed"]
 

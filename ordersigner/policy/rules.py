@@ -20,7 +20,7 @@ from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
 from ordersigner.refusal import Refusal
 
-CLOSE = 1000  # more than the step of any objection to what is signed
+RATE_STEP = 1000  # of the objection of a rate: more than that of any objection to what is signed
 
 
 class Objection(NamedTuple):
@@ -60,8 +60,8 @@ class Rate:
         self._times.append(now)
         return True
 
-    def go_on_from(self, earlier: Rate) -> None:
-        """Count the signatures of an earlier reading of the same rule, too."""
+    def carry_over(self, earlier: Rate) -> None:
+        """Count the signatures that the same rule allowed before a reload, too."""
         self._times.extend(earlier._times)
 
 
@@ -116,7 +116,7 @@ class Rule:
 
 
 _NOT_THIS_TYPE = Objection(0, "type", "not_allowed", "No rule allows this type of request with this key.")
-_TOO_FAST = Objection(CLOSE, "signer", "rate_limited", "Too many signatures in too short a time.")
+_TOO_FAST = Objection(RATE_STEP, "signer", "rate_limited", "Too many signatures in too short a time.")
 
 
 class Denied(Refusal):
@@ -173,13 +173,13 @@ class Policy:
                     rules.setdefault(key, []).append(rule)
         return {address: Grant(address, own) for address, own in rules.items()}
 
-    def go_on_from(self, earlier: Policy) -> None:
+    def carry_over(self, earlier: Policy) -> None:
         """Take over how often the rules of an earlier policy were used. A reload must not reset a rate."""
         rates = {rule.name: rule.rate for rule in earlier.rules}
         for rule in self.rules:
             rate = rates.get(rule.name)
             if rule.rate is not None and rate is not None:
-                rule.rate.go_on_from(rate)
+                rule.rate.carry_over(rate)
 
 
 def unknown_signer(peer: Peer) -> Denied:

@@ -21,10 +21,11 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 from ordersigner.payloads import typed_data, typed_values
 from ordersigner.payloads.hyperliquid import AGENT_TYPE
 from ordersigner.payloads.payload import Payload
-from ordersigner.payloads.typed_data import DOMAIN, Path, Schema, TypedData
+from ordersigner.payloads.typed_data import Path, Schema, TypedData
+from ordersigner.payloads.typed_types import DOMAIN
 from ordersigner.payloads.typed_values import Value
 from ordersigner.policy.limits import Limits
-from ordersigner.policy.rules import CLOSE, Judge, Objection
+from ordersigner.policy.rules import RATE_STEP, Judge, Objection
 from ordersigner.policy.settings import Section, WrongSection, number, quoted
 
 MAX_SECONDS = 10**9  # of "within"
@@ -205,10 +206,12 @@ def _first_objection(checks: Sequence[_Check], first_step: int, data: TypedData,
         for value in values:
             if not check.holds(value, now):
                 place = check.access.places(data)[values.index(value)]
-                return Objection(min(step, CLOSE - 1), f"{_SIGNED_DATA}.{place}", check.code, check.message)
+                return Objection(min(step, RATE_STEP - 1), f"{_SIGNED_DATA}.{place}", check.code, check.message)
         if check.has_star and check.access.empty(data):
             place = f"{_SIGNED_DATA}.{check.path.partition('.*')[0]}"
-            return Objection(min(step, CLOSE - 1), place, "not_allowed", "No rule allows this array without elements.")
+            return Objection(
+                min(step, RATE_STEP - 1), place, "not_allowed", "No rule allows this array without elements."
+            )
     return None
 
 

@@ -38,7 +38,7 @@ class Channel:
         self._socket = connection
         self._conversation = conversation
         self._stop = stop
-        self._rest: int | None = None  # see rest(); None before the first call
+        self._left_at_stop: int | None = None  # see bytes_left_at_stop(); None before the first call
         self.descriptor = connection.fileno()
         self.state: State = "open"
         self.readable = True  # whether there may be something to read
@@ -58,7 +58,7 @@ class Channel:
         If connections are kept at the stop, this reads to the end of the line that was begun, and no byte beyond it.
         """
         self.readable = False
-        size = CHUNK if self._rest is None else min(CHUNK, self._rest)
+        size = CHUNK if self._left_at_stop is None else min(CHUNK, self._left_at_stop)
         try:
             if self._stop.keeps:
                 if self.buffer.empty:
@@ -67,15 +67,15 @@ class Channel:
                 size = seen.find(b"\n") + 1 or len(seen) or 1
             chunk = self._socket.recv(size, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            if self._rest is not None:
-                self._rest = 0  # urgent data (MSG_OOB) was counted, but cannot be read
+            if self._left_at_stop is not None:
+                self._left_at_stop = 0  # urgent data (MSG_OOB) was counted, but cannot be read
             return False
         if chunk:
             self.buffer.feed(chunk)
             self.all_answered = False
             self.readable = len(chunk) == CHUNK
-            if self._rest is not None:
-                self._rest -= len(chunk)
+            if self._left_at_stop is not None:
+                self._left_at_stop -= len(chunk)
         else:
             self.state = "ended"
             if not self.buffer.empty:
@@ -83,15 +83,15 @@ class Channel:
                 self.all_answered = False
         return True
 
-    def rest(self) -> int:
-        """The bytes still to be read at the stop. The first call counts those that have come: no others are read."""
-        if self._rest is None:
+    def bytes_left_at_stop(self) -> int:
+        """The first call counts the bytes that have come; from then on, read() takes no others."""
+        if self._left_at_stop is None:
             size = array("i", [0])
             fcntl.ioctl(self._socket, termios.FIONREAD, size)
-            self._rest = size[0]
-        return self._rest
+            self._left_at_stop = size[0]
+        return self._left_at_stop
 
-    def work(self, until: float) -> int:
+    def answer_lines(self, until: float) -> int:
         """Answer lines until perf_counter() reaches `until`, or there are many responses, or no line is left.
 
         Returns how many were answered.

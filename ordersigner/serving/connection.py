@@ -87,19 +87,19 @@ class Connection:
             while perf_counter() < until and not self._work.work_lock.locked():  # until another client is at work
                 if channel.read():
                     return True
-        while self._has_input():
+        while self._wait_for_input():
             if channel.read():
                 return True
         return False
 
-    def _has_input(self) -> bool:
-        """Whether input, or the end of the stream, comes in time."""
+    def _wait_for_input(self) -> bool:
+        """Wait for input, or the end of the stream; False if neither comes in time."""
         channel, stop = self.channel, self._stop
         # Both: between the two assignments in Stop.begin(), False would be taken for a line that did not end in time.
         if stop.keeps and stop.begun and channel.buffer.empty:
             return False  # what comes from here on is for the next process
         if monotonic() >= stop.read_until:
-            return channel.rest() > 0
+            return channel.bytes_left_at_stop() > 0
         while not channel.readable:
             seconds = min(self._deadline, stop.read_until) - monotonic()
             if seconds <= 0:
@@ -154,7 +154,7 @@ class Connection:
         fail, and many clients never read after that."""
         self._deadline = monotonic() + LINGER
         dropped = 0
-        while dropped < LINGER_BYTES and not self._stop.begun and self._has_input():
+        while dropped < LINGER_BYTES and not self._stop.begun and self._wait_for_input():
             self.channel.readable = False
             with contextlib.suppress(BlockingIOError):
                 dropped += (

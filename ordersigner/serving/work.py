@@ -142,7 +142,7 @@ class Work:
         self._latest = id(share)
         self._turn_since = perf_counter()
         try:
-            return share.channel.work(self._turn_since + TURN)
+            return share.channel.answer_lines(self._turn_since + TURN)
         finally:
             self._turn_since = 0.0
             self._turn_ended = perf_counter()

@@ -52,7 +52,7 @@ class Service:
 
     def replace_policy(self, policy: Policy) -> None:
         """From the next request on, `policy` is in force."""
-        policy.go_on_from(self.policy)
+        policy.carry_over(self.policy)
         self.policy = policy
         self.counters.forget_rules_except({rule.name for rule in policy.rules})
 
@@ -100,21 +100,21 @@ class Conversation:
             if request.type == "ping":
                 return protocol.pong(__version__, request_id)
             if request.type == "signers":
-                return protocol.signers(self._allowed(), request_id)
+                return protocol.signers(self._usable_keys(), request_id)
             if request.type == "status":
-                return protocol.status(self._numbers(), request_id)
+                return protocol.status(self._status_if_allowed(), request_id)
             form = KINDS[request.type].form
             payload = form.read(request.members)
             address = address_in(request.signer)
             signer: Signer | HeldKey
             if address is None:
-                signer, rule = self._sent(request.signer), ""
+                signer, rule = self._key_of_client(request.signer), ""
                 if form.check_signer is not None:
                     form.check_signer(payload, signer.address)
             else:
                 if form.check_signer is not None:  # before the policy: it is the request that contradicts itself
                     form.check_signer(payload, address)
-                signer, rule = self._held(address, payload)
+                signer, rule = self._held_key_if_allowed(address, payload)
             signature = signer.sign(payload.digest)
             added = None if form.response is None else form.response(payload, signature)
             response = protocol.signed(signature, request_id, added)
@@ -122,10 +122,8 @@ class Conversation:
             if not service.journal.signed(self._peer, payload, signer.address, rule, microseconds):
                 service.counters.failed += 1
                 return protocol.refused(NOT_RECORDED, request_id)
-        except rules.Denied as denied:
-            return self.refuse(denied, request_id, payload, address)
         except Refusal as refusal:
-            return self.refuse(refusal, request_id)
+            return self.refuse(refusal, request_id, payload, address)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the connection
             service.counters.failed += 1
             service.journal.failed(f"A request of {self._peer} could not be answered", error)
@@ -148,7 +146,7 @@ class Conversation:
         self._service.journal.refused(self._peer, refusal, payload, address)
         return protocol.refused(refusal, request_id)
 
-    def _sent(self, text: str) -> Signer:
+    def _key_of_client(self, text: str) -> Signer:
         """The key that the client sent."""
         signer = self._signers.get(text)
         if signer is None:
@@ -160,9 +158,9 @@ class Conversation:
             self._signers[text] = signer
         return signer
 
-    def _held(self, address: str, payload: Payload) -> tuple[HeldKey, str]:
+    def _held_key_if_allowed(self, address: str, payload: Payload) -> tuple[HeldKey, str]:
         """The held key of an address, and the name of the rule that lets this client sign `payload` with it."""
-        grant = self._granted().get(address)
+        grant = self._grants_in_force().get(address)
         if grant is None:
             raise rules.unknown_signer(self._peer)
         key = self._service.keyring.get(address)
@@ -170,22 +168,22 @@ class Conversation:
             raise rules.key_unavailable(grant.rules[0])
         return key, grant.allow(payload, now=time(), ticks=monotonic()).name
 
-    def _granted(self) -> dict[str, Grant]:
+    def _grants_in_force(self) -> dict[str, Grant]:
         """What the policy that is in force lets this client do."""
         if self._policy is not self._service.policy:
             self._policy = self._service.policy
             self._grants = self._policy.grants(self._peer)
         return self._grants
 
-    def _numbers(self) -> protocol.Message:
+    def _status_if_allowed(self) -> protocol.Message:
         """The counters, for root and users who may read the policy."""
         if not self._service.may_read_status(self._peer):
             raise rules.no_status()
         return self._service.numbers()
 
-    def _allowed(self) -> list[protocol.Message]:
+    def _usable_keys(self) -> list[protocol.Message]:
         """The held keys that this client may use."""
-        grants = self._granted().values()
+        grants = self._grants_in_force().values()
         if not grants:
             self._service.journal.nothing_allowed(self._peer)
         keyring = self._service.keyring

@@ -13,7 +13,7 @@ from itertools import islice, repeat
 from typing import Dict, Iterator, Mapping, NamedTuple, NoReturn, Optional, Tuple
 
 from ordersigner.policy.kinds import KINDS
-from ordersigner.refusal import MESSAGES, MISSING, Problem, Refusal, mistyped
+from ordersigner.refusal import MESSAGES, MISSING, Problem, Refusal, mistyped, out_of_range
 
 # The types of requests that ask for no signature have no members of their own.
 ANSWERED = ("ping", "signers", "status")
@@ -173,7 +173,7 @@ def _id_refusal(request_id: object) -> Refusal:
     if type(request_id) is str:
         return Refusal.of("id", "out_of_range", f"An id has at most {MAX_ID_LENGTH} characters.")
     if type(request_id) is int:
-        return Refusal.of("id", "out_of_range", "This number does not fit its field.")
+        return out_of_range("id")
     return mistyped(request_id, "id", int, str)
 
 

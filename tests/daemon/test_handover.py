@@ -83,7 +83,7 @@ class Stopping:
         self.ours.sendall(sent)
         if sent:
             assert served.channel.read()
-            served.channel.work(math.inf)
+            served.channel.answer_lines(math.inf)
             served.channel.send()
         return served
 

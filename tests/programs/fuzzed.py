@@ -34,7 +34,7 @@ from ordersigner.daemon.check import check
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
 from ordersigner.policy.kinds import KINDS
-from ordersigner.policy.rules import CLOSE, Rate
+from ordersigner.policy.rules import RATE_STEP, Rate
 from ordersigner.refusal import CODES, Refusal
 from ordersigner.serving.framing import LineBuffer, LineTooLong
 from ordersigner.signing import protocol
@@ -306,7 +306,7 @@ def read_policy(data: bytes) -> None:
             objection = rule.judge(payload, NOW, 0.0)
             if objection is not None:
                 assert objection.code in CODES
-                assert 0 <= objection.step <= CLOSE
+                assert 0 <= objection.step <= RATE_STEP
 
 
 def check_words(reading: reader.Reading) -> None:

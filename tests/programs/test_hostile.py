@@ -45,7 +45,7 @@ def test_a_polite_client_is_answered_next_to_a_crowd(daemon: Daemon, cow_respons
 @pytest.mark.parametrize("kind", ["orders, never read", "a long key, never read", "a long line, never ended"])
 def test_all_connections_together_stay_below_the_bound_of_memory(tmp_path: Path, kind: str) -> None:
     with attacked(tmp_path) as daemon:
-        # One client asks all the time: a connection that was just closed may still count, and there is room for two more.
+        # One client asks all the time: a connection that is closed may still count for a moment, and only two are free.
         with crowded(daemon.path, KINDS[kind], 510), daemon.connect() as client:
             wait_until(lambda: daemon.threads() > 510)
             before = 0.0

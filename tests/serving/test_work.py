@@ -55,9 +55,9 @@ class Client(Channel):
         self.buffer.feed(line * lines)
         self.all_answered = False
 
-    def work(self, until: float) -> int:
+    def answer_lines(self, until: float) -> int:
         self.turns.append(self)
-        return super().work(0.0)
+        return super().answer_lines(0.0)
 
     def close(self) -> None:
         self.socket.close()
@@ -267,15 +267,15 @@ def test_a_long_wait_is_no_halt_as_long_as_turns_end(clients: list[Client], monk
 
     def first_works(until: float) -> int:
         first_goes_on.wait()
-        return Client.work(first, until)
+        return Client.answer_lines(first, until)
 
     def second_works(until: float) -> int:
         second_began.set()
         second_goes_on.wait()
-        return Client.work(second, until)
+        return Client.answer_lines(second, until)
 
-    monkeypatch.setattr(first, "work", first_works)
-    monkeypatch.setattr(second, "work", second_works)
+    monkeypatch.setattr(first, "answer_lines", first_works)
+    monkeypatch.setattr(second, "answer_lines", second_works)
     with working() as (worker, _):
         for client in (first, second):
             client.add(1)
@@ -297,7 +297,7 @@ def test_work_that_comes_to_a_halt_is_noticed_also_where_nobody_waits_for_it(
     """As with a lone client, while the journal hangs."""
     monkeypatch.setattr(work, "STALLED", 0.05)
     journal_goes_on = threading.Event()
-    monkeypatch.setattr(clients[0], "work", lambda until: journal_goes_on.wait())
+    monkeypatch.setattr(clients[0], "answer_lines", lambda until: journal_goes_on.wait())
     with working() as (worker, _):
         thread = threading.Thread(target=worker.do_now, args=(clients[0].share,))
         thread.start()
