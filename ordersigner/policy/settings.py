@@ -131,7 +131,7 @@ class Section:
     def no_others(self, known: Collection[str]) -> None:
         """Settings of other names are wrong."""
         for name in self.settings.keys() - set(known):
-            self.wrong(f"a {self.kind} has no setting {quoted(name)}: {', '.join(known)}", name)
+            self.wrong(f"a [{self.kind}] section has no setting {quoted(name)}: {', '.join(known)}", name)
 
 
 # Readers of words.

@@ -71,7 +71,7 @@ def test_a_directory_of_keys_that_is_not_there_is_an_error(files: Files) -> None
 def test_with_a_broken_policy_no_held_key_can_be_used_and_keys_on_the_wire_work(files: Files) -> None:
     files.policy.write_text(RULE + "colour = red\n")
     with standalone(files.directory, *files.options) as daemon:
-        assert f"The policy is not used: {files.policy}:6: a rule has no setting colour" in daemon.log
+        assert f"The policy is not used: {files.policy}:6: a [rule] section has no setting colour" in daemon.log
         assert codes(daemon, LINE) == ["unknown_signer"]
         assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
 

@@ -159,8 +159,8 @@ def test_a_policy_without_mistakes_has_no_complaints(text: str) -> None:
         (rule(rate="5"), ["policy:6: rate: a rate is N/second, N/minute or N/hour"]),
         (rule(rate="0/hour"), ["policy:6: rate: a rate is N/second"]),
         (rule(rate="5/day"), ["policy:6: rate: a rate is N/second"]),
-        (rule(colour="red"), ["policy:6: a rule has no setting colour: key, users"]),
-        (rule(**{PRIVATE_KEY: "x"}), ["policy:6: a rule has no setting (a long word): key, users"]),
+        (rule(colour="red"), ["policy:6: a [rule] section has no setting colour: key, users"]),
+        (rule(**{PRIVATE_KEY: "x"}), ["policy:6: a [rule] section has no setting (a long word): key, users"]),
         (rule() + "instrument = 2\n", ["policy:13: instrument is set twice in this section"]),
         *((rule(max_quantity=amount), ["policy:6: max-quantity: an amount is decimal digits"]) for amount in (
             "-1", "+1", "1e3", "1.", ".5", "1_000", "0x10", "nan", "1.2.3", "\u0661", "1" * 61, "0." + "1" * 19,
@@ -253,11 +253,11 @@ def test_a_rule_may_be_about_typed_data_messages_and_hyperliquid_alone() -> None
         ("type = Permit", "types = Permit", ["policy:8: a section of typed data needs type"]),
         ("pattern = [0-9]{13}", "pattern = (", ["policy:17: pattern: "]),
         ("pattern = [0-9]{13}", "", ["policy:16: pattern: a message section needs a pattern"]),
-        ("pattern = [0-9]{13}", "words = x", ["policy:16: pattern: ", "policy:17: a message has no setting words"]),
+        ("pattern = [0-9]{13}", "words = x", ["policy:16: pattern: ", "policy:17: a [message] section has no setting words"]),
         ("max-size = 2.5", "max-size = -1", ["policy:20: max-size: "]),
         ("actions = order cancel\n", "", ["policy:18: actions: "]),
         ("max-size = 2.5", "assets = 1 2 01", ["policy:20: assets, word 3: it is there twice"]),
-        ("max-size = 2.5", "colour = red", ["policy:20: a hyperliquid has no setting colour: "]),
+        ("max-size = 2.5", "colour = red", ["policy:20: a [hyperliquid] section has no setting colour: "]),
     ],
 )  # fmt: skip
 def test_a_mistake_in_what_is_signed_for_other_venues_is_said_with_its_line(
