@@ -292,3 +292,11 @@ def test_a_key_that_is_refused_on_the_wire_is_not_in_the_journal() -> None:
 def test_the_status_counts_the_keys_only_where_there_should_be_any() -> None:
     assert service_with(rule("a", key=f"{ADDRESS} {LOST}")).status() == "0 signed, 0 refused, 0 failed; 2 of 3 keys"
     assert Service(Journal(LEVELS["err"], print)).status() == "0 signed, 0 refused, 0 failed"
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_a_signature_counts_for_the_first_rule_that_allows_it(first: str, second: str) -> None:
+    service = service_with(rule(first, rate="1/hour"), rule(second, rate="1/hour"))
+    signed = [ask(service, ALICE) == SIGNATURE and list(service.counters.signed_by_rule) for _ in range(2)]
+    assert signed == [[first], [first, second]]
+    assert ask(service, ALICE) == ("signer", "rate_limited")
