@@ -253,7 +253,11 @@ def test_a_rule_may_be_about_typed_data_messages_and_hyperliquid_alone() -> None
         ("type = Permit", "types = Permit", ["policy:8: a section of typed data needs type"]),
         ("pattern = [0-9]{13}", "pattern = (", ["policy:17: pattern: "]),
         ("pattern = [0-9]{13}", "", ["policy:16: pattern: a message section needs a pattern"]),
-        ("pattern = [0-9]{13}", "words = x", ["policy:16: pattern: ", "policy:17: a [message] section has no setting words"]),
+        (
+            "pattern = [0-9]{13}",
+            "words = x",
+            ["policy:16: pattern: ", "policy:17: a [message] section has no setting words"],
+        ),
         ("max-size = 2.5", "max-size = -1", ["policy:20: max-size: "]),
         ("actions = order cancel\n", "", ["policy:18: actions: "]),
         ("max-size = 2.5", "assets = 1 2 01", ["policy:20: assets, word 3: it is there twice"]),
