@@ -21,7 +21,6 @@ from ordersigner.serving.channel import Channel
 from ordersigner.serving.framing import MAX_LINE
 from ordersigner.serving.stop import Stop
 from ordersigner.serving.work import Work
-from ordersigner.signing.conversation import Conversation
 
 SEND_BUFFER = 48 * 1024  # bytes; the kernel doubles it, for its own overhead, and counts it as the daemon's memory
 SPIN = 100e-6  # seconds to look for the next request of a lone client: time for it to wake, think and write
@@ -33,16 +32,19 @@ LINGER_BYTES = 1024 * 1024
 class Connection:
     """For one call of serve(). Its own thread uses it, and no other one."""
 
-    def __init__(
-        self, connection: socket.socket, conversation: Conversation, work: Work, stop: Stop, *, timeout: float
-    ) -> None:
-        """timeout: seconds for the client to end a line once begun, and to take the responses of a turn."""
+    def __init__(self, connection: socket.socket, channel: Channel, work: Work, stop: Stop, *, timeout: float) -> None:
+        """timeout: seconds for the client to end a line once begun, and to take the responses of a turn.
+
+        The thread's stack is deepest here: an object made by another one's constructor takes more of it. So the channel
+        is handed in and the lock is taken here, which saves each thread a page of memory.
+        """
         self._socket = connection
         self._work = work
         self._stop = stop
         self._timeout = timeout
-        self.channel = Channel(connection, conversation, stop)  # not to be used while the worker has it
-        self._share = work.admit(self.channel)
+        self.channel = channel  # not to be used while the worker has it
+        self._share = work.admit(channel)
+        self._share.returned.acquire()
         self._deadline = math.inf  # by monotonic(), for the end of the line that was begun
         self._answered = (
             0  # lines, at the end of the last _answer(): if there are more, the line in the buffer is a new one

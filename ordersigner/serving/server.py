@@ -74,7 +74,7 @@ from typing import Callable, NamedTuple, Sequence
 
 from ordersigner.peer import Peer, peer_of, user_behind
 from ordersigner.refusal import Refusal
-from ordersigner.serving.channel import shut
+from ordersigner.serving.channel import Channel, shut
 from ordersigner.serving.connection import LINGER, Connection
 from ordersigner.serving.stop import GRACE, Stop
 from ordersigner.serving.work import Work
@@ -106,7 +106,8 @@ class OrderHandler(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         server = self.server
         conversation = Conversation(server.service, self.client_address)
-        connection = Connection(self.request, conversation, server.work, server.stop, timeout=server.limits.timeout)
+        channel = Channel(self.request, conversation, server.stop)
+        connection = Connection(self.request, channel, server.work, server.stop, timeout=server.limits.timeout)
         if connection.serve():
             server.keep(self.request)
 

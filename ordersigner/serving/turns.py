@@ -38,8 +38,7 @@ class Share:
         self.waiting_since = 0.0  # by perf_counter(): since when it waits for a turn of the worker; 0 if it does not
         self.answered = 0  # lines of the channel, at the worker's last sweep
         self.blocked = False  # whether the worker waits for the client to take responses
-        self.returned = threading.Lock()  # released by the worker when it returns the channel to its thread
-        self.returned.acquire()
+        self.returned = threading.Lock()  # taken by the channel's thread, and released by the worker
 
     @property
     def has_long_lines(self) -> bool:

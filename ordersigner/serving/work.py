@@ -71,7 +71,7 @@ class Work:
     # Called by the threads of connections
 
     def admit(self, channel: Channel) -> Share:
-        """Give a new channel its share."""
+        """Give a new channel its share, whose `returned` its thread must take."""
         return self._turns.admit(channel)
 
     def do_now(self, share: Share) -> bool:

@@ -33,6 +33,7 @@ from support.manager import Manager, managed
 
 from ordersigner.peer import peer_of
 from ordersigner.serving import stop as stop_module
+from ordersigner.serving.channel import Channel
 from ordersigner.serving.connection import Connection
 from ordersigner.serving.server import Limits, OrderServer
 from ordersigner.signing.conversation import Conversation, Service
@@ -79,7 +80,8 @@ class Stopping:
     def serve_from_here(self, sent: bytes) -> Connection:
         """The client's connection, for this thread to serve, when it has answered what the client has sent."""
         conversation = Conversation(self.server.service, peer_of(self.theirs))
-        served = Connection(self.theirs, conversation, self.server.work, self.server.stop, timeout=30)
+        channel = Channel(self.theirs, conversation, self.server.stop)
+        served = Connection(self.theirs, channel, self.server.work, self.server.stop, timeout=30)
         self.ours.sendall(sent)
         if sent:
             assert served.channel.read()

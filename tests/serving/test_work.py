@@ -48,7 +48,13 @@ class Client(Channel):
         self.readable = False
         self.turns = turns
         self.share = Share(self, 0.0)  # until a test has the worker admit it as a new one
+        self.share.returned.acquire()
         self.share.line_seconds = 0.0
+
+    def enter(self, work: Work) -> None:
+        """As a new connection does."""
+        self.share = work.admit(self)
+        self.share.returned.acquire()
 
     def add(self, lines: int, line: bytes = b"x\n") -> None:
         """As if they had been read."""
@@ -95,7 +101,7 @@ def test_turns_are_shared_by_time_and_not_by_lines(clients: list[Client]) -> Non
     with working() as (worker, _):
         with worker.work_lock:
             for client, lines in ((heavy[0], 40), (heavy[1], 40), (light, 400)):
-                client.share = worker.admit(client)
+                client.enter(worker)
                 client.add(lines)
                 worker.leave(client.share)
         wait_until(lambda: all(client.returned for client in clients))
@@ -112,7 +118,7 @@ def test_a_client_with_short_lines_waits_for_one_long_line_at_a_time(clients: li
     with working() as (worker, _):
         with worker.work_lock:
             for client, lines in ((heavy[0], 40), (heavy[1], 40), (light, 200)):
-                client.share = worker.admit(client)
+                client.enter(worker)
                 client.add(lines)
                 worker.leave(client.share)
         wait_until(lambda: all(client.returned for client in clients))
@@ -128,7 +134,7 @@ def test_clients_with_short_lines_do_not_keep_those_with_long_lines_waiting(clie
     with working() as (worker, _):
         with worker.work_lock:
             for client, lines in ((light, 400), (heavy[0], 5), (heavy[1], 5)):
-                client.share = worker.admit(client)
+                client.enter(worker)
                 client.add(lines)
                 worker.leave(client.share)
         wait_until(lambda: all(client.returned for client in clients))
@@ -145,7 +151,7 @@ def test_a_client_with_long_lines_gets_no_more_than_its_share_among_many() -> No
             cleanup.callback(client.close)
         with worker.work_lock:
             for client, lines in ((heavy, 40), *((client, 200) for client in light)):
-                client.share = worker.admit(client)
+                client.enter(worker)
                 client.add(lines)
                 worker.leave(client.share)
         wait_until(lambda: all(client.returned for client in (heavy, *light)))
@@ -175,7 +181,7 @@ def test_only_a_turn_with_a_response_says_how_long_the_lines_take(clients: list[
     answered, unanswered, _ = clients
     with working() as (worker, _):
         for client, line in ((answered, b"x\n"), (unanswered, b"x")):
-            client.share = worker.admit(client)
+            client.enter(worker)
             client.add(1, line)
             worker.leave(client.share)
         wait_until(lambda: answered.returned and unanswered.returned)
@@ -187,8 +193,8 @@ def test_a_newcomer_does_not_come_before_those_who_wait(clients: list[Client]) -
     """Otherwise clients that connect again for each request would keep the others waiting."""
     waiting, newcomer, _ = clients
     with working() as (worker, _):
-        waiting.share = worker.admit(waiting)
-        newcomer.share = worker.admit(newcomer)
+        waiting.enter(worker)
+        newcomer.enter(worker)
         with worker.work_lock:
             for client in (waiting, newcomer):
                 client.add(1)
