@@ -28,6 +28,8 @@ setup(
         "docs": ["sphinx>=5.3", "furo", "sphinx-copybutton"],
         "test": [
             "codespell>=2.2; python_version >= '3.10'",  # with proselint: the language of texts and comments
+            "eventlet>=0.33",  # with gevent: the client under libraries that patch the standard one
+            "gevent>=22",
             "hypothesis>=6",
             "proselint>=0.16; python_version >= '3.10'",
             "pytest>=7",

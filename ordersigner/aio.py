@@ -31,9 +31,9 @@ class Client:
     the client also replaces the connection and sends the other requests again.
     """
 
-    def __init__(self, path: str | None = None, timeout: float | None = client.TIMEOUT) -> None:
+    def __init__(self, path: client.Path | None = None, timeout: float | None = client.TIMEOUT) -> None:
         client.check_timeout(timeout)
-        self.path = path or client.default_path()
+        self.path = client.path_text(path)
         self.timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._queued: collections.deque[_Call] = collections.deque()  # calls that are not in the exchange so far
@@ -125,6 +125,9 @@ class Client:
 
     async def __aexit__(self, *error: object) -> None:
         self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a client of ordersigner.aio belongs to its event loop: make one in each loop and process")
 
     async def _ask(self, request: Mapping[str, Any], read: Callable[[bytes], T | client.SignerError]) -> T:
         call = _Call(client.encode(request), read, self._loop)

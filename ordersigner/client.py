@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from typing import Pattern, Type, TypedDict, TypeVar, Union, overload
 
     Context = Dict[str, List[Dict[str, str]]]
+    Path = Union[str, bytes, "os.PathLike[str]"]
     Request = Mapping[str, Any]  # a JSON object; it may contain decimal.Decimal
     Signer = TypedDict("Signer", {"address": str, "rules": List[str], "available": bool})
     T = TypeVar("T")
@@ -104,7 +105,7 @@ class ProtocolError(Error):
 class Client(object):
     """Gets signatures from the daemon at a Unix socket.
 
-    path: the daemon's socket. Default: the environment variable ORDERSIGNER_SOCKET, or
+    path: the daemon's socket, as text or as a pathlib.Path. Default: the environment variable ORDERSIGNER_SOCKET, or
     /run/ordersigner/ordersigner.sock without it.
     timeout: seconds to wait for a connection, and then for each response; None to wait without limit.
 
@@ -113,13 +114,14 @@ class Client(object):
     without a response again. It gives up after three connections in a row without any response.
 
     Threads can share a client: each call has its own connection while it lasts. Processes made by fork can share it
-    too. Use it in a with statement, or call close().
+    too. It can be copied, pickled and sent to a spawned process: the copy makes connections of its own. Use it
+    in a with statement, or call close().
     """
 
     def __init__(self, path=None, timeout=TIMEOUT):
-        # type: (Optional[str], Optional[float]) -> None
+        # type: (Optional[Path], Optional[float]) -> None
         check_timeout(timeout)
-        self.path = path or default_path()
+        self.path = path_text(path)
         self.timeout = timeout
         self._idle = collections.deque()  # type: Deque[Connection]
 
@@ -257,6 +259,10 @@ class Client(object):
         # type: (Optional[Type[BaseException]], Optional[BaseException], Optional[TracebackType]) -> None
         self.close()
 
+    def __getstate__(self):
+        # type: () -> Dict[str, Any]
+        return dict(self.__dict__, _idle=collections.deque())
+
     def __repr__(self):
         # type: () -> str
         return "Client(path=%r, timeout=%r)" % (self.path, self.timeout)
@@ -352,6 +358,16 @@ def default_path():
     # type: () -> str
     """The socket that Client uses if it is given none: ORDERSIGNER_SOCKET in the environment, or the package's."""
     return os.environ.get("ORDERSIGNER_SOCKET") or SYSTEM_SOCKET
+
+
+def path_text(path):
+    # type: (Optional[Path]) -> str
+    """The path of a socket as text, default_path() for none; raises TypeError for what is no path."""
+    if not path:
+        return default_path()
+    if isinstance(path, (str, _TEXT)):
+        return path
+    return os.fsdecode(path) if hasattr(os, "fsdecode") else str(path)  # Python 2 has no protocol for paths
 
 
 ATTEMPTS = 3  # the client gives up when this many connections in a row end without any response
@@ -492,7 +508,7 @@ class Connection(object):
     def __init__(self, path):
         # type: (str) -> None
         self._process = os.getpid()
-        self._poll = select.poll()
+        self._poll = select.poll() if hasattr(select, "poll") else None
         self._socket = _connected_socket(path)
 
     def close(self):
@@ -532,11 +548,15 @@ class Connection(object):
     def wait(self, deadline, sending=False):
         # type: (Optional[float], bool) -> bool
         """Whether there is something to receive, or room if `sending`, or the end, before `deadline`."""
-        self._poll.register(self._socket, select.POLLIN | (select.POLLOUT if sending else 0))
+        if self._poll is not None:
+            self._poll.register(self._socket, select.POLLIN | (select.POLLOUT if sending else 0))
         while True:
-            milliseconds = None if deadline is None else max(0, (deadline - _clock()) * 1000)
+            seconds = None if deadline is None else max(0, deadline - _clock())
             try:
-                return bool(self._poll.poll(milliseconds))
+                if self._poll is not None:
+                    return bool(self._poll.poll(None if seconds is None else seconds * 1000))
+                # eventlet takes poll() away; its select() takes descriptors of any number.
+                return any(select.select([self._socket], [self._socket] if sending else [], [], seconds))
             except select.error as error:  # a signal, on Python 2
                 if error.args[0] != errno.EINTR:
                     raise

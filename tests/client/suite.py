@@ -10,6 +10,7 @@ from __future__ import print_function
 
 import collections
 import contextlib
+import copy
 import decimal
 import errno
 import json
@@ -17,6 +18,7 @@ import os
 import pickle
 import random
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -134,6 +136,29 @@ class ARunningDaemon(TestCase):
     def test_all_published_orders_get_their_signatures_in_order(self):
         signatures = self.client.sign_many(row["request"] for row in PUBLISHED)
         self.assertEqual(list(signatures), [row["expect"]["signature"] for row in PUBLISHED])
+
+    def test_a_used_client_can_be_copied_and_pickled(self):
+        self.client.ping()
+        copies = [copy.copy(self.client), copy.deepcopy({"of a program": [self.client]})["of a program"][0]]
+        copies += [pickle.loads(pickle.dumps(self.client, protocol)) for protocol in range(3)]
+        for other in copies:
+            self.assertEqual(repr(other), repr(self.client))
+            with other:
+                self.assertEqual(other.sign(REQUEST), SIGNATURE)
+        self.assertEqual(self.client.sign(REQUEST), SIGNATURE)
+
+    def test_it_needs_no_poll(self):
+        # eventlet takes select.poll() away, perhaps after the import of this module.
+        poll = select.poll
+        del select.poll
+        try:
+            with Client(LIVE) as client:
+                self.assertEqual(list(client.sign_many([REQUEST] * 600)), [SIGNATURE] * 600)
+                self.assertEqual(client.sign(REQUEST), SIGNATURE)
+            with Server(lambda peer: peer.read()) as server:
+                self.raises(Unavailable, "no answer within 0.05 seconds", Client(server.path, 0.05).ping)
+        finally:
+            select.poll = poll
 
     def test_the_environment_names_the_socket(self):
         with Client() as client:
@@ -1018,6 +1043,23 @@ class NoServer(TestCase):
             self.raises(Unavailable, "cannot connect to %s: Too many open files" % self.path, Client(self.path).ping)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    def test_a_path_need_not_be_text(self):
+        class Path(object):  # as pathlib's on Python 3, and that of the package of the same name on Python 2
+            def __str__(self):
+                return LIVE
+
+            __fspath__ = __str__
+
+        for path in (Path(), LIVE.encode(), TEXT(LIVE)):
+            with Client(path) as client:
+                self.assertEqual(client.path, LIVE)
+                self.assertEqual(client.sign(REQUEST), SIGNATURE)
+                self.assertIn(LIVE, repr(client))
+
+    @unittest.skipIf(sys.version_info[0] == 2, "on Python 2 a path is whatever has a text")
+    def test_what_is_no_path_is_refused(self):
+        self.raises(TypeError, "int", Client, 5)
 
     def test_the_default_path_is_that_of_the_package(self):
         named = os.environ.pop("ORDERSIGNER_SOCKET")

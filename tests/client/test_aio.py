@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import gc
 import json
+import pickle
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -54,7 +56,7 @@ class ManualClock(asyncio.SelectorEventLoop):
 
 
 def run(
-    path: str,
+    path: str | Path,
     work: Callable[[Client], Awaitable[None]],
     timeout: float | None = TIME_LIMIT,
     loop: asyncio.AbstractEventLoop | None = None,
@@ -474,18 +476,39 @@ def test_one_connection_serves_all_calls_that_waited_for_it() -> None:
 
 
 def test_a_call_that_is_cancelled_while_it_connects_leaves_nothing_behind() -> None:
+    clock = ManualClock()
     with FullServer(well_behaved) as server:
 
         async def work(client: Client) -> None:
             call = asyncio.ensure_future(client.sign(numbered(1)))
-            await asyncio.sleep(0.01)
+            await clock.pass_time(0.01)  # some attempts
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
             server.make_room()
-            assert await client.sign(numbered(2)) == signature(2)
+            other = asyncio.ensure_future(client.sign(numbered(2)))
+            while not other.done():
+                await clock.pass_time(0.1)
+            assert await other == signature(2)
 
-        run(server.path, work)
+        run(server.path, work, None, clock)
+
+
+def test_a_path_need_not_be_text(daemon: Daemon) -> None:
+    async def work(client: Client) -> None:
+        assert await client.sign(REQUEST) == SIGNATURE
+        assert client.path == daemon.path
+
+    run(Path(daemon.path), work)
+
+
+def test_a_client_that_is_copied_or_pickled_says_why_it_cannot_be() -> None:
+    async def work(client: Client) -> None:
+        for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="belongs to its event loop: make one in each loop and process"):
+                attempt(client)
+
+    run("/nonexistent", work)
 
 
 @pytest.mark.parametrize("line", [b"garbage\r\n", b'{"ok": true}\r\n', b"x" * 3_000_000])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, VECTORS, Daemon, standalone, vectors
-from support.held import MARKET, address, holding, rule
+from support.held import MARKET, MESSAGES, address, holding, rule
 
 from ordersigner import __version__
 from ordersigner.client import Client, SignerError, Unavailable, read_signature
@@ -98,6 +98,67 @@ def test_the_first_order_of_the_readme_is_signed(version: str, daemon: Daemon, d
     (directory / "first.py").write_text(lines)
     (directory / "order.json").write_bytes(EXAMPLE_LINE)
     assert run(python, directory / "first.py", daemon, directory) == EXAMPLE["expect"]["signature"] + "\n"
+
+
+GREEN = """
+import {library}
+from ordersigner_client import Client
+{patch}
+import json, os, sys, threading
+
+request = json.loads(sys.argv[1])
+clients = [Client() for _ in range(2)]
+signatures = []
+
+def sign(client):
+    for _ in range(50):
+        signatures.append(client.sign(request))
+    signatures.extend(client.sign_many([request] * 300))
+
+threads = [threading.Thread(target=sign, args=(client,)) for client in clients for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(signatures), *set(signatures))
+"""
+
+
+@pytest.mark.parametrize(
+    ("library", "patch"),
+    [("eventlet", "eventlet.monkey_patch()"), ("gevent.monkey", "gevent.monkey.patch_all()")],
+)
+def test_it_works_under_libraries_that_patch_the_standard_one(
+    library: str, patch: str, daemon: Daemon, directory: Path
+) -> None:
+    shutil.copy(CLIENT, directory / "ordersigner_client.py")
+    command = [sys.executable, "-c", GREEN.format(library=library, patch=patch), EXAMPLE_LINE.decode()]
+    environment = {**os.environ, "ORDERSIGNER_SOCKET": daemon.path, "PYTHONPATH": str(directory)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    assert ended.stdout == f"1400 {EXAMPLE['expect']['signature']}\n"
+
+
+SPAWNING = """
+import json, multiprocessing, sys
+from ordersigner.account import Account
+from ordersigner.client import Client
+
+path, address, request = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+client, account = Client(path), Account(address, path)
+signed = client.sign(request), account.sign_message("login")
+with multiprocessing.get_context("spawn").Pool(1) as pool:
+    print(pool.map(client.sign, [request] * 2) == [signed[0]] * 2)
+    print(pool.map(account.sign_message, ["login"]) == [signed[1]])
+"""
+
+
+def test_a_used_client_or_account_can_be_sent_to_a_process_that_is_spawned(directory: Path) -> None:
+    key = EXAMPLE["request"]["signer"][2:]
+    policy = MESSAGES + rule("example", address(key), allows="messages = any\n")
+    with standalone(directory, *holding(directory, {"example": key}, policy)) as daemon:
+        command = [sys.executable, "-c", SPAWNING, daemon.path, address(key), EXAMPLE_LINE.decode()]
+        ended = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, timeout=300, check=True)
+        assert ended.stdout == "True\nTrue\n"
 
 
 def test_a_daemon_that_was_restarted_is_found_again(directory: Path) -> None:
