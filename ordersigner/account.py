@@ -36,6 +36,9 @@ _ABSENT = (
     "unsafe_sign_hash",
     "signHash",
     "signTransaction",
+    "privateKey",
+    "_private_key",
+    "_key_obj",
 )
 _HASHED = (
     "this message is already hashed, and the daemon signs no hashes: call sign_typed_data(), or let the SDK's module"
@@ -43,18 +46,30 @@ _HASHED = (
 )
 
 
-class HexBytes(bytes):
-    """Bytes with what callers know from hexbytes.HexBytes."""
+try:
+    from hexbytes import HexBytes as _HexBytes
+except ImportError:
+    _HexBytes = bytes  # type: ignore[misc, assignment]
+
+
+class HexBytes(_HexBytes):
+    """hexbytes.HexBytes, if that library is installed, and otherwise bytes with what callers know from it.
+
+    hex() begins with 0x if that of the library does, as it did before its version 1.
+    """
 
     def to_0x_hex(self) -> str:
-        return "0x" + self.hex()
+        return "0x" + bytes(self).hex()
 
     def __repr__(self) -> str:
         return f"HexBytes({self.to_0x_hex()!r})"
 
 
 class SignedMessage:
-    """A signature with its parts: message_hash, r, s, v, signature, by name, by index, or as signed["r"]."""
+    """A signature with its parts: message_hash, r, s, v, signature, by name, by index, or as signed["r"].
+
+    Like eth-account's, it equals the tuple of these parts.
+    """
 
     def __init__(self, signature: str, message_hash: Callable[[], bytes]) -> None:
         self.signature = HexBytes.fromhex(signature[2:])
@@ -79,6 +94,15 @@ class SignedMessage:
     def __getitem__(self, key: int | slice | str) -> Any:
         return getattr(self, key) if isinstance(key, str) else tuple(self)[key]
 
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, (SignedMessage, tuple)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __reduce__(self) -> Any:
+        return SignedMessage, (self.signature.to_0x_hex(), functools.partial(bytes, self.message_hash))
+
     def __repr__(self) -> str:
         return f"SignedMessage(signature={self.signature!r})"
 
@@ -99,10 +123,11 @@ class Account:
     case, their case must be that of EIP-55.
     path, timeout: as for ordersigner.client.Client.
 
-    Threads can share it. close() closes its connections; they are made again when they are needed.
+    Threads can share it. It can be copied, pickled and sent to a spawned process. Accounts with the same address are
+    equal. close() closes its connections; they are made again when they are needed.
     """
 
-    def __init__(self, address: str, path: str | None = None, timeout: float | None = TIMEOUT) -> None:
+    def __init__(self, address: str, path: client.Path | None = None, timeout: float | None = TIMEOUT) -> None:
         self.address = checksummed(address)
         self._client = Client(path, timeout)
 
@@ -121,26 +146,26 @@ class Account:
         return self._sign_typed_data(completed(domain_data, message_types, message_data, full_message))
 
     def sign_message(self, signable_message: Any) -> SignedMessage:
-        """The signature of what eth-account's encode_defunct() returns, or passing_typed_data()'s function.
+        """The signature of text, bytes, or what encode_defunct() or passing_typed_data()'s function returns.
 
         Raises TypeError for what encode_typed_data() returns otherwise: it holds only hashes of the typed data.
         """
         if isinstance(signable_message, TypedMessage):
             return self._sign_typed_data(signable_message.typed_data)
-        version, header, body = (
-            bytes(part) for part in (signable_message.version, signable_message.header, signable_message.body)
-        )
+        if isinstance(signable_message, str):
+            return self._sign_body(signable_message.encode())
+        if isinstance(signable_message, (bytes, bytearray)):
+            return self._sign_body(bytes(signable_message))
+        try:
+            version, header, body = (bytes(getattr(signable_message, name)) for name in ("version", "header", "body"))
+        except AttributeError:
+            kind = type(signable_message).__name__
+            raise TypeError(f"{kind} is no message: pass text, bytes, or what encode_defunct() returns") from None
         if version == b"\x01":
             raise TypeError(_HASHED)
-        if version != b"E" or header != b"thereum Signed Message:\n%d" % len(body):
+        if version != b"E" or header != _header(body):
             raise TypeError("the daemon signs messages of EIP-191's version E only, as encode_defunct() makes them")
-        # eth-account has made bytes of text. The daemon's policy has rules for text, so it gets text if there is any.
-        text = body.decode("utf-8", "replace")
-        if text.encode() == body and all(letter.isprintable() or letter in "\n\t" for letter in text):
-            signature = self._client.sign_message(self.address, text)
-        else:
-            signature = self._client.sign_message(self.address, data=body)
-        return SignedMessage(signature, lambda: keccak_256(b"\x19" + version + header + body))
+        return self._sign_body(body)
 
     def sign_l1_action(
         self,
@@ -149,11 +174,19 @@ class Account:
         nonce: int,
         expires_after: int | None,
         is_mainnet: bool,
+        *,
+        leading_zeros: bool = False,
     ) -> dict[str, Any]:
-        """r, s and v of an action, as the function of the same name in Hyperliquid's SDK returns them."""
+        """r, s and v of an action, as the function of the same name in Hyperliquid's SDK returns them.
+
+        leading_zeros: give r and s all their 64 digits, as ccxt does. Hyperliquid's SDK leaves leading zeros out.
+        """
         network = "mainnet" if is_mainnet else "testnet"
         signature = self._client.sign_hyperliquid(self.address, action, nonce, active_pool, expires_after, network)
-        return {"r": hex(int(signature[2:66], 16)), "s": hex(int(signature[66:130], 16)), "v": int(signature[130:], 16)}
+        r, s = "0x" + signature[2:66], "0x" + signature[66:130]
+        if not leading_zeros:
+            r, s = hex(int(r, 16)), hex(int(s, 16))
+        return {"r": r, "s": s, "v": int(signature[130:], 16)}
 
     def close(self) -> None:
         self._client.close()
@@ -163,6 +196,12 @@ class Account:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def __eq__(self, other: object) -> bool:
+        return self.address == other.address if isinstance(other, Account) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.address)
 
     def __getattr__(self, name: str) -> Any:
         if name in _ABSENT:
@@ -174,6 +213,15 @@ class Account:
 
     def __repr__(self) -> str:
         return f"Account({self.address!r})"
+
+    def _sign_body(self, body: bytes) -> SignedMessage:
+        """The signature of a message, as text if people can read it: the daemon's policy has rules for text."""
+        text = body.decode("utf-8", "replace")
+        if text.encode() == body and all(letter.isprintable() or letter in "\n\t" for letter in text):
+            signature = self._client.sign_message(self.address, text)
+        else:
+            signature = self._client.sign_message(self.address, data=body)
+        return SignedMessage(signature, lambda: keccak_256(b"\x19E" + _header(body) + body))
 
     def _sign_typed_data(self, typed_data: Mapping[str, Any]) -> SignedMessage:
         signature = self._client.sign_typed_data(self.address, typed_data)
@@ -262,6 +310,11 @@ def checksummed(address: str) -> str:
 def typed_data_hash(completed_data: Mapping[str, Any]) -> bytes:
     """The hash of typed data that the daemon signed: of what was sent to it, bytes in hex."""
     return typed_data.read(json.loads(client.encode({"type": "typed_data", "typed_data": completed_data}))).digest
+
+
+def _header(body: bytes) -> bytes:
+    """What EIP-191 puts between the version E and a message."""
+    return b"thereum Signed Message:\n%d" % len(body)
 
 
 def _primary_type(types: Mapping[str, Any]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,7 +78,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """Holds two keys. With the first it signs whatever can be allowed, with the second only one message."""
     directory: Path = tmp_path_factory.mktemp("daemon")
     policy = MESSAGES + "[message login]\npattern = login\n"
-    policy += rule("any", address(KEY), allows="typed = any\nmessages = any\n")
+    policy += "[hyperliquid cancels]\nactions = cancel\nnetwork = mainnet\n"
+    policy += rule("any", address(KEY), allows="typed = any\nmessages = any\nhyperliquid = cancels\n")
     policy += rule("login", address(OTHER_KEY), allows="messages = login\n")
     with standalone(directory, *holding(directory, {"one": KEY, "other": OTHER_KEY}, policy)) as running:
         yield running
@@ -157,6 +161,69 @@ def test_a_message_is_signed_as_by_eth_account(account: Account, body: bytes) ->
     same(account.sign_message(encode_defunct(body)), LOCAL.sign_message(encode_defunct(body)))
 
 
+@pytest.mark.parametrize("message", ["", "Hello", "1 €\n", b"\xff" * 32, bytearray(b"login")])
+def test_text_and_bytes_are_signed_without_eth_account(account: Account, message: Any) -> None:
+    encoded = encode_defunct(text=message) if isinstance(message, str) else encode_defunct(bytes(message))
+    same(account.sign_message(message), LOCAL.sign_message(encoded))
+
+
+@pytest.mark.parametrize("message", [None, 5, {"text": "a"}])
+def test_what_is_no_message_is_a_type_error(message: Any) -> None:
+    with pytest.raises(TypeError, match="is no message: pass text, bytes, or what encode_defunct"):
+        Account(LOCAL.address, "/nonexistent").sign_message(message)
+
+
+def test_accounts_and_signatures_are_compared_like_values(account: Account) -> None:
+    assert account == Account(LOCAL.address.lower())
+    assert len({account, Account(LOCAL.address), Account(OTHER.address)}) == 2
+    assert account != Account(OTHER.address)
+    assert account != LOCAL.address
+    signed = account.sign_message("a")
+    assert signed == account.sign_message("a") == LOCAL.sign_message(encode_defunct(text="a"))
+    assert len({signed, account.sign_message("a"), account.sign_message("b")}) == 2
+    assert signed != account.sign_message("b")
+    assert signed != signed.signature
+
+
+def test_a_used_account_and_what_it_signed_can_be_copied_and_pickled(account: Account) -> None:
+    signed = [account.sign_typed_data(*PARTS), account.sign_message("a")]
+    copied, copies = copy.deepcopy((account, signed))
+    pickled, again = pickle.loads(pickle.dumps((account, signed)))
+    for other, theirs in ((copied, copies), (pickled, again)):
+        with other:
+            assert other == account
+            assert theirs == signed == [other.sign_typed_data(*PARTS), other.sign_message("a")]
+            same(theirs[0], LOCAL.sign_typed_data(*PARTS))
+
+
+@pytest.mark.parametrize("version", ["0.3.1", "1.3.0", None])
+def test_hex_of_a_signature_begins_with_0x_where_the_installed_hexbytes_does_so(
+    version: str | None, daemon: Daemon, tmp_path: Path
+) -> None:
+    program = "import sys\n"
+    if version is None:
+        program += "sys.modules['hexbytes'] = None\n"
+    else:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(tmp_path), f"hexbytes=={version}"]
+        subprocess.run(command, check=True)
+    program += (
+        "from ordersigner.account import Account\n"
+        "signature = Account(sys.argv[1], sys.argv[2]).sign_message('a').signature\n"
+        "print(signature.hex(), signature.to_0x_hex(), *(kind.__module__ for kind in type(signature).__mro__[:2]))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, LOCAL.address, daemon.path],
+        check=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{SOURCE}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    digits = bytes(LOCAL.sign_message(encode_defunct(text="a")).signature).hex()
+    prefix = "0x" if version == "0.3.1" else ""
+    base = "builtins" if version is None else "hexbytes.main"
+    assert run.stdout == f"{prefix}{digits} 0x{digits} ordersigner.account {base}\n"
+
+
 @given(st.text(PLAIN | st.sampled_from("\n\t"), max_size=300))
 def test_any_text_is_signed_as_by_eth_account(daemon: Daemon, text: str) -> None:
     with Account(LOCAL.address, daemon.path) as account:
@@ -235,6 +302,20 @@ def named_rest() -> dict[str, Any]:
     return {"message_types": PARTS[1], "message_data": PARTS[2]}
 
 
+def test_the_parts_of_an_actions_signature_have_leading_zeros_only_if_they_are_asked_for(account: Account) -> None:
+    def parts(nonce: int, **named: bool) -> dict[str, Any]:
+        return account.sign_l1_action(
+            {"type": "cancel", "cancels": [{"a": 0, "o": 5}]}, None, nonce, None, True, **named
+        )
+
+    full = [parts(nonce, leading_zeros=True) for nonce in range(100)]
+    assert {len(each[part]) for each in full for part in "rs"} == {66}
+    assert any(each["r"].startswith("0x0") for each in full)
+    assert any(each["s"].startswith("0x0") for each in full)
+    bare = [parts(nonce) for nonce in range(100)]
+    assert bare == [{"r": hex(int(each["r"], 16)), "s": hex(int(each["s"], 16)), "v": each["v"]} for each in full]
+
+
 def test_passing_actions_leaves_other_wallets_to_the_sdk() -> None:
     def sign_l1_action(wallet: Any, *arguments: Any, **named: Any) -> Any:
         return wallet, arguments, named
@@ -274,7 +355,7 @@ def test_what_is_not_an_address_is_refused_and_not_quoted(wrong: str) -> None:
         Account(wrong)
 
 
-@pytest.mark.parametrize("name", ["key", "sign_transaction", "unsafe_sign_hash", "encrypt"])
+@pytest.mark.parametrize("name", ["key", "_private_key", "sign_transaction", "unsafe_sign_hash", "encrypt"])
 def test_what_the_daemon_never_does_is_an_attribute_error_that_says_so(name: str) -> None:
     account = Account(LOCAL.address)
     assert not hasattr(account, name)
