@@ -13,8 +13,11 @@ try:
 except ValueError:
     try:
         from Crypto.Hash import keccak
-    except ImportError:  # Debian's package of the same library has another name
-        from Cryptodome.Hash import keccak  # type: ignore[no-redef]
+    except ImportError:
+        try:  # Debian's package of the same library has another name
+            from Cryptodome.Hash import keccak  # type: ignore[no-redef]
+        except ImportError:
+            raise ImportError("keccak-256 needs OpenSSL 3.2 or later, or pycryptodome: install pycryptodome") from None
 
     def keccak_256(data: bytes) -> bytes:
         """data: any bytes; returns 32 bytes."""
