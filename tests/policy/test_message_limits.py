@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
-from support.daemon import vectors
+from support.daemon import SOURCE, vectors
 from support.policies import problems_of, section_of
 
 from ordersigner.payloads import messages
@@ -52,6 +53,16 @@ def test_a_section_for_a_venue(name: str, pattern: str) -> None:
     assert denied(limits, text=text + "0") == ("text", "not_allowed")
     assert denied(limits, text=text[1:]) == ("text", "not_allowed")
     assert denied(limits, hex="0x" + text[1:].encode().hex()) == ("hex", "not_allowed")
+
+
+def test_a_message_of_several_lines_needs_newlines_in_the_pattern() -> None:
+    text = "example.com wants you to sign in.\nURI: https://example.com\nNonce: 1\tand more"
+    manual = (SOURCE / "docs/man/ordersigner-policy.rst").read_text()
+    found = re.search(r"needs a pattern like ``(.*)``", manual)
+    assert found
+    assert denied(limits_of(pattern=found[1]), text=text) is None
+    assert denied(limits_of(pattern=".*"), text=text) == ("text", "not_allowed")
+    assert denied(limits_of(pattern=".*\\n.*\\n[^\\t]*\\t.*"), text=text) is None
 
 
 def test_a_hash_is_refused_whatever_the_pattern() -> None:

@@ -166,6 +166,12 @@ def test_hyperliquid_still_trades_with_an_account_of_eth_account(hyperliquid: Ve
     assert len(signed(daemon)) == 1
 
 
+def test_hyperliquids_modify_order_sends_batch_modify(hyperliquid: Venue) -> None:
+    venue = exchange.Exchange(NOT_HELD, hyperliquid.url)
+    venue.modify_order(5, "ETH", True, 0.2, 1100, {"limit": {"tif": "Gtc"}})
+    assert hyperliquid.sent[-1].body["action"]["type"] == "batchModify"
+
+
 def test_hyperliquid_without_passing_says_what_to_do(hyperliquid: Venue) -> None:
     venue = exchange.Exchange(Account(LOCAL.address), hyperliquid.url)
     with pytest.raises(TypeError, match="passing_typed_data"):
