@@ -267,7 +267,9 @@ class OrderLimits(Limits):
             words.append("how low a price may be")
         if self._max_skew is None:
             words.append("the timestamp: an order may be signed today and used later")
-        return [*words, "expiry, post-only, reduce-only, trigger price, leverage: they are not signed"]
+        if self._markets is None or any(market.type == "futures" for market in self._markets):
+            words.append("the leverage of a futures order: its margin per fraction is signed, whatever it is")
+        return [*words, "expiry, post-only, reduce-only, trigger price: they are not signed"]
 
 
 def _disguised(account: bytes) -> Objection | None:

@@ -175,7 +175,7 @@ def test_the_check_says_in_words_what_each_rule_allows_and_what_it_does_not_limi
         "whose timestamp is at most 60 seconds from now",
         "at most 600 times in 60 seconds",
         "does not limit  how low a price may be",
-        "does not limit  expiry, post-only, reduce-only, trigger price, leverage: they are not signed",
+        "does not limit  expiry, post-only, reduce-only, trigger price: they are not signed",
     ):
         assert words in bids
     for open_end in (

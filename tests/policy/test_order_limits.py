@@ -55,8 +55,28 @@ def changed(request: dict[str, Any], **values: Any) -> dict[str, Any]:
     return {**request, "order": {**request["order"], **values}}
 
 
+def left_open(markets: str) -> list[str]:
+    """What a rule for these markets says that it does not limit."""
+    (rule,) = policy_of(
+        f"[rule r]\nkey = 0x{'00' * 20}\nusers = 1\naccounts = any\nmarkets = {markets}\n{MARKETS}"
+    ).rules
+    (judge,) = rule.judges["futures"]
+    return judge.leaves_open()
+
+
 def denied(found: Objection | None) -> tuple[str, str] | None:
     return found and (found.field, found.code)
+
+
+@pytest.mark.parametrize("markets", ["any", "futures", "spot futures"])
+def test_leverage_is_open_where_futures_are_allowed(markets: str) -> None:
+    assert any(words.startswith("the leverage of a futures order") for words in left_open(markets))
+    for margin in ("0", str(2**256 - 1)):
+        assert objection(changed(FUTURES, marginPerFraction=margin), markets=markets) is None
+
+
+def test_nothing_is_said_of_leverage_where_only_spot_orders_are_allowed() -> None:
+    assert not any("leverage" in words for words in left_open("spot"))
 
 
 @pytest.mark.parametrize("request_", [SPOT, FUTURES], ids=["spot", "futures"])
