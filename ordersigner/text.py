@@ -43,3 +43,19 @@ def cleaned(value: object) -> str:
 def printable(text: str) -> str:
     """The text with a question mark for each control character."""
     return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+# Text that a person wrote. Editors on Windows begin a file with a byte order mark. Windows PowerShell writes UTF-16.
+
+MARK = b"\xef\xbb\xbf"  # of UTF-8
+UTF_16 = "it is UTF-16 text: save it as UTF-8"  # the reason for a message
+
+
+def without_mark(content: bytes) -> bytes:
+    """A person's text, or its first line, without the mark that it may begin with."""
+    return content[len(MARK) :] if content.startswith(MARK) else content
+
+
+def is_utf_16(content: bytes) -> bool:
+    """Whether a person's text is in UTF-16, by its mark, or by the zeros between its first letters."""
+    return content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in content[:2]

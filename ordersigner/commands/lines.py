@@ -1,7 +1,8 @@
 """The input of `ordersigner sign` and `ordersigner compare`, and how much of it is done.
 
 In: the names of files, "-" for standard input. Out: their lines, each with its place for messages, and a progress bar
-on a terminal. Lines are passed on as they are: the daemon checks them. Raises OSError, with the file's name.
+on a terminal. Lines are passed on as they are, but for a byte order mark at the start: the daemon checks them. Raises
+OSError, with the file's name; for text in UTF-16, too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from typing import Iterator, NamedTuple, Sequence
 
 from ordersigner.commands.terminal import STDIN, errors_name, name_of, opened
+from ordersigner.text import UTF_16, is_utf_16, without_mark
 
 CHUNK = 64 * 1024  # bytes read at once
 MAX_LINE = 64 * 1024 + 2  # bytes, with CR LF; the daemon refuses longer lines, so no more of them is kept
@@ -54,9 +56,17 @@ class Source:
                     sys.stdout.flush()  # all responses are here; a program may wait for them before its next line
                     continue
                 number += 1
-                if line.strip():
+                content = line if number > 1 else _first(line, file)
+                if content.strip():
                     self.unanswered.append(Origin(name_of(file), number, len(line) + 1))
-                    yield line + b"\n"
+                    yield content + b"\n"
+
+
+def _first(line: bytes, file: str) -> bytes:
+    """The first line of a file, which a person may have written."""
+    if is_utf_16(line):
+        raise OSError(errno.EILSEQ, UTF_16, name_of(file))
+    return without_mark(line)
 
 
 def _readable(file: str) -> os.stat_result:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ordersigner.keytool.forms import checked
 from ordersigner.keytool.problem import Problem
+from ordersigner.text import UTF_16, is_utf_16
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")  # the policy's limit, and no hidden file
 
@@ -71,7 +72,9 @@ class Directory:
         else:
             content = _systemd_creds("decrypt", name, str(file))
         # Exactly what the daemon takes.
-        digits = re.fullmatch(rb"(?:0x)?([0-9A-Fa-f]{64})\n?", content)
+        digits = re.fullmatch(rb"(?:\xef\xbb\xbf)?(?:0[xX])?([0-9A-Fa-f]{64})[ \t\r\n]{0,64}", content)
+        if is_utf_16(content):
+            raise Problem(UTF_16)
         if not digits:
             raise Problem("it does not hold a private key")
         return checked(digits[1].decode())

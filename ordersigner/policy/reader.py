@@ -41,6 +41,7 @@ from ordersigner.policy.settings import (
     quoted,
     rate,
 )
+from ordersigner.text import UTF_16, is_utf_16, without_mark
 
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes
@@ -89,7 +90,9 @@ def read_file(path: str) -> Reading:
             content = file.read(MAX_SIZE + 1)
         if len(content) > MAX_SIZE:
             return _unreadable(path, f"it has more than {MAX_SIZE:,} bytes")
-        return read(content.decode(), path)
+        if is_utf_16(content):
+            return _unreadable(path, UTF_16)
+        return read(without_mark(content).decode(), path)
     except OSError as error:
         if path == DEFAULT_PATH and isinstance(error, FileNotFoundError):
             return Reading(path, Policy(), [], [])

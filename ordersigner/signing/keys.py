@@ -15,11 +15,12 @@ from coincurve._libsecp256k1 import ffi, lib  # no public function of coincurve 
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import Refusal
-from ordersigner.text import from_hex, without_0x
+from ordersigner.text import MARK, UTF_16, from_hex, without_0x
 
 _RECOVERY = ("1b", "1c")  # v: 27 or 28 for the parity of the point R's y; source: the published signatures
 _CONTEXT = coincurve.GLOBAL_CONTEXT.ctx
 _MADV_WIPEONFORK = 18  # source: asm-generic/mman-common.h; Python has no name for it
+_MAX_BLANKS = 64  # after the key in a file
 _NIBBLES = {ord(digit): int(digit, 16) for digit in "0123456789abcdefABCDEF"}
 
 
@@ -71,7 +72,10 @@ class HeldKey:
     __slots__ = ("_page", "_secret", "_wiped", "address")
 
     def __init__(self, descriptor: int) -> None:
-        """descriptor: of a file with 64 hexadecimal digits, with or without 0x, and at most one newline after them."""
+        """descriptor: of a file with 64 hexadecimal digits.
+
+        Before them may be a byte order mark, then 0x or 0X; after them up to 64 blanks and ends of lines.
+        """
         self._wiped = False
         self._page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         try:
@@ -130,11 +134,16 @@ def _decode_hex(page: mmap.mmap, size: int) -> None:
     Byte by byte, since each slice of the page would be a copy. A single byte is a number below 256, and Python has one
     object for each of these, so they leave nothing behind.
     """
-    start = 2 if page[0] == ord("0") and page[1] == ord("x") else 0
-    if size == start + 65 and page[size - 1] == ord("\n"):
-        size -= 1
+    if {page[0], page[1]} == {0xFE, 0xFF}:
+        raise ValueError(UTF_16)
+    start = len(MARK) if all(page[index] == byte for index, byte in enumerate(MARK)) else 0
+    if page[start] == ord("0") and page[start + 1] in b"xX":
+        start += 2
+    end = size
+    while end > max(start, size - _MAX_BLANKS) and page[end - 1] in b" \t\r\n":
+        end -= 1
     try:
-        if size != start + 64:
+        if end != start + 64:
             raise KeyError
         for index in range(32):
             high, low = start + 2 * index, start + 2 * index + 1

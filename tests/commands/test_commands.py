@@ -115,6 +115,21 @@ def test_a_file_that_may_not_be_read_is_reported_before_anything_is_signed(daemo
     assert (status, output, errors) == (2, "", f"ordersigner: {directory}/secret: Permission denied\n")
 
 
+def test_files_may_be_as_editors_on_windows_write_them(daemon: Daemon, directory: Path) -> None:
+    for name in ("one", "two"):
+        (directory / name).write_bytes(b"\xef\xbb\xbf" + EXAMPLE_LINE + b"\r\n")
+    ended = run(daemon.path, "sign", directory / "one", "-", directory / "two", stdin=b"\xef\xbb\xbf" + EXAMPLE_LINE)
+    assert ended == (0, f"{SIGNATURE}\n" * 3, "")
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_named(daemon: Daemon, directory: Path, codec: str) -> None:
+    (directory / "order").write_bytes(EXAMPLE_LINE.decode().encode(codec))
+    status, output, errors = run(daemon.path, "sign", directory / "order")
+    reason = f"{directory}/order: it is UTF-16 text: save it as UTF-8"
+    assert (status, output, errors) == (2, "", f"ordersigner: {reason}\n")
+
+
 def test_a_read_error_names_the_file(daemon: Daemon) -> None:
     # What can be opened but not read: address 0 of the process's own memory.
     status, output, errors = run(daemon.path, "sign", "/proc/self/mem")

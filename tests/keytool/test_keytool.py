@@ -877,6 +877,20 @@ def test_files_that_cannot_be_read_are_named(keys: Path, tmp_path: Path) -> None
     assert (status, errors) == (1, f"ordersigner-keys: {tmp_path}/file: Not a directory\n")
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("before", ["", "0x", "0X", " "])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", " \t\r\n\n", "\n" * 64, "\n" * 65, "\n" * 4032, "\n0"])
+def test_the_tool_reads_exactly_the_files_that_the_daemon_takes(keys: Path, mark: str, before: str, end: str) -> None:
+    put(keys, "bids", f"{mark}{before}{KEY}{end}")
+    taken = keyring.from_directory(str(keys)).keys.keys()
+    try:
+        read = {forms.address(directory.Directory(str(keys), plain=True).read("bids")).lower()}
+    except Problem:
+        read = set()
+    assert read == taken
+    assert bool(read) == (before != " " and len(end) <= 64 and "0" not in end)
+
+
 def test_a_plain_list_names_files_that_others_may_read(keys: Path) -> None:
     put(keys, "good")
     put(keys, "open")

@@ -318,6 +318,14 @@ def test_rules_may_name_so_many_keys_as_an_answer_can_list() -> None:
     assert complaints(rule(key=keys(0, 191)))[0].startswith("policy:1: the rules name more than 190 keys")
 
 
+def test_a_file_may_be_as_editors_on_windows_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "policy"
+    path.write_bytes(b"\xef\xbb\xbf" + rule().replace("\n", "\r\n").encode())
+    reading = reader.read_file(str(path))
+    assert (list(reading.errors), list(reading.warnings)) == ([], [])
+    assert reading.policy.keys == policy_of(rule()).keys != set()
+
+
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "policy"
     missing = reader.read_file(str(path))
@@ -325,6 +333,10 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"# a\n# b\xff\n")
     garbled = reader.read_file(str(path))
     assert garbled.lines(garbled.errors) == [f"{path}:2: this line is not UTF-8"]
+    for codec in ("utf-16", "utf-16-le", "utf-16-be"):
+        path.write_bytes("# of Windows\n".encode(codec))
+        windows = reader.read_file(str(path))
+        assert windows.lines(windows.errors) == [f"{path}: it is UTF-16 text: save it as UTF-8"]
     path.write_bytes(b"#" * (1024 * 1024 + 1))
     huge = reader.read_file(str(path))
     assert huge.lines(huge.errors) == [f"{path}: it has more than 1,048,576 bytes"]

@@ -34,9 +34,17 @@ def test_a_held_key_signs_as_the_same_key_on_the_wire_does(key: str, digest: byt
     assert (one.address, one.sign(digest)) == (other.address, other.sign(digest))
 
 
-@pytest.mark.parametrize("text", [KEY, "0x" + KEY, KEY.upper(), KEY + "\n", "0x" + KEY + "\n"])
-def test_a_key_may_be_written_with_or_without_0x_and_newline_and_in_any_case(text: str) -> None:
-    assert held(text).address == ADDRESS
+@pytest.mark.parametrize("text", [KEY, "0x" + KEY, "0X" + KEY, KEY.upper()])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n", " \r\n", "\t", "\n" * 64])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_key_may_be_written_as_any_editor_writes_it(mark: str, text: str, end: str) -> None:
+    assert held(mark + text + end).address == ADDRESS
+
+
+def test_a_key_in_utf_16_is_named(tmp_path: Path) -> None:
+    (tmp_path / "windows").write_text(KEY, encoding="utf-16")
+    (tmp_path / "windows").chmod(0o600)
+    assert keyring.from_directory(str(tmp_path)).refused == {"windows": "it is UTF-16 text: save it as UTF-8"}
 
 
 @pytest.mark.parametrize(
@@ -46,10 +54,15 @@ def test_a_key_may_be_written_with_or_without_0x_and_newline_and_in_any_case(tex
         "0x",
         KEY[:-1],
         KEY + "0",
-        KEY + "\n\n",
-        KEY + " ",
         " " + KEY,
-        "0X" + KEY,
+        "0x\ufeff" + KEY,
+        "\ufeff",
+        KEY + "\n0",
+        KEY + " " * 65,
+        KEY + "\n" * 4032,  # a whole page
+        KEY + "\n" * 9000 + "0",
+        KEY + "\0",
+        "0x" + "\n" * 64,
         KEY[:-1] + "g",
         KEY[:30] + "  " + KEY[32:],
         KEY * 200,
