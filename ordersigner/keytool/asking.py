@@ -16,6 +16,8 @@ from ordersigner.commands.terminal import STDIN, errors_name, opened
 from ordersigner.keytool.problem import Problem
 
 MAX_INPUT = 64 * 1024  # bytes of a key, a keystore, a mnemonic or a passphrase
+KEY_SIZE = 32  # bytes of a private key
+MIN_PASSPHRASE = 12  # characters, for a backup
 
 
 def read_secret(file: str) -> str:
@@ -55,8 +57,11 @@ def passphrase(prompt: str, source: int | None) -> str:
 def new_passphrase(source: int | None) -> str:
     """For a backup. From a terminal it is asked for twice."""
     first = passphrase("Passphrase for the backup: ", source)
-    if not first:
-        raise Problem("a backup needs a passphrase")
+    if len(first) < MIN_PASSPHRASE:
+        raise Problem(
+            f"the passphrase of a backup needs at least {MIN_PASSPHRASE} characters: "
+            "anyone who finds the file can try passphrases until one fits"
+        )
     if source is None and ask("The same again: ", else_use="--passphrase-fd") != first:
         raise Problem("these are two different passphrases")
     return first

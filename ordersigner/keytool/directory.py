@@ -6,6 +6,7 @@ Problem, and OSError with the file's name. A key goes to systemd-creds on its st
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import re
@@ -42,7 +43,9 @@ class Directory:
 
     def check_present(self, name: str) -> None:
         if not os.path.lexists(self.path / name):
-            raise Problem(f"there is no key {name} in {self.path}")
+            near = difflib.get_close_matches(name, self.names(), 1)
+            hint = f": did you mean {near[0]}?" if near else ": see ordersigner-keys list"
+            raise Problem(f"there is no key {name} in {self.path}{hint}")
 
     def add(self, name: str, key: str) -> None:
         """Never replaces a file, and never leaves part of one."""

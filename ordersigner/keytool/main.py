@@ -11,6 +11,7 @@ reported without its text, which could quote a key.
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import os
 import re
@@ -31,9 +32,12 @@ from ordersigner.text import printable
 PROGRAM = "ordersigner-keys"
 KEYS = "/etc/ordersigner/keys"
 POLICY = "/etc/ordersigner/policy"
+VENUES = "/usr/share/doc/ordersigner/examples/policies"  # of the Debian package; docs/venues in the source
 HOST_SECRET = "/var/lib/systemd/credential.secret"
 
-A_KEY = "this may be a private key; any user can read arguments, so do not use that key"
+A_KEY = "this may be a private key or a mnemonic; any user can read arguments, so do not use it any more"
+
+COMMANDS = ("new", "import", "list", "remove")
 
 DONE, FAILED = 0, 1  # exit statuses; argparse exits with 2
 
@@ -66,14 +70,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """Does not repeat what it does not understand: that could be a key or a mnemonic."""
+    """Does not repeat what it does not understand: that could be a key or a mnemonic. It names the nearest command."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
+        unknown = re.search(r"invalid choice: '([^']*)'", message)
+        near = difflib.get_close_matches(unknown[1], COMMANDS, 1) if unknown else []
+        hint = f": did you mean {near[0]}?" if near else f": choose from {', '.join(COMMANDS)}" if unknown else ""
         quoting = "unrecognized arguments|invalid choice|ignored explicit argument|ambiguous option"
-        super().error(re.sub(f"({quoting}).*", r"\1", message, flags=re.DOTALL))
+        super().error(re.sub(f"({quoting}).*", r"\1", message, flags=re.DOTALL) + hint)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -230,6 +237,8 @@ def ask_path() -> str:
 def list_keys(directory: Directory, arguments: argparse.Namespace) -> int:
     rows = []
     status = DONE
+    if not os.path.lexists(directory.path) and arguments.keys != KEYS:  # before the first key, nothing is at KEYS
+        raise Problem(f"there is no directory {directory.path}")
     for name in directory.names():
         try:
             rows.append((name, forms.address(directory.read(name)), "plain" if directory.plain else "sealed"))
@@ -239,6 +248,8 @@ def list_keys(directory: Directory, arguments: argparse.Namespace) -> int:
     width = max((len(row[0]) for row in rows), default=0)
     for name, address, state in rows:
         print(printable(f"{name:{width}}  {address:42}  {state}"))
+    if not rows:
+        terminal.report(PROGRAM, f"there are no keys in {directory.path}: {PROGRAM} new NAME makes one")
     return status
 
 
@@ -267,13 +278,19 @@ def remove(directory: Directory, arguments: argparse.Namespace) -> int:
 def explain(directory: Directory, name: str, address: str) -> None:
     """Say what to do with a key that is in place now, and what it depends on."""
     print(f"The address of the key {name} is {address}")
-    print("\nThe daemon signs nothing with it without a rule. Put one like this, with your own words in place of those")
-    print(f"in capitals, into {policy(directory)}:\n")
+    print(
+        "\nThe daemon signs nothing with it without a rule. For orders of Leverj, put this one, with your own user and"
+    )
+    print(f"account in it, into {policy(directory)}:\n")
     print(f"    [rule {name}]")
     print(f"    key      = {address}")
-    print("    users    = USER")
-    print("    accounts = ACCOUNT")
-    print("    markets  = MARKET")
+    print("    # The user that your program runs as:")
+    print(f"    users    = {'root' if os.getuid() == 0 else os.getuid()}")
+    print("    # The account that it trades for:")
+    print(f"    accounts = {address}")
+    print("    # Every market, with no limit on amounts. ordersigner-policy(5) describes limits:")
+    print("    markets  = any")
+    print(f"\nFor other venues, copy a policy from {venues(directory)}.")
     print("\nThen restart the daemon, which reads its keys only when it starts:\n")
     print_restart(directory)
     if not directory.plain:
@@ -283,6 +300,10 @@ def explain(directory: Directory, name: str, address: str) -> None:
 
 def policy(directory: Directory) -> str:
     return "the file that the daemon's --policy names" if directory.plain else POLICY
+
+
+def venues(directory: Directory) -> str:
+    return "docs/venues in the source" if directory.plain else VENUES
 
 
 def print_restart(directory: Directory) -> None:

@@ -204,35 +204,63 @@ def test_two_new_keys_are_different(keys: Path) -> None:
     assert content(keys, "one") != content(keys, "two")
 
 
+def printed_rule(output: str) -> str:
+    return output[output.index("    [rule") :].split("\n\n")[0]
+
+
 def test_the_rule_to_paste_names_the_key_and_what_to_fill_in(keys: Path) -> None:
     _, output, _ = run("import", "bids.v2-x", "--plain", "--keys", keys, stdin=KEY)
-    rule = output[output.index("    [rule") :].split("\n\n")[0]
-    assert [line.split() for line in rule.splitlines()] == [
+    assert [line.split() for line in printed_rule(output).splitlines() if "#" not in line] == [
         ["[rule", "bids.v2-x]"],
         ["key", "=", ADDRESS],
-        ["users", "=", "USER"],
-        ["accounts", "=", "ACCOUNT"],
-        ["markets", "=", "MARKET"],
+        ["users", "=", "root" if os.getuid() == 0 else str(os.getuid())],
+        ["accounts", "=", ADDRESS],
+        ["markets", "=", "any"],
     ]
 
 
-def test_the_printed_rule_is_refused_until_it_is_filled_in_and_then_the_daemon_signs_by_it(keys: Path) -> None:
+@pytest.mark.parametrize("arguments", [["new", "any"], ["import", "bids"]], ids=" ".join)
+def test_the_printed_rule_passes_the_check_as_it_stands(keys: Path, tmp_path: Path, arguments: list[str]) -> None:
+    _, output, _ = run(*arguments, "--plain", "--keys", keys, stdin=KEY)
+    (tmp_path / "policy").write_text(printed_rule(output))
+    check = [sys.executable, "-m", "ordersigner", "--check", "--policy", str(tmp_path / "policy"), "--keys", str(keys)]
+    checked = subprocess.run(check, cwd=SOURCE, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert f"Rule {arguments[1]}, line 1:" in checked.stdout
+
+
+def test_by_the_printed_rule_the_daemon_signs_for_the_account_in_it(keys: Path) -> None:
     _, output, _ = run("import", "bids", "--plain", "--keys", keys, stdin=KEY)
-    rule = output[output.index("    [rule") :].split("\n\n")[0]
-    refused = reader.read(rule, "policy")
-    assert [complaint.line for complaint in refused.errors] == [4, 5]
-    assert [complaint.line for complaint in refused.warnings] == [3]
-    words = {"USER": str(os.getuid()), "ACCOUNT": EXAMPLE["request"]["order"]["accountId"], "MARKET": "any"}
-    for word, own in words.items():
-        rule = rule.replace(word, own)
+    assert list(answer(printed_rule(output), keys)["error"]["context"]) == ["order.accountId"]
+    rule = printed_rule(output).replace(
+        f"accounts = {ADDRESS}", f"accounts = {EXAMPLE['request']['order']['accountId']}"
+    )
+    assert answer(rule, keys)["ok"] is True
+
+
+def answer(rule: str, keys: Path) -> dict[str, Any]:
+    """What the daemon answers to this user's order with the only key."""
     reading = reader.read(rule, "policy")
     assert (list(reading.errors), list(reading.warnings)) == ([], [])
     held = keyring.from_directory(str(keys))
     assert held.refused == {}
     (address,) = held.keys
     conversation = Conversation(Service(Journal(3, lambda *_: None), held, reading.policy), Peer(1, os.getuid(), 0))
-    response = json.loads(conversation.respond(json.dumps({**EXAMPLE["request"], "signer": address}).encode()))
-    assert response["ok"] is True, response
+    request = {**EXAMPLE["request"], "signer": address}
+    response: dict[str, Any] = json.loads(conversation.respond(json.dumps(request).encode()))
+    return response
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "sealed"])
+def test_it_says_where_the_policies_of_venues_are(keys: Path, capsys: pytest.CaptureFixture[str], plain: bool) -> None:
+    keytool.explain(directory.Directory(str(keys), plain=plain), "bids", ADDRESS)
+    where = "docs/venues" if plain else keytool.VENUES
+    assert f"copy a policy from {where}" in capsys.readouterr().out
+    if plain:
+        assert list((SOURCE / where).glob("*.policy"))
+    else:  # packaging/debian/rules copies docs/venues to build/policies
+        assert Path(where).name == "policies"
+        assert "build/policies" in (SOURCE / "packaging/debian/ordersigner.examples").read_text().split()
 
 
 @pytest.mark.parametrize(
@@ -399,7 +427,6 @@ def test_the_list_names_what_cannot_be_used_with_the_reason(keys: Path) -> None:
 
 @sealing
 def test_a_list_of_good_keys_is_status_0(keys: Path) -> None:
-    assert run("list", "--keys", keys) == (0, "", "")
     for name in ("bids", "b"):
         assert run("import", name, "--keys", keys, stdin=KEY)[0] == 0
     assert run("list", "--keys", keys) == (0, f"b     {ADDRESS}  sealed\nbids  {ADDRESS}  sealed\n", "")
@@ -418,7 +445,7 @@ def test_a_new_sealed_key_without_a_backup_says_so(keys: Path) -> None:
 @sealing
 def test_where_sealing_fails_there_is_neither_a_key_nor_a_backup(keys: Path, tmp_path: Path) -> None:
     backup = tmp_path / "backup"
-    with descriptor("passphrase") as number:
+    with descriptor("a passphrase") as number:
         status, output, errors = run(
             *("new", "bids", "--keys", keys, "--backup", backup, "--passphrase-fd", str(number)),
             script="PATH=/nonexistent",
@@ -809,17 +836,21 @@ def test_a_key_that_appears_meanwhile_is_not_replaced(keys: Path) -> None:
 def test_an_existing_file_is_never_replaced_by_a_backup(keys: Path, tmp_path: Path) -> None:
     (tmp_path / "backup").write_text("before")
     status, _, errors = with_passphrase(
-        "words", "new", "bids", "--plain", "--keys", keys, "--backup", tmp_path / "backup"
+        "several words", "new", "bids", "--plain", "--keys", keys, "--backup", tmp_path / "backup"
     )
     assert (status, errors) == (1, f"ordersigner-keys: {tmp_path}/backup: File exists\n")
     assert (tmp_path / "backup").read_text() == "before"
     assert not keys.exists()
 
 
+SHORT = "the passphrase of a backup needs at least 12 characters"
+
+
 def test_where_no_backup_can_be_written_no_key_is_made(keys: Path, tmp_path: Path) -> None:
     for passphrase, reason in (
-        ("words", f"{tmp_path}/none/backup: No such file or directory"),
-        ("", "a backup needs a passphrase"),
+        ("several words", f"{tmp_path}/none/backup: No such file or directory"),
+        ("", f"{SHORT}: anyone who finds the file can try passphrases until one fits"),
+        ("11 letters.", f"{SHORT}: anyone who finds the file can try passphrases until one fits"),
         ("\xff" * 33000, "the passphrase is longer than 65,536 bytes"),
     ):
         arguments = ["new", "bids", "--plain", "--keys", keys, "--backup", tmp_path / "none/backup"]
@@ -907,9 +938,38 @@ def test_a_plain_list_names_files_that_others_may_read(keys: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", [["--plain"], pytest.param([], marks=sealing)], ids=["plain", "sealed"])
+def test_a_list_of_nothing_says_so(keys: Path, kind: list[str]) -> None:
+    status, output, errors = run("list", *kind, "--keys", keys)
+    assert (status, output, errors) == (1, "", f"ordersigner-keys: there is no directory {keys}\n")
+    keys.mkdir(parents=True)
+    reason = f"there are no keys in {keys}: ordersigner-keys new NAME makes one"
+    assert run("list", *kind, "--keys", keys) == (0, "", f"ordersigner-keys: {reason}\n")
+
+
+def test_before_the_first_key_there_is_no_default_directory_and_that_is_no_error(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(keytool, "KEYS", str(keys))
+    arguments = keytool.parser().parse_args(["list", "--keys", str(keys)])
+    assert keytool.list_keys(directory.Directory(str(keys), plain=False), arguments) == 0
+    assert capsys.readouterr() == (
+        "",
+        f"ordersigner-keys: there are no keys in {keys}: ordersigner-keys new NAME makes one\n",
+    )
+
+
 def test_a_key_that_is_not_there_cannot_be_removed(keys: Path) -> None:
     status, output, errors = run("remove", "bids", "--yes", "--plain", "--keys", keys)
-    assert (status, output, errors) == (1, "", f"ordersigner-keys: there is no key bids in {keys}\n")
+    assert (status, output, errors) == (
+        1,
+        "",
+        f"ordersigner-keys: there is no key bids in {keys}: see ordersigner-keys list\n",
+    )
+    put(keys, "bid")
+    _, _, errors = run("remove", "bids", "--yes", "--plain", "--keys", keys)
+    assert errors == f"ordersigner-keys: there is no key bids in {keys}: did you mean bid?\n"
+    assert os.listdir(keys) == ["bid"]
 
 
 def test_an_unexpected_error_is_reported_without_its_text(keys: Path) -> None:
@@ -974,6 +1034,8 @@ def test_help_goes_to_standard_output_with_status_0(arguments: list[str]) -> Non
         (["--"], ["--help", "--version"]),
         (["new", ""], []),
         (["new", "--backup", "ke"], ["key one", "key two"]),
+        (["remove", "--keys", ".", "ke"], ["key one", "key two"]),
+        (["remove", "--keys", "none", ""], []),
         (["import", "name", "ke"], ["key one", "key two"]),
         (["list", "--keys", "ke"], ["key one", "key two"]),
         (["import", "--passphrase-fd", ""], []),

@@ -56,7 +56,7 @@ def unsealed(machine: Machine, name: str) -> str:
 
 
 def test_a_new_key_is_sealed_and_its_backup_opens_elsewhere(tool: Machine) -> None:
-    made = in_bash(tool, "echo words | ordersigner-keys new bids --backup /root/bids.json --passphrase-fd 0")
+    made = in_bash(tool, "echo 'several words' | ordersigner-keys new bids --backup /root/bids.json --passphrase-fd 0")
     key = unsealed(tool, "bids")
     address = Account.from_key(key).address
     assert made.startswith(f"The address of the key bids is {address}\n")
@@ -64,7 +64,7 @@ def test_a_new_key_is_sealed_and_its_backup_opens_elsewhere(tool: Machine) -> No
     assert tool.run("stat", "--format=%a %U", KEYS, f"{KEYS}/bids", "/root/bids.json") == "700 root\n600 root\n600 root"
     backup = tool.run("cat", "/root/bids.json")
     tool.run("rm", "/root/bids.json")
-    assert bytes(Account.decrypt(json.loads(backup), "words")).hex() == key
+    assert bytes(Account.decrypt(json.loads(backup), "several words")).hex() == key
     assert key not in made + backup
 
 
