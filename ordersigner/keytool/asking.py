@@ -14,6 +14,7 @@ from typing import IO, Iterator
 
 from ordersigner.commands.terminal import STDIN, errors_name, opened
 from ordersigner.keytool.problem import Problem
+from ordersigner.text import UTF_16, is_utf_16, without_mark
 
 MAX_INPUT = 64 * 1024  # bytes of a key, a keystore, a mnemonic or a passphrase
 KEY_SIZE = 32  # bytes of a private key
@@ -108,7 +109,13 @@ def _without_end(line: bytes) -> bytes:
 
 
 def _text(content: bytes) -> str:
+    if is_utf_16(content):
+        raise Problem(f"the input cannot be read: {UTF_16}")
     try:
-        return content.decode()
+        return without_mark(content).decode()
     except UnicodeDecodeError:
+        if len(content) == KEY_SIZE:
+            raise Problem(
+                "this is no text, but may be a key in binary form: turn it into hex with xxd -p -c 32"
+            ) from None
         raise Problem("this is not UTF-8 text") from None

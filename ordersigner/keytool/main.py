@@ -23,8 +23,9 @@ from typing import Any, NoReturn, Sequence
 from ordersigner import __version__
 from ordersigner.commands import terminal
 from ordersigner.commands.terminal import STDIN
-from ordersigner.keytool import asking, forms
+from ordersigner.keytool import asking, forms, mnemonic, not_a_key
 from ordersigner.keytool.directory import NAME, Directory, write
+from ordersigner.keytool.keystore import Keystore
 from ordersigner.keytool.problem import Problem
 from ordersigner.process import close_memory
 from ordersigner.text import printable
@@ -160,7 +161,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments, rest = commands.parse_known_args(argv)
     if arguments.command == "import" and arguments.file == STDIN and rest and not rest[0].startswith("-"):
         arguments.file = rest.pop(0)  # the argparse of older Pythons does not find FILE after an option
-        if forms.KEY.fullmatch(arguments.file):
+        try:
+            not_key(arguments.file)
+        except argparse.ArgumentTypeError:
             commands.error(f"argument FILE: {A_KEY}")
     if rest:
         commands.error("unrecognized arguments")
@@ -205,27 +208,34 @@ def import_key(directory: Directory, arguments: argparse.Namespace) -> int:
     key = read_key(asking.read_secret(arguments.file), arguments)
     directory.add(arguments.name, key)
     explain(directory, arguments.name, forms.address(key))
-    print("Keep what you imported the key from as a backup, away from this machine. Delete other copies.")
+    print("\nCompare the address with the one that you expect, for example in your wallet. If it differs, remove this")
+    print("key. If not, keep what you imported it from as a backup, away from this machine, and delete other copies.")
     return DONE
 
 
 def read_key(text: str, arguments: argparse.Namespace) -> str:
     """The key in what a user gave: hex digits, a keystore or a mnemonic. Asks for what opens it. Raises Problem."""
     text = text.strip()
-    words = text.split()
-    if arguments.derivation_path and len(words) not in forms.WORDS:
-        raise Problem("--derivation-path is for a mnemonic, and this is not one")
     digits = forms.KEY.fullmatch(text)
+    is_json = text.startswith(("{", "["))
+    if arguments.derivation_path and (digits or is_json):
+        raise Problem("--derivation-path is for a mnemonic, and this is not one")
     if digits:
         return forms.checked(digits[1])
-    if text.startswith("{"):
-        keystore = forms.Keystore(text)
+    if is_json:
+        keystore = Keystore(text)
         return keystore.open(asking.passphrase("Passphrase of the keystore: ", arguments.passphrase_fd))
-    if len(words) in forms.WORDS:
+    reason = not_a_key.reason(text)
+    if reason:
+        raise Problem(reason)
+    if mnemonic.looks_like(text):
+        words = mnemonic.checked(text)
         path = arguments.derivation_path or ask_path()
         prompt = "Passphrase of the mnemonic (empty if it has none): "
-        return forms.from_mnemonic(" ".join(words), asking.passphrase(prompt, arguments.passphrase_fd), path)
-    raise Problem("this is neither 64 hex digits nor a version 3 keystore nor a mnemonic of 12 to 24 words")
+        return forms.from_mnemonic(words, asking.passphrase(prompt, arguments.passphrase_fd), path)
+    raise Problem(
+        "this is neither 64 hex digits nor a version 3 keystore nor a mnemonic of 12 to 24 words with blanks between"
+    )
 
 
 def ask_path() -> str:
@@ -324,7 +334,7 @@ def checked_name(text: str) -> str:
 
 
 def not_key(text: str) -> str:
-    if forms.KEY.fullmatch(text):
+    if forms.KEY.fullmatch(text) or not_a_key.may_be_secret(text):
         raise argparse.ArgumentTypeError(A_KEY)
     return text
 
