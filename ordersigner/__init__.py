@@ -20,14 +20,14 @@ closed. docs/how.rst follows one.
 
     shared    -                                 what any part may use: refusal text keccak peer process
 
-What only some parts may use. So payloads is pure, and so is policy, but for the reader of its file:
+What only some parts may use. So payloads is pure, and so is policy, but for the readers of its file and of accounts:
 
     socket socketserver     serving systemd daemon commands client peer
     select                  serving systemd commands client
     threading time          daemon serving signing systemd commands client
-    os                      daemon serving signing systemd commands keytool client peer
-    open                    policy/reader signing/keyring commands keytool peer
-    grp pwd                 policy/reader commands peer
+    os                      policy/accounts daemon serving signing systemd commands keytool client peer
+    open                    policy/accounts policy/reader signing/keyring commands keytool peer
+    grp pwd                 commands peer
     subprocess              commands keytool
     systemd                 systemd
     coincurve               signing

@@ -36,7 +36,8 @@ def check(reading: Reading, keyring: Keyring | None) -> int:
 
 
 def _words(rule: Rule) -> list[str]:
-    users = [f"user {user}" for user in rule.users] + [f"members of group {group}" for group in rule.groups]
+    users = [f"user {user}" for user in rule.users if user.number is not None]
+    users += [f"members of group {group}" for group in rule.groups if group.number is not None]
     lines = [
         f"Rule {rule.name}, line {rule.line}:",
         f"  lets            {', '.join(users) or 'nobody, since no user or group of it exists,'}",

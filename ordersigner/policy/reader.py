@@ -20,16 +20,16 @@ its values have no line numbers. Not TOML: values have no line numbers there eit
 
 from __future__ import annotations
 
-import grp
-import pwd
 import re
 from contextlib import suppress
-from typing import Any, Callable, Dict, NamedTuple, Sequence
+from typing import Any, Dict, Mapping, NamedTuple, Sequence
 
 from ordersigner.payloads.messages import NOT_PLAIN
+from ordersigner.policy import accounts
+from ordersigner.policy.accounts import Accounts, Named
 from ordersigner.policy.kinds import KINDS
 from ordersigner.policy.limits import Limits
-from ordersigner.policy.rules import Judge, Named, Policy, Rule
+from ordersigner.policy.rules import Judge, Policy, Rule
 from ordersigner.policy.settings import (
     PRIVATE_KEY,
     Complaint,
@@ -96,6 +96,8 @@ def read_file(path: str) -> Reading:
     except OSError as error:
         if path == DEFAULT_PATH and isinstance(error, FileNotFoundError):
             return Reading(path, Policy(), [], [])
+        if error.filename in accounts.FILES:
+            return _unreadable(path, f"{error.filename} cannot be read, so no user has a name: {error.strerror}")
         hint = f": chgrp ordersigner-policy {path}" if isinstance(error, PermissionError) else ""
         return _unreadable(path, f"it cannot be read: {error.strerror}{hint}")
     except UnicodeDecodeError as error:
@@ -107,13 +109,14 @@ def _unreadable(path: str, reason: str, line: int = 0) -> Reading:
 
 
 def read(text: str, path: str) -> Reading:
-    """The policy that `text` is. path: for complaints only."""
+    """The policy that `text` is. path: for complaints only. Raises OSError as accounts.read() does."""
+    known = accounts.read()
     sections, errors = split(text)
     compiled: _Compiled = {
         limits.kind: {section.name: _compile(limits, section) for section in sections if section.kind == limits.kind}
         for limits in LIMITS
     }
-    rules = [_rule(section, compiled) for section in sections if section.kind == "rule"]
+    rules = [_rule(section, compiled, known) for section in sections if section.kind == "rule"]
     granted = 0
     for rule in rules:
         granted += len(rule.keys)
@@ -124,7 +127,7 @@ def read(text: str, path: str) -> Reading:
     _check_names(sections)
     errors += (error for section in sections for error in section.errors)
     warnings = sorted(warning for section in sections for warning in section.warnings)
-    return Reading(path, Policy() if errors else Policy(rules), sorted(errors), warnings)
+    return Reading(path, Policy() if errors else Policy(rules, known.state), sorted(errors), warnings)
 
 
 # From lines to sections.
@@ -195,7 +198,7 @@ def _compile(limits: type[Limits], section: Section) -> Any:
     return None
 
 
-def _rule(section: Section, compiled: _Compiled) -> Rule:
+def _rule(section: Section, compiled: _Compiled, known: Accounts) -> Rule:
     """The rule of a [rule NAME] section. One with an error is never in force."""
     settings = section.settings
     section.no_others(SETTINGS["rule"])
@@ -204,8 +207,8 @@ def _rule(section: Section, compiled: _Compiled) -> Rule:
     if "key" not in settings:
         section.wrong("a rule needs key")
     keys = ["0x" + key.hex() for key in section.all("key", address)]
-    users = _named(section, "users", "user", lambda name: pwd.getpwnam(name).pw_uid)
-    groups = _named(section, "groups", "group", lambda name: grp.getgrnam(name).gr_gid)
+    users = _named(section, "users", "user", known.users)
+    groups = _named(section, "groups", "group", known.groups)
     judges: dict[str, Sequence[Judge]] = {}
     for limits in LIMITS:
         if limits.listed_by in settings:
@@ -230,18 +233,16 @@ def _rule(section: Section, compiled: _Compiled) -> Rule:
     )
 
 
-def _named(section: Section, setting: str, kind: str, number_of: Callable[[str], int]) -> list[Named]:
-    """The users or groups of a setting. One that does not exist is left out, with a warning."""
+def _named(section: Section, setting: str, kind: str, numbers: Mapping[str, int]) -> list[Named]:
+    """The users or groups of a setting. One that does not exist has no number, and a warning."""
 
-    def read(name: str) -> Named | None:
+    def read(name: str) -> Named:
         if name.isascii() and name.isdecimal():
             if len(name) > 10 or int(name) >= 2**32 - 1:  # that number means "no user"
                 raise ValueError(f"this is not the number of a {kind}")
             return Named(str(int(name)), int(name))
-        try:
-            return Named(name, number_of(name))
-        except (KeyError, ValueError):
+        if name not in numbers:
             section.warn(f"there is no {kind} {quoted(name)}", setting)
-            return None
+        return Named(name, numbers.get(name))
 
-    return [named for named in section.all(setting, read) if named is not None]
+    return section.all(setting, read)

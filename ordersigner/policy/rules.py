@@ -13,11 +13,13 @@ No sockets, no files, no keys; the rates are the only state. reader.py makes a P
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from typing import AbstractSet, Mapping, NamedTuple, Protocol, Sequence
 
 from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
+from ordersigner.policy.accounts import Accounts, Named, State
 from ordersigner.refusal import Refusal
 
 RATE_STEP = 1000  # of the objection of a rate: more than that of any objection to what is signed
@@ -65,16 +67,6 @@ class Rate:
         self._times.extend(earlier._times)
 
 
-class Named(NamedTuple):
-    """A user or a group, as the policy names it, and its number."""
-
-    name: str
-    number: int
-
-    def __str__(self) -> str:
-        return self.name if self.name == str(self.number) else f"{self.name} ({self.number})"
-
-
 class Rule:
     """Lets some users have some payloads signed with some keys."""
 
@@ -93,12 +85,24 @@ class Rule:
         self.name = name
         self.line = line
         self.keys = tuple(keys)
-        self.users = tuple(users)
-        self.groups = tuple(groups)
+        self._set_users(users, groups)
         self.judges = {type: tuple(several) for type, several in judges.items()}
         self.rate = rate
+
+    def _set_users(self, users: Sequence[Named], groups: Sequence[Named]) -> None:
+        self.users = tuple(users)
+        self.groups = tuple(groups)
         self._uids = frozenset(user.number for user in users)
         self._gids = frozenset(group.number for group in groups)
+
+    def looked_up(self, accounts: Accounts) -> Rule:
+        """The same rule, with the numbers that its users and groups have now. Both count for the same rate."""
+        rule = copy.copy(self)
+        rule._set_users(
+            [user.looked_up(accounts.users) for user in self.users],
+            [group.looked_up(accounts.groups) for group in self.groups],
+        )
+        return rule
 
     def is_for(self, uid: int, gids: AbstractSet[int]) -> bool:
         return uid in self._uids or not self._gids.isdisjoint(gids)
@@ -159,9 +163,20 @@ class Grant:
 class Policy:
     """All rules."""
 
-    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+    def __init__(self, rules: Sequence[Rule] = (), accounts_state: State = ()) -> None:
+        """accounts_state: that of the system's files when users and groups got their numbers from them."""
         self.rules = tuple(rules)
         self.keys = {key for rule in rules for key in rule.keys}
+        self.accounts_state = accounts_state
+
+    @property
+    def named(self) -> set[Named]:
+        """The users and groups of all rules."""
+        return {named for rule in self.rules for named in (*rule.users, *rule.groups)}
+
+    def looked_up(self, accounts: Accounts) -> Policy:
+        """The same policy, with the numbers that its users and groups have now."""
+        return Policy([rule.looked_up(accounts) for rule in self.rules], accounts.state)
 
     def grants(self, peer: Peer) -> dict[str, Grant]:
         """What a client may do, by the address of the key."""
@@ -174,7 +189,10 @@ class Policy:
         return {address: Grant(address, own) for address, own in rules.items()}
 
     def carry_over(self, earlier: Policy) -> None:
-        """Take over how often the rules of an earlier policy were used. A reload must not reset a rate."""
+        """Take over how often the rules of the same names were used under an earlier policy.
+
+        A reload must not reset a rate. A rule that had another name, or no rate, begins a new count.
+        """
         rates = {rule.name: rule.rate for rule in earlier.rules}
         for rule in self.rules:
             rate = rates.get(rule.name)

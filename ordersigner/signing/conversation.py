@@ -7,13 +7,14 @@ what is our own as an InternalError, with the detail in the journal.
 from __future__ import annotations
 
 import os
+import threading
 from time import monotonic, perf_counter_ns, time
 from typing import Callable
 
 from ordersigner import __version__
 from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
-from ordersigner.policy import rules
+from ordersigner.policy import accounts, rules
 from ordersigner.policy.kinds import KINDS
 from ordersigner.policy.rules import Grant, Policy
 from ordersigner.refusal import Refusal
@@ -26,6 +27,7 @@ from ordersigner.signing.keys import HeldKey, Signer, address_in
 NOT_RECORDED = Refusal.of(
     "", "not_recorded", "The journal did not take the entry of this signature in time.", type="InternalError"
 )
+LOOK_AGAIN = 1.0  # seconds until a connection that uses held keys finds out again who the users of the policy are
 MAX_SIGNERS = 8  # keys that a connection keeps ready; one more, and all are dropped first. Most clients use one.
 
 
@@ -47,14 +49,28 @@ class Service:
         self.policy = policy or Policy()
         self.wire_keys = wire_keys
         self.may_read_status = may_read_status
+        self._replacing = threading.Lock()
         self.reloads = 0  # readings of the policy that have begun; see reload.take_policy()
         self.counters = Counters()
 
     def replace_policy(self, policy: Policy) -> None:
         """From the next request on, `policy` is in force."""
-        policy.carry_over(self.policy)
-        self.policy = policy
+        with self._replacing:
+            policy.carry_over(self.policy)
+            self.policy = policy
         self.counters.forget_rules_except({rule.name for rule in policy.rules})
+
+    def look_users_up(self) -> None:
+        """From here on, the names in the policy stand for the users and groups that have them now. Raises OSError."""
+        if self.policy.accounts_state == accounts.state():
+            return
+        with self._replacing:
+            before = self.policy
+            self.policy = before.looked_up(accounts.read())
+            changed = self.policy.named - before.named
+        if changed:
+            names = ", ".join(sorted(map(str, changed)))
+            self.journal.say("notice", f"Users or groups of the policy have changed. They are now {names}")
 
     def status(self) -> str:
         """For people, in one line."""
@@ -85,6 +101,7 @@ class Conversation:
         self._signers: dict[str, Signer] = {}
         self._grants: dict[str, Grant] = {}
         self._policy: Policy | None = None  # whose grants these are
+        self._look_again = 0.0  # by monotonic(): when to find out again who the users of the policy are
 
     def respond(self, line: bytes) -> bytes:
         """line: a request without its terminator. Returns the response with its own."""
@@ -169,9 +186,18 @@ class Conversation:
         return key, grant.allow(payload, now=time(), ticks=monotonic()).name
 
     def _grants_in_force(self) -> dict[str, Grant]:
-        """What the policy that is in force lets this client do."""
-        if self._policy is not self._service.policy:
-            self._policy = self._service.policy
+        """What the policy that is in force lets this client do.
+
+        The number of a user who was deleted may be another's by now. So a connection looks before it uses a held key
+        for the first time, and a connection that stays open looks again.
+        """
+        service = self._service
+        now = monotonic()
+        if now >= self._look_again:
+            service.look_users_up()
+            self._look_again = now + LOOK_AGAIN
+        if self._policy is not service.policy:
+            self._policy = service.policy
             self._grants = self._policy.grants(self._peer)
         return self._grants
 

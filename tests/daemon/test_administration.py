@@ -13,7 +13,19 @@ from typing import Any
 
 import pytest
 from oracles import oracle
-from support.daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, Daemon, command, standalone, wait_until
+from support.daemon import (
+    EXAMPLE,
+    EXAMPLE_LINE,
+    EXAMPLE_RESPONSE,
+    SOURCE,
+    Daemon,
+    command,
+    listens,
+    needs_root,
+    running,
+    standalone,
+    wait_until,
+)
 from support.files import LINE, ME, RULE, Files
 from support.keys import ADDRESS, KEY, OTHER_KEY, put
 
@@ -114,6 +126,31 @@ def test_a_reload_of_a_broken_policy_fails_with_the_reason_and_changes_nothing(f
         assert f"{files.policy}:2: key: this is not an address of 40 hexadecimal digits" in ended.stderr
         assert daemon.ask(LINE) == EXAMPLE_RESPONSE
         assert daemon.log.count("In force: ") == 1
+
+
+@needs_root
+def test_a_new_user_with_a_deleted_users_number_is_refused_without_a_reload(files: Files) -> None:
+    """The daemon sees an /etc of its own, where a user is deleted and another one made."""
+    etc = files.directory / "etc"
+    etc.mkdir()
+    (etc / "group").touch()
+    passwd = etc / "passwd"
+    passwd.write_text(f"bid-bot:x:{ME}:{ME}::/:/bin/sh\n")
+    files.policy.write_text(RULE.replace(f"users = {ME}", "users = bid-bot"))
+    path = str(files.directory / "socket")
+    inside = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', str(etc)]
+    if subprocess.run([*inside, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("no directory can be mounted here")
+    with running([*inside, *command("--socket", path, *files.options)], files.directory, path) as daemon:
+        wait_until(lambda: listens(path))
+        assert daemon.ask(LINE) == EXAMPLE_RESPONSE
+        (etc / "passwd+").write_text(f"mallory:x:{ME}:{ME}::/:/bin/sh\n")
+        (etc / "passwd+").rename(passwd)
+        assert codes(daemon, LINE) == ["unknown_signer"]
+        assert "They are now bid-bot (nobody)" in daemon.log
+        passwd.write_text(f"bid-bot:x:{ME}:{ME}::/:/bin/sh\n")
+        assert daemon.ask(LINE) == EXAMPLE_RESPONSE
+        assert daemon.stop() == 0
 
 
 def test_a_hangup_reloads_too_and_a_broken_policy_changes_nothing(files: Files) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from support.daemon import SOURCE
 from support.policies import policy_of
 
-from ordersigner.policy import reader
+from ordersigner.policy import accounts, reader
+from ordersigner.policy.accounts import Named
 from ordersigner.policy.reader import read
 from ordersigner.policy.settings import Complaint
 
@@ -301,10 +302,11 @@ def test_a_user_or_group_that_does_not_exist_is_a_warning_and_the_others_work() 
         Complaint(3, "there is no user no-such-user"),
         Complaint(6, "there is no group no-such-group"),
     ]
-    assert [user.number for user in reading.policy.rules[0].users] == [0]
+    assert reading.policy.rules[0].users == (Named("root", 0), Named("no-such-user", None))
+    assert reading.policy.rules[0].is_for(0, set())
 
 
-def test_names_are_resolved_by_the_system() -> None:
+def test_names_are_those_of_the_system() -> None:
     user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(os.getgid())
     (found,) = policy_of(rule(users=user.pw_name, groups=group.gr_name)).rules
     assert (found.users[0].number, found.groups[0].number) == (user.pw_uid, group.gr_gid)
@@ -356,3 +358,16 @@ def test_no_text_makes_the_reader_fail(text: str) -> None:
     assert not (reading.errors and reading.policy.rules)
     lines = text.count("\n") + 1
     assert all(1 <= complaint.line <= lines for complaint in [*reading.errors, *reading.warnings])
+
+
+def test_if_the_system_cannot_say_who_users_are_no_policy_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "policy"
+    path.write_text(rule())
+    monkeypatch.setattr(accounts, "FILES", ("/etc/passwd", str(tmp_path)))
+    reading = reader.read_file(str(path))
+    assert reading.lines(reading.errors) == [
+        f"{path}: {tmp_path} cannot be read, so no user has a name: Is a directory"
+    ]
+    assert reading.policy.rules == ()

@@ -22,6 +22,7 @@ from system.conftest import (
     REQUEST,
     RESPONSE,
     SERVICE,
+    SOCKET,
     STRANGER,
     Packages,
     ask,
@@ -194,6 +195,41 @@ def test_a_user_may_use_only_the_keys_that_its_rules_name(holder: Machine) -> No
         assert all(response == refused[0] for response in refused)
     finally:
         holder.run("gpasswd", "--delete", STRANGER, "ordersigner")
+
+
+def test_a_new_user_with_a_deleted_users_number_is_refused_without_a_reload(holder: Machine) -> None:
+    before = holder.now()
+    seal(holder, "good", KEY)
+    users = ["bid-bot"]
+    holder.run("useradd", "--groups", "ordersigner", "bid-bot")
+    try:
+        set_policy(holder, rule("good", KEY, "bid-bot"))
+        restart(holder)
+        assert ask(holder, BY_ADDRESS, user="bid-bot") == RESPONSE
+        with holder.started("nc", "-U", SOCKET, user="bid-bot") as client:
+            assert answer_on(client, BY_ADDRESS) == RESPONSE
+            number = holder.run("id", "--user", "bid-bot")
+            holder.run("userdel", "--force", users.pop())
+            holder.run("useradd", "--uid", number, "--groups", "ordersigner", "mallory")
+            users.append("mallory")
+            assert refusal(ask(holder, BY_ADDRESS, user="mallory")) == ("signer", "unknown_signer")
+            assert refusal(answer_on(client, BY_ADDRESS)) == ("signer", "unknown_signer")
+            client.terminate()
+        assert ask(holder, REQUEST, user="mallory") == RESPONSE  # with a key of its own
+        messages = [entry["MESSAGE"] for entry in holder.entries("SYSLOG_IDENTIFIER=ordersigner", since=before)]
+        assert messages.count("Users or groups of the policy have changed. They are now bid-bot (nobody)") == 1
+    finally:
+        for user in users:
+            holder.run("userdel", user)
+
+
+def answer_on(client: subprocess.Popen[str], request: object) -> object:
+    """The response on a connection that stays open."""
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write(json.dumps(request) + "\n")
+    client.stdin.flush()
+    return json.loads(client.stdout.readline())
 
 
 FAULTS = {
