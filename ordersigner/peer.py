@@ -10,13 +10,13 @@ import functools
 import os
 import pwd
 import socket
-import stat
 import struct
-from typing import NamedTuple
+from typing import Iterator, NamedTuple
 
 _SO_PEERGROUPS = 59  # source: asm-generic/socket.h, since Linux 4.13; Python has no name for it
 _MAX_OPTION = 1024  # bytes, the most that Python reads of a socket option: 256 groups
 SUBORDINATE_UIDS = "/etc/subuid"  # see subuid(5)
+_READ, _SEARCH = 0o4, 0o1  # of a mode; its owner's bits are 6 to the left, and its group's 3
 LOWEST_SUBORDINATE_UID = 65536  # below, Debian's policy has users, system users and those of services
 
 
@@ -31,13 +31,23 @@ class Peer(NamedTuple):
     def __str__(self) -> str:
         return f"uid {self.uid}, gid {self.gid}, pid {self.pid}"
 
-    def may_read(self, file: os.stat_result) -> bool:
-        """Whether the mode of a file lets this process read it."""
-        if self.uid == file.st_uid:
-            return bool(file.st_mode & stat.S_IRUSR)
-        if file.st_gid in (self.gid, *self.groups):
-            return bool(file.st_mode & stat.S_IRGRP)
-        return bool(file.st_mode & stat.S_IROTH)
+    def may_read(self, path: str) -> bool:
+        """Whether the modes of a file, and of the directories on the way to it, let this process read it.
+
+        Raises OSError if there is no such file.
+        """
+        os.stat(path)
+        *directories, file = _way_to(path)
+        return self._may(_READ, file) and all(self._may(_SEARCH, directory) for directory in directories)
+
+    def _may(self, what: int, path: str) -> bool:
+        """what: a bit of the mode."""
+        state = os.stat(path)
+        if self.uid == state.st_uid:
+            return bool(state.st_mode & what << 6)
+        if state.st_gid in (self.gid, *self.groups):
+            return bool(state.st_mode & what << 3)
+        return bool(state.st_mode & what)
 
     @property
     def fields(self) -> tuple[str, str, str]:
@@ -57,6 +67,25 @@ def peer_of(connection: socket.socket) -> Peer:
     except OSError:  # more than 256 groups
         groups = b""
     return Peer(pid, uid, gid, struct.unpack(f"{len(groups) // 4}I", groups))
+
+
+def _way_to(path: str) -> Iterator[str]:
+    """The directories that the kernel searches for an existing file, those of symbolic links included, and the file."""
+    at = "/"
+    names = os.path.join(os.getcwd(), path).split("/")[::-1]
+    while names:
+        name = names.pop()
+        if not name:
+            continue
+        yield at
+        place = os.path.join(at, name)
+        if os.path.islink(place):
+            target = os.readlink(place)
+            names += target.split("/")[::-1]
+            at = "/" if target.startswith("/") else at
+        else:
+            at = place
+    yield at
 
 
 def user_behind(uid: int, subordinate_uids: str = SUBORDINATE_UIDS) -> int:

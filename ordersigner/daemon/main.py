@@ -101,11 +101,11 @@ def held_keys(arguments: argparse.Namespace) -> Keyring:
 
 
 def may_read(peer: Peer, path: str | None) -> bool:
-    """Whether a client may read the policy at `path`, by its mode. Without a policy: root and the daemon's own user."""
+    """Whether a client may read the policy at `path`. Without a policy: root and the daemon's own user."""
     if peer.uid in (0, os.getuid()):
         return True
     try:
-        return path is not None and peer.may_read(os.stat(path))
+        return path is not None and peer.may_read(path)
     except OSError:
         return False
 

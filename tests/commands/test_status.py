@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.command import run
-from support.daemon import EXAMPLE, EXAMPLE_LINE, Daemon, standalone, wait_until
+from support.daemon import EXAMPLE, EXAMPLE_LINE, Daemon, needs_root, standalone, wait_until
 from support.files import LINE, Files
 from support.servers import REFUSAL, Server, answering
 from support.services import ALICE, service_with
@@ -27,6 +30,7 @@ from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.counters import Counters
 from ordersigner.signing.journal import LEVELS, Journal
 
+OTHER = 54321  # the number of nobody here
 STATUS = b'{"type": "status"}'
 
 
@@ -89,25 +93,76 @@ def test_a_client_that_may_not_read_the_status_is_refused() -> None:
     assert [problem["code"] for problem in answer["error"]["context"]["type"]] == ["not_allowed"]
 
 
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user may search; pytest's own is closed."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield Path(directory)
+
+
 @pytest.mark.parametrize(
     ("mode", "owner", "group", "world"),
     [(0o600, True, False, False), (0o640, True, True, False), (0o644, True, True, True), (0o040, False, True, False)],
 )
 def test_who_may_read_the_policy_may_read_the_status(
-    tmp_path: Path, mode: int, owner: bool, group: bool, world: bool
+    open_directory: Path, mode: int, owner: bool, group: bool, world: bool
 ) -> None:
-    policy = tmp_path / "policy"
+    policy = open_directory / "policy"
     policy.touch()
     if os.getuid() == 0:
         os.chown(policy, 1000, 2000)
     policy.chmod(mode)
-    state = policy.stat()
-    uid, gid, other = state.st_uid, state.st_gid, 54321
-    assert Peer(1, uid, other).may_read(state) is owner
-    assert Peer(1, other, gid).may_read(state) is Peer(1, other, other, (5, gid)).may_read(state) is group
-    assert Peer(1, other, other).may_read(state) is world
-    assert may_read(Peer(1, 0, 0), str(policy))
-    assert may_read(Peer(1, other, other), str(policy)) is world
+    path, state = str(policy), policy.stat()
+    uid, gid = state.st_uid, state.st_gid
+    assert Peer(1, uid, OTHER).may_read(path) is owner
+    assert Peer(1, OTHER, gid).may_read(path) is Peer(1, OTHER, OTHER, (5, gid)).may_read(path) is group
+    assert Peer(1, OTHER, OTHER).may_read(path) is world
+    assert may_read(Peer(1, 0, 0), path)
+    assert may_read(Peer(1, OTHER, OTHER), path) is world
+
+
+@pytest.mark.parametrize(
+    ("mode", "readable"), [(0o700, False), (0o710, False), (0o711, True), (0o744, False), (0o755, True)]
+)
+def test_who_may_not_search_a_directory_above_the_policy_may_not_read_the_status(
+    open_directory: Path, mode: int, readable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, below = open_directory / "closed", open_directory / "closed/below"
+    below.mkdir(parents=True)
+    (below / "policy").touch()
+    (below / "policy").chmod(0o644)
+    # The ways through the directory: direct, by a link to the file, to the directory, and through it to a file outside.
+    (open_directory / "outside").touch()
+    (open_directory / "to-policy").symlink_to("closed/below/policy")
+    (open_directory / "to-directory").symlink_to(below)
+    (below / "out").symlink_to("../../outside")
+    (open_directory / "chain").symlink_to("closed/below/out")
+    closed.chmod(mode)
+    monkeypatch.chdir(open_directory)
+    ways = ["closed/below/policy", "to-policy", "to-directory/policy", "chain", "closed/../outside"]
+    for way in (*ways, *(f"{open_directory}/{way}" for way in ways)):
+        assert may_read(Peer(1, OTHER, OTHER), way) is readable, way
+    assert may_read(Peer(1, OTHER, OTHER), "outside")
+    assert not may_read(Peer(1, OTHER, OTHER), "none")
+
+
+@needs_root
+def test_the_kernel_agrees_on_who_may_read_the_policy(open_directory: Path) -> None:
+    """As root has it in a directory of its own: every user may read the file, and nobody gets to it."""
+    policy = open_directory / "root's" / "policy"
+    policy.parent.mkdir(0o700)
+    policy.touch()
+    policy.chmod(0o644)
+    for mode in (0o700, 0o755):
+        policy.parent.chmod(mode)
+        assert may_read(Peer(1, OTHER, OTHER), str(policy)) is readable_for(OTHER, policy) is (mode == 0o755)
+
+
+def readable_for(uid: int, path: Path) -> bool:
+    """Whether a process of that user, without other groups, can open a file."""
+    command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "cat", str(path)]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 @pytest.mark.parametrize("path", [None, "/nonexistent/policy"])
