@@ -19,8 +19,17 @@ from ordersigner.text import NOT_UTF_8, cleaned, from_hex, utf_8
 KEYS = ("text", "hex")
 
 _HASH_IN_HEX = re.compile(rb"(0[xX])?[0-9A-Fa-f]{64}").fullmatch
-# Control characters except tab and newline, separators of lines and paragraphs, and what turns the direction of a text.
-NOT_PLAIN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]").search
+# Characters that people do not see as they are. They are written down here, because the tables in each Python are of
+# another version of Unicode, and none has the property Default_Ignorable_Code_Point. Source: Unicode 15.1.
+_CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029"  # categories Cc, Zl and Zp, without tab and newline
+_IGNORABLE = (  # not shown, or they change the direction of the text
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_OTHER_FORMATS = (  # the rest of category Cf
+    "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+)
+NOT_PLAIN = re.compile(f"[{_CONTROLS}{_IGNORABLE}{_OTHER_FORMATS}]").search
 
 
 class Message(NamedTuple):
@@ -54,9 +63,7 @@ class Message(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is text that people see as it is: no control characters but tab and newline, no overrides of the
-        direction.
-        """
+        """Whether it is text that people see as it is."""
         return self.text is not None and NOT_PLAIN(self.text) is None
 
 

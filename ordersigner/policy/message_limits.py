@@ -41,7 +41,7 @@ class MessageLimits(Limits):
             return Objection(1, payload.key, "ambiguous", "This message could be an order or a transaction elsewhere.")
         text = payload.text
         if text is None or not payload.is_plain:
-            message = "A message must be text without control characters and overrides of the direction."
+            message = "A message must be text without characters that are not shown or that change the direction."
             return Objection(2, payload.key, "not_allowed", message)
         if self._pattern is None or len(text) > MAX_TEXT or not self._pattern.matches(text):
             return Objection(3, payload.key, "not_allowed", "No rule allows this message.")

@@ -11,8 +11,8 @@ with its line. Where an address is wanted, a wrong word is never repeated, and n
 split() cuts the text into sections. Each kind of limits compiles its own sections. Then each rule asks the kinds of
 limits that it mentions for its judges.
 
-Control characters are a mistake in comments too. Many editors end a line at some of them, and show a setting where the
-rest of a comment is.
+Control characters, and others that are not shown, are a mistake in comments too. Many editors end a line at some of
+them, and show a setting where the rest of a comment is. And no message that has such a character is ever allowed.
 
 Not configparser: that takes an indented line as more of the value above and copies [DEFAULT] into every section, and
 its values have no line numbers. Not TOML: values have no line numbers there either, and nan is a number.
@@ -146,7 +146,7 @@ def split(text: str) -> tuple[list[Section], list[Complaint]]:
 def _add(line: str, number: int, sections: list[Section]) -> None:
     """Add to the sections what a line says. Raises ValueError, with the reason."""
     if NOT_PLAIN(line):
-        raise ValueError("this line has a control character, or one that changes the direction of the text")
+        raise ValueError("this line has a character that is not shown, or that changes the direction of the text")
     if not line or line[0] in "#;":
         return
     if line[0] == "[":

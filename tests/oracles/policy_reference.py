@@ -18,7 +18,8 @@ Request = Dict[str, Any]
 SECTIONS = {"typed_data": "typed", "message": "messages", "hyperliquid": "hyperliquid"}  # settings of a rule
 STANDARD = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address"}
 AGENT = "Agent(string source,bytes32 connectionId)"
-OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+HIDDEN = ("Cc", "Cf", "Zl", "Zp")  # categories of characters that are not shown; others are known by their names
+IGNORABLE = re.compile("COMBINING GRAPHEME JOINER|VARIATION SELECTOR|KHMER VOWEL INHERENT|HANGUL .*FILLER")
 AMOUNT = re.compile(r"[0-9]{1,60}(\.[0-9]{1,18})?")
 
 
@@ -245,8 +246,12 @@ def message_faults(section: Section, request: Request, now: int) -> Iterator[Fau
     except UnicodeDecodeError:
         yield key, "not_allowed"
         return
-    seen = all(letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Zl", "Zp") for letter in text)
-    if not seen or set(text) & set(OVERRIDES) or pattern is None or not re.fullmatch(pattern, text):
+    seen = all(
+        letter in "\n\t"
+        or (unicodedata.category(letter) not in HIDDEN and not IGNORABLE.match(unicodedata.name(letter, "")))
+        for letter in text
+    )
+    if not seen or pattern is None or not re.fullmatch(pattern, text):
         yield key, "not_allowed"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import unicodedata
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from support.daemon import vectors
 
 from ordersigner.payloads import messages
+from ordersigner.payloads.messages import NOT_PLAIN
 from ordersigner.refusal import CODES, Refusal
 from ordersigner.signing.keys import Signer
 
@@ -115,9 +119,20 @@ def test_a_control_character_is_not_plain(character: str) -> None:
     assert not messages.read({"text": f"a{character}b"}).is_plain
 
 
-@pytest.mark.parametrize("character", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-def test_an_override_of_the_direction_is_not_plain(character: str) -> None:
-    assert not messages.read({"text": f"a{character}b"}).is_plain
+# Characters that their names tell to be default ignorable, and that are no format characters for Unicode.
+IGNORABLE = re.compile("COMBINING GRAPHEME JOINER|VARIATION SELECTOR|KHMER VOWEL INHERENT|HANGUL .*FILLER").search
+NEWER = {0x0890, 0x0891, 0x180F, *range(0x13439, 0x13440)}  # not assigned in the Unicode of the oldest Python
+RESERVED = {0x2065, *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000)}  # to be ignored before they are assigned
+
+
+def test_what_this_pythons_unicode_does_not_show_is_not_plain_and_nothing_else() -> None:
+    for code in {*range(sys.maxunicode + 1)} - {*range(0xD800, 0xE000)}:
+        character = chr(code)
+        category = unicodedata.category(character)
+        hidden = category in ("Cc", "Cf", "Zl", "Zp") and character not in "\t\n"
+        ignorable = code in RESERVED or IGNORABLE(unicodedata.name(character, "")) is not None
+        if category != "Cn" or code not in NEWER:
+            assert (NOT_PLAIN(character) is not None) == (hidden or ignorable), f"U+{code:04X}"
 
 
 def test_bytes_that_are_no_text_have_none_and_are_not_plain() -> None:

@@ -82,11 +82,16 @@ def test_hashes_are_allowed_by_a_section_that_says_so() -> None:
     assert denied(both, text=HASH) is None
 
 
-@pytest.mark.parametrize("text", ["a\0b", "a\rb", "a\x1b[0m", "a\x7f", "a\u202eb", "a\u2066b", "a\u2028b"])
-def test_a_text_that_people_do_not_see_as_it_is_is_refused(text: str) -> None:
-    limits = limits_of(pattern=r"[^\n]*")
+@pytest.mark.parametrize("pattern", [".*", r"[^\n]*", "[\t-\U0010ffff]*"])
+@pytest.mark.parametrize(
+    "character", [*"\0\r\x1b\x7f\u2028", *"\u202e\u2066\u200e\u061c", *"\u200b\u2060\ufeff\u00ad\u3164\ufe0f\U000e0041"]
+)
+def test_a_text_that_people_do_not_see_as_it_is_is_refused(pattern: str, character: str) -> None:
+    limits = limits_of(pattern=pattern)
     assert denied(limits, text="a b") is None
-    assert denied(limits, text=text) == ("text", "not_allowed")
+    for text in (f"a{character}b", character, f"a{character}", f"{character}b"):
+        assert denied(limits, text=text) == ("text", "not_allowed")
+        assert denied(limits, hex="0x" + text.encode().hex()) == ("hex", "not_allowed")
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:

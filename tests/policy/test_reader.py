@@ -188,13 +188,13 @@ def test_a_mistake_is_said_with_its_line(text: str, expected: list[str]) -> None
 
 
 @pytest.mark.parametrize(
-    "character", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\0", "\x1b[A", "\u202e"]
+    "character", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\0", "\x1b[A", "\u202e", "\u200b"]
 )
 @pytest.mark.parametrize("place", ["# At most{}max-quantity = 1", "groups = root{}max-quantity = 1"])
 def test_a_character_that_hides_where_a_line_ends_is_a_mistake_in_comments_too(place: str, character: str) -> None:
     text = "[rule bids]\n" + place.format(character) + rule().replace("[rule bids]", "")
     assert complaints(text) == [
-        "policy:2: this line has a control character, or one that changes the direction of the text"
+        "policy:2: this line has a character that is not shown, or that changes the direction of the text"
     ]
 
 

@@ -194,7 +194,8 @@ def several(words: list[str]) -> st.SearchStrategy[str]:
 
 # Messages
 PATTERNS = ["[0-9]{3}", "a|bc*", "login .+", "[a-c]?x", "[^x]*", ".*", ".{64}"]
-TEXTS = ["123", "1234", "bccc", "login x", "login ", "ax", "", "a\x00", "a\u202e", "1" * 64, "é" * 16, "a\nb", "\x85"]
+TEXTS = ["123", "1234", "bccc", "login x", "login ", "ax", "", "1" * 64, "é" * 16, "a\nb"]
+TEXTS += ["a\x00", "\x85", "a\u202e", "a\u200bb", "\u3164", "a\ufe0f"]
 texts = st.sampled_from([*TEXTS, "0x" + "aB" * 32]) | st.text("abcx123 \n", max_size=6)
 
 
