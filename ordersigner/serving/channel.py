@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Literal
 
 from ordersigner.refusal import Refusal
-from ordersigner.serving.framing import MAX_LINE, LineBuffer, LineTooLong
+from ordersigner.serving.framing import MAX_LINE, HttpRequest, LineBuffer, LineTooLong
 from ordersigner.serving.stop import Stop
 from ordersigner.signing.conversation import Conversation
 
@@ -112,6 +112,8 @@ class Channel:
                     break
         except LineTooLong:
             responses.append(self._last_response("too_long", f"A line has at most {MAX_LINE} bytes."))
+        except HttpRequest:
+            responses.append(self._last_response("not_json", "This is HTTP. A request is one line of JSON."))
         self.unsent += b"".join(responses)
         self.answered += len(responses)
         return len(responses)

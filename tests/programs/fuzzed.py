@@ -36,7 +36,7 @@ from ordersigner.policy import reader
 from ordersigner.policy.kinds import KINDS
 from ordersigner.policy.rules import RATE_STEP, Rate
 from ordersigner.refusal import CODES, Refusal
-from ordersigner.serving.framing import LineBuffer, LineTooLong
+from ordersigner.serving.framing import HttpRequest, LineBuffer, LineTooLong
 from ordersigner.signing import protocol
 from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
@@ -74,7 +74,7 @@ def cut(data: bytes) -> Iterator[bytes]:
     buffer = LineBuffer()
     buffer.feed(data)
     buffer.end()
-    with contextlib.suppress(LineTooLong):
+    with contextlib.suppress(LineTooLong, HttpRequest):
         for _ in range(MAX_LINES):
             line = buffer.next_line()
             if line is None:

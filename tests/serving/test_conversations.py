@@ -68,7 +68,18 @@ CONVERSATIONS: dict[str, tuple[bytes, list[Any]]] = {
             SIGNED,
         ],
     ),
-    "another protocol": (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", [{"": ["not_json"]}, {"": ["not_json"]}]),
+    "an HTTP request ends it": (
+        b"POST / HTTP/1.1\r\nHost: x\r\n\r\n" + EXAMPLE_LINE + b"\n" + EXAMPLE_LINE,
+        [{"": ["not_json"]}],
+    ),
+    "a line like that of an HTTP request does not end it later": (
+        EXAMPLE_LINE + b"\nGET / HTTP/1.0\r\n" + EXAMPLE_LINE,
+        [SIGNED, {"": ["not_json"]}, SIGNED],
+    ),
+    "lines of other protocols do not end it": (
+        b"EHLO x\r\nHTTP/1.1 200 OK\r\nHost: x\r\n" + EXAMPLE_LINE,
+        [*[{"": ["not_json"]}] * 3, SIGNED],
+    ),
     "the longest line": (LONGEST + b"\n" + EXAMPLE_LINE, [SIGNED, SIGNED]),
     "the longest line with CRLF": (LONGEST + b"\r\n" + EXAMPLE_LINE, [SIGNED, SIGNED]),
     "the longest line without terminator": (LONGEST, [SIGNED]),

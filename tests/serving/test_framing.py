@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner.serving.framing import MAX_LINE, LineBuffer, LineTooLong
+from ordersigner.serving.framing import MAX_LINE, HttpRequest, LineBuffer, LineTooLong
 
 
 def taken(buffer: LineBuffer) -> list[bytes]:
@@ -123,3 +125,57 @@ def test_white_space_begins_no_line() -> None:
         buffer.feed(chunk)
         assert taken(buffer) == lines
         assert buffer.empty
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("GET / HTTP/1.1", "POST /sign?x=y HTTP/1.0", "OPTIONS * HTTP/1.1", "CONNECT host:443 HTTP/1.1"),
+        *("GET http://host/ HTTP/1.1", "PRI * HTTP/2.0", "M-SEARCH * HTTP/1.1", "x! /y HTTP/3", "get / http/1.1"),
+        *("GET /", "GET  /\tHTTP/1.1", "GET HTTP/1.1", " GET / HTTP/1.1 ", "GET x y HTTP/1.1", "GET ?x HTTP/1.1"),
+        "GET /\xff HTTP/1.1",
+    ],
+)
+@pytest.mark.parametrize("before", ["", "\r\n \n"])
+def test_nothing_after_the_first_line_of_an_http_request_is_a_line(line: str, before: str) -> None:
+    buffer = LineBuffer()
+    buffer.feed(f"{before}{line}\r\n{{}}\n".encode("latin-1"))
+    with pytest.raises(HttpRequest):
+        buffer.next_line()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text('GET /*:HTTP1."\\ '),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("GET / HTTP1."), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"GET", b"HTTP/1.1 200 OK", b"Host: x", b"EHLO x", b"{} / HTTP/1.1", b"\xff / HTTP/1.1", b"x HTTP/1.12"),
+        # An expression that tries one way after another would take minutes for these.
+        *(
+            b"x" + b" " * 65_000 + b"y",
+            b"x" * 65_000,
+            b"x " * 32_000,
+            b"x " + b"a.+" * 21_000,
+            b"x" + b" HTTP/" * 9_000,
+        ),
+    ],
+    ids=lambda line: repr(line[:20]),
+)
+def test_other_first_lines_are_lines(line: bytes) -> None:
+    assert lines_of(line + b"\n{}\n") == [line.strip(), b"{}"]
+
+
+def test_later_a_line_like_that_is_a_line() -> None:
+    """As clients of the earlier daemon may send it, and go on."""
+    assert lines_of(b"{}\nGET / HTTP/1.1\n{}\n") == [b"{}", b"GET / HTTP/1.1", b"{}"]
+
+
+@given(json_values, st.sampled_from([None, 1, "\t"]))
+def test_no_line_of_json_is_taken_for_an_http_request(value: object, indent: int | str | None) -> None:
+    line = json.dumps(value, ensure_ascii=False, indent=indent).replace("\n", " ").encode()
+    assert lines_of(line + b"\n") == [line.strip()]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import _thread
 import contextlib
 import gc
+import http.client
 import json
 import os
+import re
 import select
+import shutil
 import socket
 import subprocess
 import threading
@@ -167,6 +170,39 @@ def test_a_line_that_never_ends_is_not_kept(daemon: Daemon) -> None:
         received = exchange(endless, b"x" * 50_000_000)
     assert code(received) == "too_long"
     assert daemon.resident() - before < 5 * 2**20
+
+
+class HttpOverUnixSocket(http.client.HTTPConnection):
+    """What a program sends whose HTTP library is led to the socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIME_LIMIT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = connect(self._path)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "X-SIGN"])
+def test_an_http_request_has_nothing_signed(method: str, tmp_path: Path) -> None:
+    with standalone(tmp_path) as daemon:
+        client = HttpOverUnixSocket(daemon.path)
+        client.request(method, "/", body=ORDER * 2, headers={"X": "y"})
+        with contextlib.closing(client.sock) as connection:
+            received = read_all(connection)
+        assert (received.count(b"\n"), code(received)) == (1, "not_json")
+        assert re.findall("Refused a request .*: (.+)", daemon.log) == ["not_json"]
+        assert "Signed" not in daemon.log
+        assert_serves(daemon)
+
+
+def test_curl_has_nothing_signed(daemon: Daemon) -> None:
+    tool = shutil.which("curl")
+    if tool is None:
+        pytest.skip("curl is missing: install curl")
+    command = [tool, "--silent", "--http0.9", "--unix-socket", daemon.path, "--data-binary", "@-", "http://localhost/"]
+    ended = subprocess.run(command, input=ORDER * 2, stdout=subprocess.PIPE, timeout=TIME_LIMIT, check=False)
+    assert (ended.stdout.count(b"\n"), code(ended.stdout)) == (1, "not_json")
 
 
 def test_a_client_that_goes_quiet_in_the_rest_of_a_refused_line_is_let_go(daemon: Daemon) -> None:
