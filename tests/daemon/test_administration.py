@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -18,6 +20,7 @@ from support.daemon import (
     EXAMPLE_LINE,
     EXAMPLE_RESPONSE,
     SOURCE,
+    TIME_LIMIT,
     Daemon,
     command,
     listens,
@@ -263,6 +266,58 @@ def test_the_check_needs_no_keys(files: Files) -> None:
 def test_the_check_of_a_missing_file_is_an_error() -> None:
     ended = run("--check", "--policy", "/nonexistent")
     assert (ended.returncode, ended.stderr) == (1, "/nonexistent: it cannot be read: No such file or directory\n")
+
+
+ALICE, BOB = 61001, 61002  # the numbers of no users here
+# Programs that root runs. Each becomes the user of its first argument, and then connects to the path of its last one.
+BECOME_AND_CONNECT = """
+import array, os, socket, sys
+uid, descriptor, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+os.setgroups([])
+os.setresgid(uid, uid, uid)
+os.setresuid(uid, uid, uid)
+other = socket.socket(fileno=descriptor)
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(path)
+"""
+GIVE_CONNECTION = """
+other.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connection.fileno()]))])
+"""
+ASK_ON_BOTH = """
+((_, _, given),) = other.recvmsg(1, socket.CMSG_SPACE(4))[1]
+line = sys.stdin.buffer.read()
+for each in (socket.socket(fileno=array.array("i", given)[0]), connection):
+    each.sendall(line)
+    sys.stdout.buffer.write(each.makefile("rb").readline())
+"""
+
+
+@needs_root
+def test_a_connection_that_another_user_is_given_stays_the_first_users(files: Files) -> None:
+    files.policy.write_text(RULE.replace(f"users = {ME}", f"users = {ALICE}"))
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        path = f"{directory}/socket"
+        ours, theirs = socket.socketpair()
+        with ours, theirs, standalone(files.directory, *files.options, "--mode", "666", path=path) as daemon:
+            alice, _ = as_user(ALICE, ours, path, GIVE_CONNECTION)
+            _, answers = as_user(BOB, theirs, path, ASK_ON_BOTH, line=LINE)
+            given, own = answers.splitlines(keepends=True)
+            assert given == EXAMPLE_RESPONSE
+            assert b"unknown_signer" in own
+            (entry,) = [line for line in daemon.log.splitlines() if "Signed" in line]
+            assert f"for uid {ALICE}, gid {ALICE}, pid {alice}" in entry
+
+
+def as_user(uid: int, other: socket.socket, path: str, program: str, line: bytes = b"") -> tuple[int, bytes]:
+    """Run a program to its end. Returns the number of its process, and its output."""
+    arguments = [sys.executable, "-c", BECOME_AND_CONNECT + program, str(uid), str(other.fileno()), path]
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[other.fileno()]
+    ) as process:
+        output, _ = process.communicate(line, TIME_LIMIT)
+    assert process.returncode == 0
+    return process.pid, output
 
 
 def test_no_process_has_a_key_among_its_arguments_or_variables(files: Files) -> None:
