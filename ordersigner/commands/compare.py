@@ -108,6 +108,8 @@ class Listener:
 
     pid: the process that listens; 0 if it is in another container.
     unit: the service of the system that the process belongs to, or "".
+    is_owners: whether the process is now one of the user who owns the socket. If not, it may be another one that has
+    the number by now, or one that was made to look like the listener.
     """
 
     def __init__(self, path: str, timeout: float | None) -> None:
@@ -125,6 +127,8 @@ class Listener:
             r"^0::/system\.slice/(?:.*/)?([^/]+\.service)", _read(f"/proc/{self.pid}/cgroup"), re.MULTILINE
         )
         self.unit = found[1] if found else ""
+        uids = re.search(r"^Uid:\t([0-9\t]+)$", _read(f"/proc/{self.pid}/status"), re.MULTILINE)
+        self.is_owners = uids is not None and {int(uid) for uid in uids[1].split()} == {os.stat(path).st_uid}
 
     def __str__(self) -> str:
         state = os.stat(self.path)
@@ -137,12 +141,14 @@ class Listener:
 def steps(earlier: Listener) -> str:
     """The commands that replace the earlier daemon by this one, for root's shell, with comments."""
     path = earlier.path
-    if earlier.unit:
-        end = f"systemctl disable --now {shlex.quote(earlier.unit)}"
-    elif earlier.pid > 1:
-        end = f"kill {earlier.pid}  # no service of systemd: also remove what starts it at boot"
-    else:
+    if earlier.pid <= 1:
         end = "# ... where it runs: here, only another container or systemd itself is seen to listen"
+    elif not earlier.is_owners:
+        end = f"# ... but not process {earlier.pid}, which is not of the user who owns the socket"
+    elif earlier.unit:
+        end = f"systemctl disable --now {shlex.quote(earlier.unit)}"
+    else:
+        end = f"kill {earlier.pid}  # no service of systemd: also remove what starts it at boot"
     # For another path than the usual one.
     adapt = f"sed -i 's|{EARLIER_SOCKET}|{path}|g' {DROP_IN}\n"
     return f"""\

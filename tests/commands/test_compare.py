@@ -6,14 +6,16 @@ import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.command import run
-from support.daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, TIME_LIMIT, VECTORS, Daemon, vectors, wait_until
+from support.daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, TIME_LIMIT, VECTORS, Daemon, needs_root, vectors, wait_until
 from support.servers import Server, answering
 
 from ordersigner.client import Error
@@ -126,6 +128,63 @@ def test_a_path_that_already_leads_to_this_daemon_is_told(daemon: Daemon, direct
     status, output, errors = run(daemon.path, "compare", "--earlier", link)
     assert (status, errors) == (0, "")
     assert output.splitlines()[2:] == [*SAME, "Both paths lead to this daemon: it has replaced the earlier one."]
+
+
+LISTEN = """
+import os, socket, sys
+owner, later, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+os.seteuid(owner)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen()
+os.seteuid(0)
+os.setresuid(later, later, later)
+print("listening", flush=True)
+sys.stdin.read()
+"""
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "later", "killed"),
+    [
+        pytest.param(61001, 61001, True, id="the owner's"),
+        pytest.param(61001, 0, False, id="now root's"),
+        pytest.param(61001, 61002, False, id="now another user's"),
+        pytest.param(0, 61001, False, id="not root's any more"),
+        pytest.param(0, 0, True, id="root's"),
+    ],
+)
+def test_only_a_process_of_the_sockets_owner_is_to_be_killed(owner: int, later: int, killed: bool) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o777)
+        path = f"{directory}/socket"
+        arguments = [sys.executable, "-c", LISTEN, str(owner), str(later), path]
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"listening\n"
+            listener = compare.Listener(path, TIME_LIMIT)
+            steps = compare.steps(listener).splitlines()
+            process.communicate()
+    assert listener.pid == process.pid
+    assert any(re.match(f"kill {process.pid} |systemctl disable", line) for line in steps) is killed
+    assert (f"# ... but not process {process.pid}, which is not of the user who owns the socket" in steps) is not killed
+
+
+@needs_root
+def test_no_service_is_to_be_ended_whose_process_is_not_the_sockets_owners(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket is of another user than this process, which is in a service, as far as /proc says."""
+    path = str(directory / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        files = {"status": Path("/proc/self/status").read_text(), "cgroup": "0::/system.slice/ssh.service\n"}
+        monkeypatch.setattr(compare, "_read", lambda name: files.get(name.split("/")[-1], ""))
+        assert "systemctl disable --now ssh.service" in compare.steps(compare.Listener(path, TIME_LIMIT))
+        os.chown(path, 61001, 61001)
+        assert "systemctl disable" not in compare.steps(compare.Listener(path, TIME_LIMIT))
 
 
 def test_requests_of_the_user_go_only_to_a_socket_that_the_user_names(daemon: Daemon) -> None:
