@@ -177,6 +177,19 @@ class Schema:
                 bare.add(name)
         return self._paths_of("message", self.primary_type, bare)
 
+    def arrays(self, path: str) -> Iterator[str]:
+        """The arrays on the way to a field that may have any number of elements. path: as paths() gives it."""
+        base, way = self.primary_type, "message"
+        lengths: tuple[str, ...] = ()
+        for step in path.split(".")[1:]:
+            if step == "*":
+                if not lengths[-1]:
+                    yield way
+                lengths = lengths[:-1]
+            else:
+                base, lengths = next((field.base, field.lengths) for field in self._fields[base] if field.name == step)
+            way += f".{step}"
+
     def _paths_of(self, path: str, base: str, bare: set[str]) -> Iterator[tuple[str, str]]:
         if base not in self._fields:
             yield path, base

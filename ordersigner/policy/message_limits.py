@@ -16,6 +16,7 @@ from ordersigner.policy.rules import Objection
 from ordersigner.policy.settings import Section, choice
 
 MAX_TEXT = 4096  # characters of a message that a pattern allows
+_HASHES = "what a hash stands for: orders and transactions of venues that take such signatures are signed too"
 
 
 class MessageLimits(Limits):
@@ -52,6 +53,8 @@ class MessageLimits(Limits):
         return [*words, "messages that are hashes"] if self._hashes else words
 
     def leaves_open(self) -> list[str]:
-        if not self._hashes:
-            return []
-        return ["what a hash stands for: orders and transactions of venues that take such signatures are signed too"]
+        pattern = self._pattern
+        words = [] if pattern is None else [f"what is at {item} in {pattern.text}" for item in pattern.open_items]
+        if self._hashes:
+            words.append(_HASHES)
+        return words

@@ -21,6 +21,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 MAX_PATTERN = 512  # characters
+ALPHABET = 256  # characters; a set that takes more from one range leaves open what is there
 MAX_POSITIONS = 1024  # of a pattern: its characters and sets, each as often as it may repeat
 
 _SPECIAL = "()[]{}?*+|^$"  # have a meaning outside of a set, or are kept free because they have one in `re`
@@ -39,10 +40,16 @@ class _Set(NamedTuple):
         """code: that of a character, or the one after the last of all."""
         return any(ord(first) <= code <= ord(last) for first, last in self.ranges) != self.negated
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes more characters than any alphabet that one names."""
+        return self.negated or any(ord(last) - ord(first) > ALPHABET for first, last in self.ranges)
+
 
 class _Item(NamedTuple):
-    """A set, and how often it may repeat."""
+    """A set, and how often it may repeat. text: as the pattern has it."""
 
+    text: str
     set: _Set
     least: int
     most: int | None  # None: any number
@@ -69,6 +76,7 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.open_items: list[str] = []  # such as .* and [^a], which take nearly any character
         self._starts = 0  # the first state of each alternative
         self._ends = 0  # the last state of each
         self._optional = 0  # positions
@@ -78,6 +86,8 @@ class Pattern:
         for items in _Parser(text).alternatives():
             self._starts |= 1 << at
             for item in items:
+                if item.set.is_open and item.text not in self.open_items:
+                    self.open_items.append(item.text)
                 size = max(item.least, 1) if item.most is None else item.most
                 if at + size > MAX_POSITIONS:
                     raise ValueError(
@@ -143,7 +153,8 @@ class _Parser:
             if self._took("|"):
                 found.append([])
             else:
-                found[-1].append(_Item(self._set(), *self._count()))
+                start, set, (least, most) = self._at, self._set(), self._count()
+                found[-1].append(_Item(self._text[start : self._at], set, least, most))
         return found
 
     def _set(self) -> _Set:

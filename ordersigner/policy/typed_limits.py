@@ -61,6 +61,7 @@ class _Check(NamedTuple):
     """A compiled condition."""
 
     path: str
+    operator: str
     access: Path
     holds: _Holds
     code: str
@@ -139,12 +140,13 @@ class TypedLimits(Limits):
     def leaves_open(self) -> list[str]:
         judged = {check.path for check in self._message_checks}
         fixed = {check.path for check in self._message_checks if check.code == "not_allowed"}
-        bounded = {check.path for check in self._message_checks if check.message != _COMPARISONS[">="][1]}
-        words = [
-            f"how high {path} may be"
-            for path in dict.fromkeys(check.path for check in self._message_checks)
-            if path not in bounded
-        ]
+        words = []
+        for path in dict.fromkeys(check.path for check in self._message_checks):
+            operators = {check.operator for check in self._message_checks if check.path == path}
+            if operators == {">="}:
+                words.append(f"how high {path} may be")
+            elif operators == {"<="} and self._schema.path(path).type.startswith("int"):
+                words.append(f"how far below zero {path} may be")
         paths = list(islice(self._schema.paths(), MAX_OPEN + 1))
         for path, kind in paths[:MAX_OPEN]:
             packed = _PACKED.get(path, _HASH if kind.startswith("bytes") else "")
@@ -152,7 +154,7 @@ class TypedLimits(Limits):
                 words.append(f"{path} ({packed})" if packed else path)
         if len(paths) > MAX_OPEN:
             words.append("further fields: the type has very many")
-        arrays = dict.fromkeys(path.rpartition(".*")[0] for path, _ in paths if ".*" in path)
+        arrays = dict.fromkeys(array for path, _ in paths for array in self._schema.arrays(path))
         return words + [f"how many elements {path} has" for path in arrays]
 
 
@@ -228,7 +230,7 @@ def _compile(schema: Schema, path: str, operator: str, text: str) -> _Check:
             raise ValueError("a value is there twice")
         words = " or ".join(map(_shown, values))
         return _Check(
-            path, access, _one_of(values), "not_allowed", "No rule allows this value.", f"with {path} {words}"
+            path, operator, access, _one_of(values), "not_allowed", "No rule allows this value.", f"with {path} {words}"
         )
     if path.startswith("domain."):
         raise ValueError('a field of the domain takes "=" only')
@@ -236,7 +238,7 @@ def _compile(schema: Schema, path: str, operator: str, text: str) -> _Check:
         raise ValueError(f"this field is of the type {access.type}, and {operator} is for integers")
     limit = _SECONDS(text) if operator == "within" else int(_value(access.type, text))
     make, message, words = _COMPARISONS[operator]
-    return _Check(path, access, make(limit), "over_limit", message, f"with {path} {words.format(limit)}")
+    return _Check(path, operator, access, make(limit), "over_limit", message, f"with {path} {words.format(limit)}")
 
 
 def _one_of(values: Sequence[Value]) -> _Holds:

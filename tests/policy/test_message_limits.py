@@ -115,6 +115,10 @@ def test_a_section_in_words() -> None:
     logins = limits_of(pattern="[0-9]{13}")
     assert logins.permits() == ["messages that match [0-9]{13}"]
     assert logins.leaves_open() == []
+    assert limits_of(pattern=".*").leaves_open() == ["what is at .* in .*"]
+    assert limits_of(pattern=r"login [^\n]{8}|\[.+").leaves_open() == [
+        rf"what is at {item} in login [^\n]{{8}}|\[.+" for item in (r"[^\n]{8}", ".+")
+    ]
     hashes = limits_of(pattern="a", hashes="yes")
     assert hashes.permits() == ["messages that match a", "messages that are hashes"]
     assert "transactions" in hashes.leaves_open()[0]

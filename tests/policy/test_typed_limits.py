@@ -344,6 +344,46 @@ def test_how_high_a_value_may_be_is_left_open_by_its_lower_limit() -> None:
         assert not any("message.buyAmount" in words for words in cow(f"message.buyAmount >= 5\n{other}").leaves_open())
 
 
+@pytest.mark.parametrize("kind", ["int128", "int8", "int256"])
+def test_how_far_below_zero_a_value_may_be_is_left_open_by_its_upper_limit(kind: str) -> None:
+    """As in the orders of Vertex, where an amount below zero sells."""
+
+    def left_open(*conditions: str) -> list[str]:
+        lines = "\n".join(("domain.name = x", *conditions))
+        return limits_of(f"Order({kind} amount,u{kind} price,{kind}[] steps)", lines).leaves_open()
+
+    every = ["message.price <= 5", "message.steps.* <= 5", "message.amount <= 5"]
+    elements = "how many elements message.steps has"
+    assert left_open(*every) == [
+        "how far below zero message.steps.* may be",
+        "how far below zero message.amount may be",
+        elements,
+    ]
+    assert left_open(*every, "message.amount >= -5", "message.steps.* = 3") == [elements]
+    assert left_open(*every, "message.amount within 60", "message.steps.* >= 0") == [elements]
+    assert left_open("message.price <= 5", "message.steps.* >= -5", "message.amount = -1") == [
+        "how high message.steps.* may be",
+        elements,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("type", "arrays"),
+    [
+        ("Outer(Offer[] offer)Offer(Part[] parts)Part(bool a,bool b)", ["offer", "offer.*.parts"]),
+        ("Outer(Offer[2] offer)Offer(Part[] parts)Part(bool a)", ["offer.*.parts"]),
+        ("Outer(Offer[] offer)Offer(Part[3] parts)Part(bool a)", ["offer"]),
+        ("Outer(bool[][] a,bool[2][] b,bool[][2] c,bool[2][2] d)", ["a", "a.*", "b", "c.*"]),
+        ("Outer(Offer one,Offer two)Offer(bool[] a)", ["one.a", "two.a"]),
+    ],
+)
+def test_how_many_elements_each_array_of_any_length_has_is_left_open(type: str, arrays: list[str]) -> None:
+    free = limits_of(type, "domain.name = x").leaves_open()
+    assert [words for words in free if "elements" in words] == [
+        f"how many elements message.{path} has" for path in arrays
+    ]
+
+
 def test_how_many_elements_an_array_has_is_left_open() -> None:
     free = pinned(SEAPORT, f"message.offer.*.token = {SEAPORT_TOKEN}").leaves_open()
     assert "how many elements message.offer has" in free
