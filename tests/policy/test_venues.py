@@ -136,6 +136,8 @@ def test_the_venues_own_example_is_signed(example: Example) -> None:
         ("0x v4 LimitOrder, signed", "domain.chainId", 8008, "not_allowed"),
         ("0x v4 LimitOrder, signed", "message.maker", STRANGER, "not_allowed"),
         ("0x v4 LimitOrder, signed", "message.makerAmount", 10**18 + 1, "over_limit"),
+        ("0x v4 LimitOrder, signed", "message.salt", 2**256 - 1, "over_limit"),
+        ("0x v4 RfqOrder, signed", "message.salt", 2**256 - 1, "over_limit"),
         ("0x v4 RfqOrder, signed", "message.txOrigin", STRANGER, "not_allowed"),
         ("1inch limit order v4, live on mainnet", "domain.verifyingContract", STRANGER, "not_allowed"),
         ("1inch limit order v4, live on mainnet", "domain.chainId", 56, "not_allowed"),
