@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -266,6 +268,26 @@ def test_the_check_needs_no_keys(files: Files) -> None:
 def test_the_check_of_a_missing_file_is_an_error() -> None:
     ended = run("--check", "--policy", "/nonexistent")
     assert (ended.returncode, ended.stderr) == (1, "/nonexistent: it cannot be read: No such file or directory\n")
+
+
+def test_the_readmes_rule_is_right_as_it_stands_and_lets_the_example_be_signed_now(files: Files) -> None:
+    section = (SOURCE / "README.rst").read_text().split("Keys that programs never see\n", 1)[1].split("\n\n\n", 1)[0]
+    lines = "\n".join(re.findall("^    (.+)$", section, re.MULTILINE)).replace("\\\n", "").split("\n")
+    (write,) = [line for line in lines if line.startswith("printf ")]
+    (change,) = [line.partition("/usr/share")[0] for line in lines if line.startswith("sed ")]
+
+    def in_bash(script: str, given: bytes = b"") -> bytes:
+        script = f"sudo() {{ cat; }}; address={ADDRESS}; USER={pwd.getpwuid(ME).pw_name}; {script}"
+        return subprocess.run(["bash", "-c", script], input=given, stdout=subprocess.PIPE, check=True).stdout
+
+    files.policy.write_bytes(in_bash(write))
+    checked = run("--check", *files.options)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    free = re.findall("does not limit  (.*)", checked.stdout)
+    assert [words for words in free if not words.startswith("expiry")] == ["how low a price may be"]
+    with standalone(files.directory, *files.options) as daemon:
+        assert b'"signature"' in daemon.ask(in_bash(change, EXAMPLE_LINE))
+        assert codes(daemon, LINE) == ["over_limit"]  # its timestamp is of another time
 
 
 ALICE, BOB = 61001, 61002  # the numbers of no users here
