@@ -226,6 +226,14 @@ def test_a_reload_does_not_reset_a_rate() -> None:
     assert ask(service, ALICE) == SIGNATURE
 
 
+def test_a_rule_with_another_name_and_a_rate_that_was_taken_out_begin_a_new_count() -> None:
+    service = service_with(rule("a", rate="1/hour"))
+    for text in (rule("b", rate="1/hour"), rule("b"), rule("b", rate="1/hour")):
+        assert ask(service, ALICE) == SIGNATURE
+        service.replace_policy(policy_of(text))
+    assert [ask(service, ALICE) for _ in range(2)] == [SIGNATURE, ("signer", "rate_limited")]
+
+
 def test_a_new_policy_holds_from_the_next_request_of_a_connection_on() -> None:
     service = service_with(rule("a"))
     conversation = Conversation(service, ALICE)
