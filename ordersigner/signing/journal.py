@@ -15,7 +15,7 @@ import traceback
 from typing import Sequence
 
 from ordersigner.payloads.payload import Payload
-from ordersigner.peer import Peer
+from ordersigner.peer import Peer, user_behind
 from ordersigner.policy.rules import Denied
 from ordersigner.refusal import Refusal
 from ordersigner.systemd.journald import STDERR, Journald, Send, write_to_stderr
@@ -29,7 +29,8 @@ REFUSED = "0c1e2c9f5a4b4c59b1c53f6be3cbb8e7"
 FAILED = "6b7a6f0f7e3f4d5b8d1a7cf5a3f9c2d4"
 IN_FORCE = "2f4d8c1be2a94a0c9f6b7d5e3a1c8f60"
 
-ENTRIES_PER_SECOND = 10  # of refusals, and of faults: a client must not be able to flood the journal with either
+ENTRIES_PER_SECOND = 10  # of a kind of refusal for each user, and of faults: no client must flood the journal with them
+MAX_USERS = 256  # for whom refusals are counted apart
 
 
 class Journal:
@@ -40,7 +41,8 @@ class Journal:
         self._send = send
         self.untaken = 0  # entries that nobody took
         self._untaken_in_a_row = 0
-        self._refusals = _Rate()
+        self._refusals = _RatePerUser()
+        self._refusals_by_policy = _RatePerUser()  # no other refusal must keep their entries out
         self._faults = _Rate()
 
     def signed(self, peer: Peer, payload: Payload, signer: str, rule: str, microseconds: int) -> bool:
@@ -67,13 +69,15 @@ class Journal:
         )
 
     def refused(self, peer: Peer, refusal: Refusal, payload: Payload | None = None, signer: str | None = None) -> None:
-        """A request was refused. Refusals past the rate leave no entry; the next entry has their number.
+        """A request was refused. Refusals past the rate leave no entry. The next entry of the same user and kind,
+        by the policy or any other, has their number.
 
         payload, signer: what was to be signed with a held key, and its address.
         """
         if self._level < LEVELS["notice"]:
             return
-        withheld = self._refusals.next()
+        by_policy = isinstance(refusal, Denied) and payload is not None and signer is not None
+        withheld = (self._refusals_by_policy if by_policy else self._refusals).next(peer.uid)
         if withheld is None:
             return
         field = next(iter(refusal.context))
@@ -92,7 +96,7 @@ class Journal:
             ]
         self._write(
             "notice",
-            f"Refused a request of {peer}: {what}" + _more(withheld, "refusals"),
+            f"Refused a request of {peer}: {what}" + _more(withheld, "refusals of this kind"),
             f"MESSAGE_ID={REFUSED}",
             *fields,
             *peer.fields,
@@ -102,10 +106,10 @@ class Journal:
         """A client asked which keys it may use, and it may use none. Limited in rate like refusals."""
         if self._level < LEVELS["notice"]:
             return
-        withheld = self._refusals.next()
+        withheld = self._refusals.next(peer.uid)
         if withheld is not None:
             message = f"No rule for uid {peer.uid}: a client asked which keys it may use ({peer})"
-            self._write("notice", message + _more(withheld, "refusals"), *peer.fields)
+            self._write("notice", message + _more(withheld, "refusals of this kind"), *peer.fields)
 
     def in_force(self, held: Sequence[str], wanted: int, missing: Sequence[str], rules: int, path: str | None) -> None:
         """A policy is in force from now on.
@@ -125,7 +129,7 @@ class Journal:
         )
 
     def failed(self, what: str, error: BaseException) -> None:
-        """A fault of the daemon's own, with its traceback; limited in rate like refusals, since clients may cause it.
+        """A fault of the daemon's own, with its traceback; limited in rate, since clients may cause it.
 
         The error's text is left out unless it is the system's: other texts may quote what a client sent.
         """
@@ -177,6 +181,34 @@ class _Rate:
             self._entries += 1
             withheld, self._withheld = self._withheld, 0
             return withheld
+
+    def is_idle(self) -> bool:
+        """Whether it can be forgotten: nothing is withheld, and its last entry was in an earlier second."""
+        with self._lock:
+            return not self._withheld and self._second != int(time.monotonic())
+
+
+class _RatePerUser:
+    """A _Rate for each user, and one for all users together that there are past MAX_USERS."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rates: dict[int, _Rate] = {}
+        self._others = _Rate()
+
+    def next(self, uid: int) -> int | None:
+        """As _Rate.next()."""
+        return self._rate_of(user_behind(uid)).next()
+
+    def _rate_of(self, user: int) -> _Rate:
+        with self._lock:
+            if user not in self._rates:
+                if len(self._rates) >= MAX_USERS:
+                    self._rates = {known: rate for known, rate in self._rates.items() if not rate.is_idle()}
+                if len(self._rates) >= MAX_USERS:
+                    return self._others
+                self._rates[user] = _Rate()
+            return self._rates[user]
 
 
 def open_journal(level: str) -> Journal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import socket
 import subprocess
@@ -137,9 +138,119 @@ def test_refusals_are_limited_in_rate_and_the_rest_is_counted(
     assert len(entries) == journal.ENTRIES_PER_SECOND
     now += 1
     talk.respond(b"x")
-    assert (
-        entries[-1]["MESSAGE"] == "Refused a request of uid 22, gid 33, pid 11: not_json (990 more refusals not shown)"
+    assert entries[-1]["MESSAGE"] == (
+        "Refused a request of uid 22, gid 33, pid 11: not_json (990 more refusals of this kind not shown)"
     )
+
+
+DENIED = json.dumps({**EXAMPLE["request"], "signer": "0x" + "ab" * 20}).encode()
+JUNK = b"x"
+OTHER_PEER = Peer(pid=12, uid=23, gid=33)
+
+
+@pytest.mark.parametrize(("junk", "peers"), [(JUNK, (PEER, OTHER_PEER)), (DENIED, (OTHER_PEER,))])
+def test_no_flood_of_refusals_hides_what_the_policy_refused(
+    entries: Entries, monkeypatch: pytest.MonkeyPatch, junk: bytes, peers: tuple[Peer, ...]
+) -> None:
+    """Not junk of the same user or of another, nor what the policy refused to another."""
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    written = Journal(LEVELS["info"], entries.send)
+    for peer in peers:
+        flood = Conversation(Service(written), peer)
+        for _ in range(30):
+            flood.respond(junk)
+    del entries[:]
+    user = Conversation(Service(written), PEER)
+    for _ in range(journal.ENTRIES_PER_SECOND):
+        assert b"unknown_signer" in user.respond(DENIED)
+    assert [entry["ORDERSIGNER_CODE"] for entry in entries] == ["unknown_signer"] * journal.ENTRIES_PER_SECOND
+    user.respond(DENIED)
+    assert len(entries) == journal.ENTRIES_PER_SECOND
+
+
+@pytest.mark.parametrize("flood", [JUNK, DENIED])
+def test_no_user_keeps_out_the_refusals_of_another(
+    entries: Entries, monkeypatch: pytest.MonkeyPatch, flood: bytes
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    service = Service(Journal(LEVELS["info"], entries.send))
+    for _ in range(30):
+        Conversation(service, PEER).respond(flood)
+        Conversation(service, PEER).respond(b'{"type": "signers"}')
+    del entries[:]
+    for line in (JUNK, DENIED, b'{"type": "signers"}'):
+        Conversation(service, OTHER_PEER).respond(line)
+    assert [entry["ORDERSIGNER_PEER_UID"] for entry in entries] == ["23"] * 3
+
+
+def test_what_is_left_out_is_counted_for_each_kind_and_user(entries: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    service = Service(Journal(LEVELS["info"], entries.send))
+    asked = {(PEER, JUNK): 20, (PEER, DENIED): 30, (OTHER_PEER, JUNK): 40, (OTHER_PEER, DENIED): 50}
+    for (peer, line), times in asked.items():
+        for _ in range(times):
+            Conversation(service, peer).respond(line)
+    assert len(entries) == 4 * journal.ENTRIES_PER_SECOND
+    now += 1
+    del entries[:]
+    for peer, line in asked:
+        Conversation(service, peer).respond(line)
+    counts = [int(re.search(r"\((\d+) more", entry["MESSAGE"])[1]) for entry in entries]  # type: ignore[index]
+    assert counts == [times - journal.ENTRIES_PER_SECOND for times in asked.values()]
+
+
+def test_who_asks_in_vain_which_keys_there_are_is_limited_in_rate(
+    entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    talk = conversation(entries)
+    for _ in range(30):
+        assert talk.respond(b'{"type": "signers"}') == b'{"ok": true, "signers": []}\r\n'
+    assert len(entries) == journal.ENTRIES_PER_SECOND
+    now += 1
+    talk.respond(b'{"type": "signers"}')
+    assert entries[-1]["MESSAGE"].endswith("(20 more refusals of this kind not shown)")
+
+
+def test_however_many_users_there_are_the_entries_are_limited(
+    entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past MAX_USERS, the others share one limit. When a user is idle, another one takes the place."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    service = Service(Journal(LEVELS["info"], entries.send))
+
+    def ask(uids: range, times: int) -> int:
+        """The number of entries that this makes."""
+        before = len(entries)
+        for uid in uids:
+            for _ in range(times):
+                Conversation(service, Peer(1, uid, uid)).respond(JUNK)
+        return len(entries) - before
+
+    most, each = journal.MAX_USERS, journal.ENTRIES_PER_SECOND
+    assert ask(range(most), each) == most * each
+    assert ask(range(most, most + 100), each) == each
+    assert ask(range(most), 1) == 0
+    now += 1
+    assert ask(range(most, most + 1), 1) == 1  # nobody is idle: each of the users has something left out
+    assert "(990 more refusals of this kind not shown)" in entries[-1]["MESSAGE"]
+    assert ask(range(most), 1) == most
+    now += 1
+    assert ask(range(most, 2 * most), each) == most * each
+
+
+def test_users_within_the_namespace_of_one_user_count_as_that_user(
+    entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(journal, "user_behind", lambda uid: 1000 if uid >= 100_000 else uid)
+    service = Service(Journal(LEVELS["info"], entries.send))
+    for uid in range(100_000, 100_100):
+        Conversation(service, Peer(1, uid, uid)).respond(JUNK)
+    assert len(entries) == journal.ENTRIES_PER_SECOND
 
 
 @pytest.mark.parametrize(("level", "seen"), [("info", ["6", "5"]), ("notice", ["5"]), ("warning", [])])
