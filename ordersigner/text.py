@@ -9,6 +9,7 @@ from __future__ import annotations
 from binascii import unhexlify
 
 MAX_IN_ENTRY = 32  # characters of a client's text in an entry: half of a key's, so that no key fits
+ELLIPSIS = "…"  # where an entry leaves something out
 NOT_UTF_8 = ("wrong_encoding", "This text has half of a surrogate pair.")  # the code and the text of a refusal
 
 
@@ -34,10 +35,32 @@ def utf_8(text: str) -> bytes | None:
 
 
 def cleaned(value: object) -> str:
-    """A client's text or number, cut short, with a question mark for each control character; "" for other values."""
+    """A client's text or number, as a field of an entry has it; "" for other values.
+
+    It has a question mark for each control character, and an ellipsis at its end if it was cut.
+    """
     if not isinstance(value, (str, int)):
         return ""
-    return printable(str(value)[:MAX_IN_ENTRY])
+    text = str(value)
+    if len(text) > MAX_IN_ENTRY:
+        text = text[:MAX_IN_ENTRY] + ELLIPSIS
+    return text if text.isprintable() else printable(text)
+
+
+def entered(value: object) -> tuple[str, str]:
+    """A client's text or number cleaned, as a field of an entry has it, and as its words do.
+
+    Among words a text is in quotes. So it cannot go on as if it were more of the words.
+    """
+    text = cleaned(value)
+    return text, in_quotes(text) if type(value) is str else text
+
+
+def in_quotes(text: str) -> str:
+    """The JSON string for a text that is printable."""
+    if '"' in text or "\\" in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def printable(text: str) -> str:

@@ -22,6 +22,9 @@ from eth_account.messages import encode_defunct, encode_typed_data
 from oracles.hyperliquid_reference import expected as digest_of_action
 from support.daemon import EXAMPLE, SOURCE, Daemon, standalone, vectors
 from support.held import MARKET, MESSAGES, ORDERS, address, holding, rule
+from support.kinds import POLICY, request_of
+from support.policies import policy_of
+from support.services import ADDRESS, ALICE
 
 from ordersigner import client
 from ordersigner.commands import main as cli
@@ -234,19 +237,13 @@ def test_a_man_page_lists_every_option(built: Path, parser: argparse.ArgumentPar
 def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Path) -> None:
     entries: list[str] = []
     written = Journal(LEVELS["info"], lambda entry, wait: entries.extend(entry))
-    cow = next(row for row in vectors("typed-data/exchanges") if row["name"].startswith("CoW"))
-    requests: dict[str, dict[str, object]] = {
-        "spot": EXAMPLE["request"],
-        "typed_data": {"typed_data": {key: cow[key] for key in ("types", "primaryType", "domain", "message")}},
-        "message": {"text": "a"},
-        "hyperliquid": {"action": {"type": "order"}, "nonce": 1, "network": "mainnet"},
-    }
-    for kind, request in requests.items():
-        written.signed(Peer(1, 2, 3), KINDS[kind].form.read(request), "0x", "rule", 1)
-    assert len(KINDS) == 5
+    (grant,) = policy_of(POLICY).grants(ALICE).values()
+    for kind in KINDS:
+        payload = KINDS[kind].form.read(request_of(kind))
+        written.signed(ALICE, payload, ADDRESS, grant.allow(payload, now=0.0, ticks=0.0), 1)
     written.refused(Peer(1, 2, 3), Refusal.of("order.price", "negative", ""))
     names = {entry.partition("=")[0] for entry in entries if entry.startswith("ORDERSIGNER_")}
-    assert len(names) == 20
+    assert len(names) == 26
     for place in ("man/ordersignerd", "operate"):
         for message_id in (journal.SIGNED, journal.REFUSED, journal.FAILED, journal.IN_FORCE):
             assert message_id in page(built, place)

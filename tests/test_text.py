@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import string
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner.text import MAX_IN_ENTRY, cleaned, from_hex, utf_8, without_0x
+from ordersigner.text import MAX_IN_ENTRY, cleaned, entered, from_hex, utf_8, without_0x
 
 
 @given(st.binary())
@@ -44,14 +45,25 @@ def test_half_of_a_surrogate_pair_has_no_utf_8(text: str) -> None:
 
 @given(st.text())
 def test_text_for_the_journal_is_short_and_printable(text: str) -> None:
-    entered = cleaned(text)
-    assert entered.isprintable()
-    assert len(entered) == min(len(text), MAX_IN_ENTRY)
-    assert all(a in (b, "?") for a, b in zip(entered, text))
+    in_field = cleaned(text)
+    assert in_field.isprintable()
+    assert len(in_field) == min(len(text), MAX_IN_ENTRY + 1)
+    assert in_field.endswith("…") == text[: MAX_IN_ENTRY + 1].endswith("…") or len(text) > MAX_IN_ENTRY
+    assert all(a in (b, "?") for a, b in zip(in_field[:MAX_IN_ENTRY], text))
 
 
 @pytest.mark.parametrize(
-    ("value", "entered"), [(7, "7"), (10**99, "1" + "0" * 31), (True, "True"), (1.5, ""), (None, "")]
+    ("value", "in_field"),
+    [(7, "7"), (10**99, "1" + "0" * 31 + "…"), (10**31, "1" + "0" * 31), (True, "True"), (1.5, ""), (None, "")],
 )
-def test_the_journal_takes_text_and_integers(value: object, entered: str) -> None:
-    assert cleaned(value) == entered
+def test_the_journal_takes_text_and_integers(value: object, in_field: str) -> None:
+    assert cleaned(value) == in_field
+    assert entered(value) == (in_field, in_field)
+
+
+@given(st.text() | st.text('"\\\\, x'))
+def test_among_words_text_is_a_json_string(text: str) -> None:
+    in_field, in_words = entered(text)
+    assert in_field == cleaned(text)
+    assert json.loads(in_words) == in_field
+    assert in_words == json.dumps(in_field, ensure_ascii=False)

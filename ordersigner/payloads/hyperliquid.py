@@ -19,7 +19,7 @@ from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_values
 from ordersigner.payloads.payload import Form
 from ordersigner.refusal import MISSING, Refusal, mistyped, negative, out_of_range
-from ordersigner.text import NOT_UTF_8, cleaned, utf_8
+from ordersigner.text import NOT_UTF_8, entered, utf_8
 
 KEYS = ("action", "nonce", "vaultAddress", "expiresAfter", "network")
 SOURCES = {"mainnet": "a", "testnet": "b"}
@@ -36,6 +36,9 @@ _DOMAIN_SEPARATOR = keccak_256(
 _AGENTS = {
     network: keccak_256(AGENT_TYPE.encode()) + keccak_256(source.encode()) for network, source in SOURCES.items()
 }
+# Where the actions that are about orders have them: several in a list, or one.
+_LISTS = {"order": "orders", "batchModify": "modifies", "cancel": "cancels", "cancelByCloid": "cancels"}
+_SINGLE = {"modify": "order", "twapOrder": "twap"}
 _Link = Tuple[Any, str, int]  # to a container: the link to the one around it, the step from there, the depth
 
 
@@ -57,14 +60,37 @@ class Action(NamedTuple):
         return "hyperliquid"
 
     def entry(self) -> tuple[str, tuple[str, ...]]:
-        """What the journal says about it, in words and in fields."""
-        kind = cleaned(self.action.get("type"))
+        """What the journal says about it, in words and in fields: of several orders the first, and how many there are.
+
+        Nothing checked the content, so a part that it does not have, or has in another form, is left out.
+        """
+        kind = self.action.get("type")
+        name, in_words = entered(kind)
         vault = f"0x{self.vault.hex()}" if self.vault else ""
-        return f"Hyperliquid's action {kind} on {self.network}" + (f" of vault {vault}" if vault else ""), (
-            f"ORDERSIGNER_ACTION={kind}",
+        words = f"Hyperliquid action {in_words} on {self.network}" + (f" for vault {vault}" if vault else "")
+        fields = [
+            f"ORDERSIGNER_ACTION={name}",
             f"ORDERSIGNER_NETWORK={self.network}",
             f"ORDERSIGNER_VAULT={vault}",
-        )
+        ]
+        order, count = _first_order(kind, self.action)
+        side, asset = order.get("b"), order.get("a", order.get("asset"))
+        if type(side) is bool:
+            words += " to buy" if side else " to sell"
+            fields.append(f"ORDERSIGNER_SIDE={'buy' if side else 'sell'}")
+        for field, before, value in (
+            ("SIZE", "", order.get("s")),
+            ("ASSET", "of asset ", asset),
+            ("PRICE", "at ", order.get("p")),
+        ):
+            text, in_words = entered(value)
+            if in_words:
+                words += f" {before}{in_words}"
+                fields.append(f"ORDERSIGNER_{field}={text}")
+        if count is not None:
+            words += f" (first of {count})" if count > 1 else ""
+            fields.append(f"ORDERSIGNER_ORDERS={count}")
+        return words, tuple(fields)
 
 
 def read(request: Mapping[str, object]) -> Action:
@@ -96,6 +122,19 @@ def read(request: Mapping[str, object]) -> Action:
 
 
 FORM = Form(read, members={"action": dict}, optional=("expiresAfter", "network", "nonce", "vaultAddress"))
+
+
+def _first_order(kind: object, action: Mapping[str, object]) -> tuple[Mapping[str, object], int | None]:
+    """The first order or cancellation in an action, and how many it has; the action itself, if it is about none."""
+    if type(kind) is not str or (kind not in _LISTS and kind not in _SINGLE):
+        return action, None
+    several = action.get(_LISTS[kind]) if kind in _LISTS else [action.get(_SINGLE[kind])]
+    if type(several) is not list or not several:
+        return {}, 0
+    first = several[0]
+    if kind == "batchModify" and type(first) is dict:
+        first = first.get("order")
+    return first if type(first) is dict else {}, len(several)
 
 
 def _integer(value: object, field: str) -> int:

@@ -14,7 +14,7 @@ from typing import Mapping, NamedTuple
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads.payload import Form
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import NOT_UTF_8, cleaned, from_hex, utf_8
+from ordersigner.text import NOT_UTF_8, cleaned, from_hex, in_quotes, utf_8
 
 KEYS = ("text", "hex")
 
@@ -49,8 +49,9 @@ class Message(NamedTuple):
 
     def entry(self) -> tuple[str, tuple[str, ...]]:
         """What the journal says about it, in words and in fields."""
-        content = cleaned(f"0x{self.content.hex()}" if self.text is None else self.text)
-        return f"a message of {len(self.content)} bytes, {content},", (f"ORDERSIGNER_TEXT={content}",)
+        text = cleaned(f"0x{self.content.hex()}" if self.text is None else self.text)
+        words = text if self.text is None else in_quotes(text)
+        return f"a message of {len(self.content)} bytes, {words},", (f"ORDERSIGNER_TEXT={text}",)
 
     @property
     def is_hash(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Dict, Mapping, NamedTuple, TypeVar
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads.payload import Form
 from ordersigner.refusal import MISSING, Refusal, mistyped, negative, out_of_range
-from ordersigner.text import cleaned, from_hex, without_0x
+from ordersigner.text import entered, from_hex, without_0x
 
 Object = Mapping[str, object]
 Layout = Dict[str, slice]  # the place of each field in the packed bytes, in the order of the bytes
@@ -79,9 +79,9 @@ class Order(NamedTuple):
     def entry(self) -> tuple[str, tuple[str, ...]]:
         """What the journal says about this order, in words and in fields."""
         account = "0x" + self.packed[ACCOUNT].hex()
-        instrument = cleaned(self.instrument)
+        instrument, in_words = entered(self.instrument)
         side = SIDE_NAMES[self.packed[SIDE]]
-        return f"{self.type} {side} {instrument} of account {account}", (
+        return f"{self.type} {side} {in_words} of account {account}", (
             f"ORDERSIGNER_ACCOUNT={account}",
             f"ORDERSIGNER_INSTRUMENT={instrument}",
             f"ORDERSIGNER_SIDE={side}",

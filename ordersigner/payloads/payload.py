@@ -19,7 +19,10 @@ class Payload(Protocol):
     def digest(self) -> bytes: ...
 
     def entry(self) -> tuple[str, tuple[str, ...]]:
-        """What the journal says about it: words that "Signed" comes before and the signer after, and fields."""
+        """What the journal says about it: words that "Signed" comes before and the signer after, and fields.
+
+        A client's text goes into either as entered() gives it.
+        """
 
 
 class Form(NamedTuple):

@@ -26,7 +26,7 @@ from ordersigner.payloads.payload import Form
 from ordersigner.payloads.typed_types import DOMAIN, Field, Types
 from ordersigner.payloads.typed_values import ATOMS, Encode, Fault, Value, array, struct, wrong
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import cleaned
+from ordersigner.text import entered
 
 KEYS = ("types", "primaryType", "domain", "message")
 # What is kept: 18 MB at the most, when each schema takes 260 KB. Keys in use have up to 1,233 bytes, for a domain 273.
@@ -58,11 +58,16 @@ class TypedData(NamedTuple):
 
     def entry(self) -> tuple[str, tuple[str, ...]]:
         """What the journal says about it, in words and in fields."""
-        primary_type, domain = cleaned(self.schema.primary_type), cleaned(self.domain.get("name"))
-        contract = self.domain.get("verifyingContract")
-        contract = contract.lower() if type(contract) is str and _ADDRESS(contract) else cleaned(contract)
-        place = ", ".join(filter(None, (domain, cleaned(self.domain.get("chainId")), contract)))
-        return f"typed data {primary_type} for {place or 'any domain'}", (
+        primary_type, type_words = entered(self.schema.primary_type)
+        domain, domain_words = entered(self.domain.get("name"))
+        _, chain_words = entered(self.domain.get("chainId"))
+        address = self.domain.get("verifyingContract")
+        if type(address) is str and _ADDRESS(address):
+            contract = contract_words = address.lower()  # as a whole, because it is shorter than a key
+        else:
+            contract, contract_words = entered(address)
+        place = ", ".join(filter(None, (domain_words, chain_words, contract_words)))
+        return f"typed data {type_words} for {place or 'any domain'}", (
             f"ORDERSIGNER_PRIMARY_TYPE={primary_type}",
             f"ORDERSIGNER_DOMAIN={domain}",
             f"ORDERSIGNER_CONTRACT={contract}",
@@ -95,13 +100,21 @@ class Path:
 
     def places(self, data: TypedData) -> list[str]:
         """The place of each value, such as message.offer[1].token."""
-        found: list[tuple[str, Any]] = [(self._root, data.domain if self._in_domain else data.message)]
-        for step in self._steps:
+        return [place for place, _ in self.each(data)]
+
+    def each(self, data: TypedData) -> Iterator[tuple[str, Value]]:
+        """Each value with its place."""
+        return self._each(self._root, data.domain if self._in_domain else data.message, 0)
+
+    def _each(self, place: str, value: Any, done: int) -> Iterator[tuple[str, Value]]:
+        """Those in `value`, to which `done` steps lead."""
+        for number, step in enumerate(self._steps[done:], done + 1):
             if step == "*":
-                found = [(f"{place}[{at}]", element) for place, value in found for at, element in enumerate(value)]
-            else:
-                found = [(f"{place}.{step}", value[step]) for place, value in found]
-        return [place for place, _ in found]
+                for at, element in enumerate(value):
+                    yield from self._each(f"{place}[{at}]", element, number)
+                return
+            place, value = f"{place}.{step}", value[step]
+        yield place, self._read(value)
 
     def empty(self, data: TypedData) -> bool:
         """Whether an array on the way has no elements."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Mapping, Sequence
 
+from ordersigner.payloads.payload import Payload
 from ordersigner.policy.rules import Judge
 from ordersigner.policy.settings import Section, section_of
 
@@ -16,7 +17,7 @@ class Limits:
     """The limits of a kind of section.
 
     By default each section becomes an object of this class, which must then be a Judge. Those of orders differ: their
-    sections are markets, and each rule makes a judge of its own.
+    sections are markets, and each rule makes a judge of its own. Its entry() has to say which market it was.
     """
 
     kind: ClassVar[str]  # of sections: "message" for [message NAME]
@@ -25,6 +26,8 @@ class Limits:
     rule_settings: ClassVar[tuple[str, ...]] = ()  # others of a rule, which need `listed_by`
     has_any: ClassVar[bool] = False  # whether `listed_by` may say "any", so that no section can have this name
 
+    name: str  # of the section, set by compile(). A judge that is made otherwise has none, and entry() fails.
+
     def __init__(self, section: Section) -> None:
         """Raises WrongSection."""
         raise NotImplementedError
@@ -32,7 +35,9 @@ class Limits:
     @classmethod
     def compile(cls, section: Section) -> Any:
         """What judges() needs of a section of this kind. Raises WrongSection."""
-        return cls(section)
+        limits = cls(section)
+        limits.name = section.name
+        return limits
 
     @classmethod
     def judges(cls, rule: Section, sections: Mapping[str, Any]) -> Sequence[Judge]:
@@ -42,3 +47,7 @@ class Limits:
         """
         chosen = rule.all(cls.listed_by, section_of(cls.kind, sections))
         return [judge for judge in chosen if judge is not None]
+
+    def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
+        """As Judge.entry()."""
+        return self.name, "", ()

@@ -147,7 +147,7 @@ class OrderLimits(Limits):
         self._max_skew = clock
         # As they appear in the packed bytes:
         self._account_set = frozenset(accounts or ())
-        self._market_set = None if markets is None else frozenset(market.packed for market in markets)
+        self._market_names = None if markets is None else {market.packed: market.name for market in reversed(markets)}
         self._side_codes = frozenset(SIDES[side][0] for side in sides or SIDES)
         self._type_codes = frozenset(FUTURES_ORDER_TYPES[type][0] for type in types or FUTURES_ORDER_TYPES)
         self._max_skew_microseconds = None if clock is None else clock * MICROSECONDS
@@ -179,14 +179,11 @@ class OrderLimits(Limits):
         if payload.type == "spot":
             if instrument != _NO_INSTRUMENT:
                 return _FUTURES_AS_SPOT
-            market = packed[_SPOT_MARKET]
-        else:
-            if instrument == _NO_INSTRUMENT:
-                return _SPOT_AS_FUTURES
-            market = instrument + packed[FUTURES["quote"]]
+        elif instrument == _NO_INSTRUMENT:
+            return _SPOT_AS_FUTURES
         if not is_named and self._accounts is not None:
             return _ACCOUNT
-        if self._market_set is not None and market not in self._market_set:
+        if self._market_names is not None and _market_of(payload) not in self._market_names:
             return _MARKET
         if packed[SIDE] not in self._side_codes:
             return _SIDE
@@ -221,6 +218,10 @@ class OrderLimits(Limits):
         if self._max_notional is not None and n * price * self._max_notional[1] > self._max_notional[0] * m:
             return _NOTIONAL
         return None
+
+    def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
+        assert isinstance(payload, Order)
+        return "any" if self._market_names is None else self._market_names[_market_of(payload)], "", ()
 
     def permits(self) -> list[str]:
         quantity, min_price, max_price, notional = self._amounts
@@ -270,6 +271,14 @@ class OrderLimits(Limits):
         if self._markets is None or any(market.type == "futures" for market in self._markets):
             words.append("the leverage of a futures order: its margin per fraction is signed, whatever it is")
         return [*words, "expiry, post-only, reduce-only, trigger price: they are not signed"]
+
+
+def _market_of(order: Order) -> bytes:
+    """Market.packed of an order."""
+    packed = order.packed
+    if order.type == "spot":
+        return packed[_SPOT_MARKET]
+    return packed[FUTURES["instrument"]] + packed[FUTURES["quote"]]
 
 
 def _disguised(account: bytes) -> Objection | None:

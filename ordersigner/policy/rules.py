@@ -1,9 +1,9 @@
 """Who may have what signed with the keys that the daemon holds.
 
-In: a client (Peer), the address of a key, and what is to be signed (Payload). Out: the rule that allows it. Raises
-Denied, which says what the rule that came closest objects to. Rules only permit: a request is signed if one rule allows
-all of it. Their order matters only for rates: a signature counts for the first rule that allows it. Without a rule
-nobody may do anything, root included.
+In: a client (Peer), the address of a key, and what is to be signed (Payload). Out: a Permit, with the rule that allows
+it. Raises Denied, which says what the rule that came closest objects to. Rules only permit: a request is signed if one
+rule allows all of it. Their order matters only for rates: a signature counts for the first rule that allows it. Without
+a rule nobody may do anything, root included.
 
 An address that the client has no rule for is denied before it is looked up among the held keys. So nobody learns, from
 an answer or from the time that it takes, which other keys there are.
@@ -39,6 +39,12 @@ class Judge(Protocol):
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
         """now: seconds since 1970."""
+
+    def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
+        """What the journal says about a payload that it allows: the name of the section that does, words and fields.
+
+        The name is "any" if the rule says so. The words follow those of the payload.
+        """
 
     def permits(self) -> list[str]:
         """What it allows, in words: the payload, and then each of its limits."""
@@ -107,16 +113,23 @@ class Rule:
     def is_for(self, uid: int, gids: AbstractSet[int]) -> bool:
         return uid in self._uids or not self._gids.isdisjoint(gids)
 
-    def judge(self, payload: Payload, now: float, ticks: float) -> Objection | None:
+    def judge(self, payload: Payload, now: float, ticks: float) -> Objection | Permit:
         """now, ticks: see Grant.allow()."""
         closest = _NOT_THIS_TYPE
         for judge in self.judges.get(payload.type, ()):
             objection = judge.judge(payload, now)
             if objection is None:
-                return None if self.rate is None or self.rate.take(ticks) else _TOO_FAST
+                return Permit(self, judge) if self.rate is None or self.rate.take(ticks) else _TOO_FAST
             if objection.step > closest.step:
                 closest = objection
         return closest
+
+
+class Permit(NamedTuple):
+    """The rule that allows a payload, and the one of its judges that does."""
+
+    rule: Rule
+    judge: Judge
 
 
 _NOT_THIS_TYPE = Objection(0, "type", "not_allowed", "No rule allows this type of request with this key.")
@@ -143,19 +156,19 @@ class Grant:
         self.address = address
         self.rules = tuple(rules)
 
-    def allow(self, payload: Payload, *, now: float, ticks: float) -> Rule:
-        """The rule that allows `payload`, whose rate counts one more signature from here on; raises Denied.
+    def allow(self, payload: Payload, *, now: float, ticks: float) -> Permit:
+        """The permit for `payload`; the rate of its rule counts one more signature from here on. Raises Denied.
 
         now: seconds since 1970; ticks: seconds of a clock that never goes back.
         """
         closest: Objection | None = None
         name = ""
         for rule in self.rules:
-            objection = rule.judge(payload, now, ticks)
-            if objection is None:
-                return rule
-            if closest is None or objection.step > closest.step:
-                closest, name = objection, rule.name
+            verdict = rule.judge(payload, now, ticks)
+            if isinstance(verdict, Permit):
+                return verdict
+            if closest is None or verdict.step > closest.step:
+                closest, name = verdict, rule.name
         assert closest is not None  # a grant has at least one rule
         raise Denied(closest, rule=name)
 

@@ -27,10 +27,13 @@ from ordersigner.payloads.typed_values import Value
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import RATE_STEP, Judge, Objection
 from ordersigner.policy.settings import Section, WrongSection, number, quoted
+from ordersigner.text import ELLIPSIS, cleaned, entered
 
 MAX_SECONDS = 10**9  # of "within"
 MAX_DOMAINS = 64  # that a section remembers
 MAX_OPEN = 100  # fields that leaves_open() lists
+MAX_ENTERED = 16  # fields whose values an entry of the journal has
+MAX_ELEMENTS = 4  # of an array, in an entry
 
 # The standard's fields of a domain, in its order.
 _STANDARD = {
@@ -67,6 +70,7 @@ class _Check(NamedTuple):
     code: str
     message: str
     words: str
+    only: Value | None = None  # the one value that holds
 
     @property
     def has_star(self) -> bool:
@@ -108,6 +112,13 @@ class TypedLimits(Limits):
         section.raise_if_wrong()
         self._domain_checks = [check for check in checks if check.path.startswith("domain.")]
         self._message_checks = [check for check in checks if check.path.startswith("message.")]
+        # What the journal says of the values: as it is, where a condition allows only one.
+        self._entries: dict[str, Path | tuple[str, str]] = {}
+        for check in self._message_checks:
+            if check.only is not None and not check.has_star:
+                self._entries[check.path] = _entry(check.path, check.only)
+            else:
+                self._entries.setdefault(check.path, check.access)
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
         assert isinstance(payload, TypedData)
@@ -132,6 +143,26 @@ class TypedLimits(Limits):
                 place = f"{_SIGNED_DATA}.domain.{field.name}"
                 return Objection(2, place, "not_allowed", "No rule allows a domain with, or without, this field.")
         return _DOMAIN_TYPE
+
+    def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
+        """Has the values of the message's fields that conditions name. The payload tells the domain."""
+        assert isinstance(payload, TypedData)
+        entries: list[tuple[str, str]] = []
+        for path, known in islice(self._entries.items(), MAX_ENTERED):
+            if isinstance(known, tuple):
+                entries.append(known)
+            elif "*" not in path:
+                entries.append(_entry(path, known.values(payload)[0]))
+            else:
+                elements = list(islice(known.each(payload), MAX_ELEMENTS + 1))
+                entries += [_entry(place, value) for place, value in elements[:MAX_ELEMENTS]]
+                entries += [_left_out(f"{place} ") for place, _ in elements[MAX_ELEMENTS:]]
+        if len(self._entries) > MAX_ENTERED:
+            entries.append(_left_out())
+        if not entries:
+            return self.name, "", ()
+        words, fields = zip(*entries)
+        return self.name, f" with {', '.join(words)}", fields
 
     def permits(self) -> list[str]:
         checks = [*self._domain_checks, *self._message_checks]
@@ -165,11 +196,37 @@ class AnyTypedData:
         assert isinstance(payload, TypedData)
         return _TYPE if payload.schema.type == AGENT_TYPE else None
 
+    def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
+        return "any", "", ()
+
     def permits(self) -> list[str]:
         return ["any typed data"]
 
     def leaves_open(self) -> list[str]:
         return ["the typed data: also permits to take the key's tokens, and transactions of its Safe, so all it owns"]
+
+
+def _left_out(place: str = "") -> tuple[str, str]:
+    return f"{place}{ELLIPSIS}", f"ORDERSIGNER_VALUE={place}{ELLIPSIS}"
+
+
+def _entry(place: str, value: Value) -> tuple[str, str]:
+    """What the journal says of a value at its place, in words and as a field."""
+    kind = type(value)
+    if kind is str:
+        text, in_words = entered(value)
+        return f"{place} {in_words}", f"ORDERSIGNER_VALUE={place} {text}"
+    if kind is int:
+        text = cleaned(value)
+    elif kind is bool:
+        text = "true" if value else "false"
+    else:
+        assert isinstance(value, bytes)
+        text = f"0x{value.hex()}"
+        if len(value) != 20:  # an address is not cut: it is shorter than a key
+            text = cleaned(text)
+    words = f"{place} {text}"
+    return words, f"ORDERSIGNER_VALUE={words}"
 
 
 def _schema(section: Section) -> Schema:
@@ -230,7 +287,9 @@ def _compile(schema: Schema, path: str, operator: str, text: str) -> _Check:
             raise ValueError("a value is there twice")
         words = " or ".join(map(_shown, values))
         return _Check(
-            path, operator, access, _one_of(values), "not_allowed", "No rule allows this value.", f"with {path} {words}"
+            *(path, operator, access, _one_of(values), "not_allowed", "No rule allows this value."),
+            words=f"with {path} {words}",
+            only=values[0] if len(values) == 1 else None,
         )
     if path.startswith("domain."):
         raise ValueError('a field of the domain takes "=" only')

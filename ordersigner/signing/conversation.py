@@ -16,7 +16,7 @@ from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
 from ordersigner.policy import accounts, rules
 from ordersigner.policy.kinds import KINDS
-from ordersigner.policy.rules import Grant, Policy
+from ordersigner.policy.rules import Grant, Permit, Policy
 from ordersigner.refusal import Refusal
 from ordersigner.signing import protocol
 from ordersigner.signing.counters import Counters
@@ -124,19 +124,20 @@ class Conversation:
             payload = form.read(request.members)
             address = address_in(request.signer)
             signer: Signer | HeldKey
+            permit: Permit | None = None
             if address is None:
-                signer, rule = self._key_of_client(request.signer), ""
+                signer = self._key_of_client(request.signer)
                 if form.check_signer is not None:
                     form.check_signer(payload, signer.address)
             else:
                 if form.check_signer is not None:  # before the policy: it is the request that contradicts itself
                     form.check_signer(payload, address)
-                signer, rule = self._held_key_if_allowed(address, payload)
+                signer, permit = self._held_key_if_allowed(address, payload)
             signature = signer.sign(payload.digest)
             added = None if form.response is None else form.response(payload, signature)
             response = protocol.signed(signature, request_id, added)
             microseconds = (perf_counter_ns() - start) // 1000
-            if not service.journal.signed(self._peer, payload, signer.address, rule, microseconds):
+            if not service.journal.signed(self._peer, payload, signer.address, permit, microseconds):
                 service.counters.failed += 1
                 return protocol.refused(NOT_RECORDED, request_id)
         except Refusal as refusal:
@@ -145,7 +146,7 @@ class Conversation:
             service.counters.failed += 1
             service.journal.failed(f"A request of {self._peer} could not be answered", error)
             return protocol.failed(request_id)
-        service.counters.count(request.type, rule)
+        service.counters.count(request.type, permit.rule.name if permit else "")
         return response
 
     def refuse(
@@ -175,15 +176,15 @@ class Conversation:
             self._signers[text] = signer
         return signer
 
-    def _held_key_if_allowed(self, address: str, payload: Payload) -> tuple[HeldKey, str]:
-        """The held key of an address, and the name of the rule that lets this client sign `payload` with it."""
+    def _held_key_if_allowed(self, address: str, payload: Payload) -> tuple[HeldKey, Permit]:
+        """The held key of an address, and the permit of the rule that lets this client sign `payload` with it."""
         grant = self._grants_in_force().get(address)
         if grant is None:
             raise rules.unknown_signer(self._peer)
         key = self._service.keyring.get(address)
         if key is None:
             raise rules.key_unavailable(grant.rules[0])
-        return key, grant.allow(payload, now=time(), ticks=monotonic()).name
+        return key, grant.allow(payload, now=time(), ticks=monotonic())
 
     def _grants_in_force(self) -> dict[str, Grant]:
         """What the policy that is in force lets this client do.

@@ -1,7 +1,8 @@
 """What the daemon writes down: one entry for each signature, refusal and fault, and for what is in force.
 
-Under systemd an entry goes to the journal with structured fields, elsewhere its text goes to stderr. An entry holds
-identifiers, never a request, never a key; text from a client is cut short and stripped of control characters.
+Under systemd an entry goes to the journal with structured fields, elsewhere its text goes to stderr. An entry says
+what was signed and holds no request as a whole and no key. Text from a client is cut short, stripped of control
+characters and, among words, in quotes.
 Every signature must have its entry: signed() says whether it was taken. If the journal is slow, the daemon waits, up to
 a limit (journald.py). Past the limit it waits no more, until an entry is taken again.
 """
@@ -16,10 +17,10 @@ from typing import Sequence
 
 from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer, user_behind
-from ordersigner.policy.rules import Denied
+from ordersigner.policy.rules import Denied, Permit
 from ordersigner.refusal import Refusal
 from ordersigner.systemd.journald import STDERR, Journald, Send, write_to_stderr
-from ordersigner.text import cleaned
+from ordersigner.text import entered
 
 LEVELS = {"err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}  # syslog's names and numbers
 
@@ -45,16 +46,23 @@ class Journal:
         self._refusals_by_policy = _RatePerUser()  # no other refusal must keep their entries out
         self._faults = _Rate()
 
-    def signed(self, peer: Peer, payload: Payload, signer: str, rule: str, microseconds: int) -> bool:
+    def signed(self, peer: Peer, payload: Payload, signer: str, permit: Permit | None, microseconds: int) -> bool:
         """A signature was made. Returns whether it has its entry, if it must have one.
 
-        signer: an address; rule: the one that allowed it, empty for a key of the client's.
+        signer: an address; permit: what allowed it, None for a key of the client's.
         """
         if self._level < LEVELS["info"]:
             return True
         what, fields = payload.entry()
         digest = "0x" + payload.digest.hex()
-        by = f"{signer}, rule {rule}," if rule else signer
+        by = signer
+        allowed: tuple[str, ...] = ()
+        if permit is not None:
+            rule = permit.rule.name
+            section, more, values = permit.judge.entry(payload)
+            what += more
+            by += f", rule {rule}, section {section},"
+            allowed = (f"ORDERSIGNER_RULE={rule}", f"ORDERSIGNER_SECTION={section}", *values)
         return self._write(
             "info",
             f"Signed {what} by {by} for {peer} in {microseconds} µs: digest {digest}",
@@ -63,7 +71,7 @@ class Journal:
             *fields,
             f"ORDERSIGNER_SIGNER={signer}",
             f"ORDERSIGNER_DIGEST={digest}",
-            *_rule_field(rule),
+            *allowed,
             f"ORDERSIGNER_USEC={microseconds}",
             *peer.fields,
         )
@@ -80,9 +88,9 @@ class Journal:
         withheld = (self._refusals_by_policy if by_policy else self._refusals).next(peer.uid)
         if withheld is None:
             return
-        field = next(iter(refusal.context))
-        what = f"{cleaned(field)}: {refusal.code}" if field else refusal.code
-        fields = [f"ORDERSIGNER_FIELD={cleaned(field)}", f"ORDERSIGNER_CODE={refusal.code}"]
+        field, in_words = entered(next(iter(refusal.context)))
+        what = f"{in_words}: {refusal.code}" if field else refusal.code
+        fields = [f"ORDERSIGNER_FIELD={field}", f"ORDERSIGNER_CODE={refusal.code}"]
         if isinstance(refusal, Denied) and payload is not None and signer is not None:
             closest = f", closest rule {refusal.rule}" if refusal.rule else ""
             reason = f" ({refusal.reason})" if refusal.reason else ""

@@ -486,7 +486,7 @@ def test_it_writes_no_key_to_its_log_nor_shows_it_among_the_processes(tmp_path: 
         daemon.ask(ORDER + ORDER[:-3] + b"\n" + KEY.encode() + b"\n" + ORDER.replace(b'"spot"', b'"SPOT"'))
         assert KEY[2:].encode() not in Path(f"/proc/{daemon.pid}/cmdline").read_bytes()
         assert daemon.stop() == 0
-        assert "Signed spot buy LEVETH" in daemon.log
+        assert 'Signed spot buy "LEVETH"' in daemon.log
         assert "Refused a request" in daemon.log
         assert KEY[2:] not in daemon.log
 

@@ -159,10 +159,64 @@ def test_an_action_nested_too_deeply_is_refused() -> None:
 def test_the_journal_says_what_an_action_is() -> None:
     action = hyperliquid.read(changed(vaultAddress=ADDRESS))
     assert action.type == "hyperliquid"
-    assert action.entry() == (
-        f"Hyperliquid's action order on mainnet of vault {ADDRESS}",
-        ("ORDERSIGNER_ACTION=order", "ORDERSIGNER_NETWORK=mainnet", f"ORDERSIGNER_VAULT={ADDRESS}"),
-    )
+    words, fields = action.entry()
+    assert words.startswith(f'Hyperliquid action "order" on mainnet for vault {ADDRESS}')
+    assert fields[:3] == ("ORDERSIGNER_ACTION=order", "ORDERSIGNER_NETWORK=mainnet", f"ORDERSIGNER_VAULT={ADDRESS}")
+
+
+BUY = {"a": 1, "b": True, "p": "100.5", "s": "3", "r": False, "t": {}}
+SELL = {**BUY, "a": 2, "b": False}
+BUY_WORDS, BUY_FIELDS = ' to buy "3" of asset 1 at "100.5"', ("SIDE=buy", "SIZE=3", "ASSET=1", "PRICE=100.5")
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "fields"),
+    [
+        ({"type": "order", "orders": [BUY]}, BUY_WORDS, (*BUY_FIELDS, "ORDERS=1")),
+        ({"type": "order", "orders": [BUY, SELL, SELL]}, f"{BUY_WORDS} (first of 3)", (*BUY_FIELDS, "ORDERS=3")),
+        ({"type": "modify", "oid": 1, "order": BUY}, BUY_WORDS, (*BUY_FIELDS, "ORDERS=1")),
+        (
+            {"type": "batchModify", "modifies": [{"oid": 1, "order": BUY}, {"oid": 2, "order": SELL}]},
+            f"{BUY_WORDS} (first of 2)",
+            (*BUY_FIELDS, "ORDERS=2"),
+        ),
+        ({"type": "cancel", "cancels": [{"a": 7, "o": 1}] * 2}, " of asset 7 (first of 2)", ("ASSET=7", "ORDERS=2")),
+        ({"type": "cancelByCloid", "cancels": [{"asset": 7, "cloid": "0x"}]}, " of asset 7", ("ASSET=7", "ORDERS=1")),
+        (
+            {"type": "twapOrder", "twap": {"a": 7, "b": False, "s": "9", "r": False, "m": 5, "t": True}},
+            ' to sell "9" of asset 7',
+            ("SIDE=sell", "SIZE=9", "ASSET=7", "ORDERS=1"),
+        ),
+        ({"type": "updateLeverage", "asset": 7, "isCross": True, "leverage": 5}, " of asset 7", ("ASSET=7",)),
+        ({"type": "scheduleCancel", "time": 7}, "", ()),
+        # The part that counts is that of the action's type, whatever else there is.
+        ({"type": "order", "orders": [BUY], "cancels": [{"a": 9}], "a": 9}, BUY_WORDS, (*BUY_FIELDS, "ORDERS=1")),
+        # Anything may be anywhere, because nothing checked it.
+        ({"type": "order"}, "", ("ORDERS=0",)),
+        ({"type": "order", "orders": []}, "", ("ORDERS=0",)),
+        ({"type": "order", "orders": {"a": 1}}, "", ("ORDERS=0",)),
+        ({"type": "order", "orders": [7, BUY]}, " (first of 2)", ("ORDERS=2",)),
+        ({"type": "batchModify", "modifies": [{"order": 7}]}, "", ("ORDERS=1",)),
+        ({"type": "modify", "order": []}, "", ("ORDERS=1",)),
+        (
+            {"type": "modify", "order": {"a": "x, y", "b": 1, "s": [], "p": "1" * 99}},
+            f' of asset "x, y" at "{"1" * 32}…"',
+            ("ASSET=x, y", f"PRICE={'1' * 32}…", "ORDERS=1"),
+        ),
+    ],
+)
+def test_the_journal_says_what_the_first_order_is_and_how_many_there_are(
+    content: dict[str, Any], words: str, fields: tuple[str, ...]
+) -> None:
+    said, entered = hyperliquid.read(changed(action=content)).entry()
+    assert said == f'Hyperliquid action "{content["type"]}" on mainnet{words}'
+    assert entered[3:] == tuple(f"ORDERSIGNER_{field}" for field in fields)
+
+
+@pytest.mark.parametrize("kind", [{}, [], 7, None, True])
+def test_the_journal_takes_an_action_of_any_type(kind: object) -> None:
+    words, _ = hyperliquid.read(changed(action={"type": kind, "orders": [BUY]})).entry()
+    assert words.startswith("Hyperliquid action ")
 
 
 def test_an_action_does_not_show_its_content() -> None:

@@ -144,15 +144,15 @@ def test_bytes_that_are_no_text_have_none_and_are_not_plain() -> None:
 @pytest.mark.parametrize(
     ("request_keys", "words"),
     [
-        ({"text": "1550791374642"}, "a message of 13 bytes, 1550791374642,"),
-        ({"hex": "0x6869"}, "a message of 2 bytes, hi,"),
+        ({"text": "1550791374642"}, 'a message of 13 bytes, "1550791374642",'),
+        ({"hex": "0x6869"}, 'a message of 2 bytes, "hi",'),
         ({"hex": "0xff"}, "a message of 1 bytes, 0xff,"),
     ],
 )
 def test_the_journal_says_what_a_message_is(request_keys: dict[str, Any], words: str) -> None:
     message = messages.read(request_keys)
     assert message.type == "message"
-    text = words.split(", ", 1)[1].rstrip(",")
+    text = words.split(", ", 1)[1].rstrip(",").strip('"')
     assert message.entry() == (words, (f"ORDERSIGNER_TEXT={text}",))
 
 

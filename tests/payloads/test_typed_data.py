@@ -606,7 +606,7 @@ def test_the_journal_says_what_typed_data_is() -> None:
     assert data.type == "typed_data"
     contract = COW["domain"]["verifyingContract"].lower()
     assert data.entry() == (
-        f"typed data Order for Gnosis Protocol, 1, {contract}",
+        f'typed data "Order" for "Gnosis Protocol", 1, {contract}',
         (
             "ORDERSIGNER_PRIMARY_TYPE=Order",
             "ORDERSIGNER_DOMAIN=Gnosis Protocol",
@@ -614,7 +614,7 @@ def test_the_journal_says_what_typed_data_is() -> None:
         ),
     )
     words, fields = read({**edge("bool", True, **{DOMAIN: []}), "domain": {}}).entry()
-    assert words == "typed data M for any domain"
+    assert words == 'typed data "M" for any domain'
     assert fields == ("ORDERSIGNER_PRIMARY_TYPE=M", "ORDERSIGNER_DOMAIN=", "ORDERSIGNER_CONTRACT=")
 
 

@@ -252,7 +252,7 @@ def test_the_entry_of_a_signature_names_the_rule() -> None:
     ask(service, ALICE)
     ask(service, ALICE, KEY)
     assert entries[0]["ORDERSIGNER_RULE"] == "bids"
-    assert f"by {ADDRESS}, rule bids, for uid 1001" in entries[0]["MESSAGE"]
+    assert f"by {ADDRESS}, rule bids, section any, for uid 1001" in entries[0]["MESSAGE"]
     assert entries[0]["ORDERSIGNER_SIGNER"] == entries[1]["ORDERSIGNER_SIGNER"] == ADDRESS
     assert "ORDERSIGNER_RULE" not in entries[1]
 
@@ -264,7 +264,7 @@ def test_the_entry_of_a_refusal_names_address_peer_digest_and_the_closest_rule()
     digest = "0x" + oracle.digest(REQUEST).hex()
     (entry,) = entries
     assert entry["MESSAGE"] == (
-        "Refused a request of uid 1001, gid 1001, pid 1: order.side: not_allowed: spot buy LEVETH of account "
+        'Refused a request of uid 1001, gid 1001, pid 1: "order.side": not_allowed: spot buy "LEVETH" of account '
         f"0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282 by {ADDRESS}, closest rule bids: digest {digest}"
     )
     assert {name: value for name, value in entry.items() if name.startswith("ORDERSIGNER_")} == {
@@ -284,7 +284,7 @@ def test_the_administrator_reads_that_there_is_no_rule_and_the_client_does_not()
     entries: list[dict[str, str]] = []
     service = service_with(entries=entries)
     ask(service, ALICE)
-    assert "signer: unknown_signer (no rule for uid 1001 names this key)" in entries[0]["MESSAGE"]
+    assert '"signer": unknown_signer (no rule for uid 1001 names this key)' in entries[0]["MESSAGE"]
     assert "ORDERSIGNER_RULE" not in entries[0]
     assert signers(service, BOB) == []
     assert entries[1]["MESSAGE"].startswith("No rule for uid 1002")

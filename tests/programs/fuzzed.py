@@ -34,7 +34,7 @@ from ordersigner.daemon.check import check
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
 from ordersigner.policy.kinds import KINDS
-from ordersigner.policy.rules import RATE_STEP, Rate
+from ordersigner.policy.rules import RATE_STEP, Permit, Rate
 from ordersigner.refusal import CODES, Refusal
 from ordersigner.serving.framing import HttpRequest, LineBuffer, LineTooLong
 from ordersigner.signing import protocol
@@ -303,10 +303,13 @@ def read_policy(data: bytes) -> None:
         assert rule.keys
         assert rule.users or rule.groups or reading.warnings
         for payload in PAYLOADS:
-            objection = rule.judge(payload, NOW, 0.0)
-            if objection is not None:
-                assert objection.code in CODES
-                assert 0 <= objection.step <= RATE_STEP
+            verdict = rule.judge(payload, NOW, 0.0)
+            if isinstance(verdict, Permit):
+                section, _, _ = verdict.judge.entry(payload)
+                assert section
+            else:
+                assert verdict.code in CODES
+                assert 0 <= verdict.step <= RATE_STEP
 
 
 def check_words(reading: reader.Reading) -> None:

@@ -59,7 +59,7 @@ def test_a_signature_leaves_one_entry_with_its_fields(entries: Entries) -> None:
     assert microseconds.isdecimal()
     signer, digest = oracle.signer_address(KEY), oracle.digest(EXAMPLE["request"]).hex()
     assert entry.pop("MESSAGE") == (
-        f"Signed spot buy LEVETH of account 0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282 by {signer} "
+        f'Signed spot buy "LEVETH" of account 0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282 by {signer} '
         f"for uid 22, gid 33, pid 11 in {microseconds} µs: digest 0x{digest}"
     )
     assert entry == {
@@ -98,8 +98,11 @@ def test_an_account_is_spelled_in_one_way(entries: Entries) -> None:
         ("a\nMESSAGE=forged\x1b[31m", "a?MESSAGE=forged?[31m"),
         ("\u202eHTE", "?HTE"),
         ("\ud800", "?"),
-        ("x" * 1000, "x" * 32),
-        (KEY, KEY[:32]),
+        ("x" * 1000, "x" * 32 + "…"),
+        ("x" * 33, "x" * 32 + "…"),
+        ("x" * 32, "x" * 32),
+        (10**40, "1" + "0" * 31 + "…"),
+        (KEY, KEY[:32] + "…"),
         (7, "7"),
         ({"a": KEY}, ""),
         (None, ""),
@@ -115,7 +118,7 @@ def test_a_refusal_leaves_one_entry_that_names_the_field(entries: Entries) -> No
     conversation(entries).respond(line(price=None))
     (entry,) = entries
     assert entry == {
-        "MESSAGE": "Refused a request of uid 22, gid 33, pid 11: order.price: empty",
+        "MESSAGE": 'Refused a request of uid 22, gid 33, pid 11: "order.price": empty',
         "MESSAGE_ID": journal.REFUSED,
         "PRIORITY": "5",
         "SYSLOG_IDENTIFIER": "ordersigner",
@@ -448,7 +451,7 @@ def test_without_systemd_python_a_daemon_in_a_service_signs_and_tells_systemd_th
             assert manager.recv(1000).startswith(b"READY=1\n")
             assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
             assert daemon.stop() == 0
-    assert "ordersigner: Signed spot buy LEVETH" in daemon.log
+    assert 'ordersigner: Signed spot buy "LEVETH"' in daemon.log
     assert "Traceback" not in daemon.log
 
 

@@ -47,7 +47,7 @@ def test_the_readmes_lines_give_a_signature_and_take_all_away_again(machine: Mac
     everything, found = (output for line, output in outputs.items() if line.startswith("journalctl "))
     (status,) = (output for line, output in outputs.items() if line.startswith("systemctl status "))
     assert signature == RESPONSE["signature"]
-    assert "Signed spot buy LEVETH of account 0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282" in everything
+    assert 'Signed spot buy "LEVETH" of account 0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282' in everything
     assert '"ORDERSIGNER_ACCOUNT" : "0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282"' in found
     assert "active (running)" in status
     assert MEMBER in machine.run("getent", "group", "ordersigner")
