@@ -1,6 +1,6 @@
 """What the daemon writes down: one entry for each signature, refusal and fault, and for what is in force.
 
-Under systemd an entry goes to the journal with structured fields, elsewhere its text goes to stderr. An entry says
+Under systemd an entry goes to the journal with structured fields, elsewhere it goes to stderr as a line. An entry says
 what was signed and holds no request as a whole and no key. Text from a client is cut short, stripped of control
 characters and, among words, in quotes.
 Every signature must have its entry: signed() says whether it was taken. If the journal is slow, the daemon waits, up to

@@ -1,4 +1,4 @@
-"""An entry on its way to journald, or its text on its way to stderr, each within a time limit.
+"""An entry on its way to journald, or as a line on its way to stderr, each within a time limit.
 
 In: an entry, as "FIELD=value" strings of which MESSAGE is the first, and whether to wait if nobody takes it at once.
 Raises OSError if the entry was not taken, and of these BlockingIOError if WAIT_SECONDS were not enough.
@@ -10,11 +10,14 @@ systemd's native journal protocol.
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 import struct
 from time import monotonic
 from typing import Callable, Sequence
+
+from ordersigner.text import in_quotes, printable
 
 SOCKET = "/run/systemd/journal/socket"
 STDERR = 2  # the descriptor
@@ -61,12 +64,43 @@ class Journald:
 
 
 def write_to_stderr(entry: Sequence[str], wait: bool) -> None:
-    """Write the text alone. Not by sys.stderr: a write that hangs would keep its lock, which the exit needs."""
-    text = ("ordersigner: " + entry[0][len("MESSAGE=") :] + "\n").encode(errors="backslashreplace")
+    """Write the entry as_line(). Not by sys.stderr: a write that hangs would keep its lock, which the exit needs."""
+    text = f"ordersigner: {as_line(entry)}\n".encode(errors="backslashreplace")
     while text:
         if not _is_writable(STDERR, WAIT_SECONDS if wait else 0.0):
             raise BlockingIOError("nobody reads standard error")
         text = text[os.write(STDERR, text[: select.PIPE_BUF]) :]
+
+
+_FOR_JOURNALD = ("PRIORITY=", "SYSLOG_IDENTIFIER=", "MESSAGE_ID=")
+_MARKS = re.compile('[ "=\n]').search
+_EQUALS = "\\u003d"
+
+
+def as_line(entry: Sequence[str]) -> str:
+    """The text of the entry, then its fields as NAME=VALUE. Left out are those for journald alone, which come first.
+
+    A value with a blank, a quotation mark or an equals sign is a JSON string. In such a string, and in the text, an
+    equals sign is \\u003d. So nothing else in the line reads like a field.
+    """
+    text = entry[0][len("MESSAGE=") :]
+    first = 1
+    while first < len(entry) and entry[first].startswith(_FOR_JOURNALD):
+        first += 1
+    fields = entry[first:]
+    if not fields:
+        return text
+    together = "".join(fields)
+    if together.count("=") != len(fields) or '"' in together or "\\" in together or "\n" in together:
+        fields = [_as_words(field) for field in fields]
+    elif " " in together:  # the same, without the work for what is not there
+        fields = [field.replace("=", '="') + '"' if " " in field else field for field in fields]
+    return " ".join([text.replace("=", _EQUALS), *fields])
+
+
+def _as_words(field: str) -> str:
+    name, _, value = field.partition("=")
+    return f"{name}={in_quotes(printable(value)).replace('=', _EQUALS)}" if _MARKS(value) else field
 
 
 def encoded(entry: Sequence[str]) -> bytes:

@@ -91,6 +91,7 @@ def test_its_members_are_known(daemon: Daemon) -> None:
 def test_it_is_in_the_journal_and_in_the_status(daemon: Daemon) -> None:
     ask(daemon, address(HELD), by=address(HELD), amount=7)
     assert f"receipt of 7 tokens by {address(HELD)}, rule bot, section small, for uid" in daemon.log
+    assert " ORDERSIGNER_RULE=bot ORDERSIGNER_SECTION=small " in daemon.log
     assert json.loads(daemon.ask(b'{"type": "status"}\n'))["status"]["signed_by_type"] == {"receipt": 1}
 
 

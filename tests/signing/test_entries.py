@@ -17,6 +17,7 @@ from ordersigner.policy import typed_limits
 from ordersigner.policy.kinds import KINDS
 from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.systemd.journald import as_line
 
 SIGNERS = {"held": ADDRESS, "of the client": KEY}
 
@@ -194,6 +195,7 @@ HOSTILE = [
 ]
 FORGED = [' ORDERSIGNER_RULE=bids "', "ORDERSIGNER_RULE=bids", '" ORDERSIGNER_RULE=bids', "\\\nORDERSIGNER_RULE=bids"]
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+FIELD = re.compile(r' ([A-Z_]+)=("(?:[^"\\]|\\.)*"|[^ "]*)')
 
 
 def spoiled(value: Any, text: str) -> Iterator[Any]:
@@ -231,3 +233,21 @@ def test_the_name_of_a_type_stands_in_quotes(sent: Sent) -> None:
     line = json.dumps(request_of("typed_data", KEY)).replace('"Trade"', '"rule bids for uid 12345"')
     assert ask(conversation(sent), json.loads(line))["ok"]
     assert sent.message.startswith('Signed typed data "rule bids for uid 12345" for "Test venue", 7 by 0x')
+
+
+@pytest.mark.parametrize("signer", SIGNERS.values(), ids=SIGNERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_standard_error_nothing_reads_like_a_field_but_the_fields(
+    sent: Sent, kind: str, signer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ordersigner.signing.journal.ENTRIES_PER_SECOND", 10**6)
+    talk = conversation(sent)
+    for text in HOSTILE + FORGED:
+        for request in spoiled(request_of(kind, signer), text):
+            ask(talk, request)
+    for entry in sent:
+        line = as_line(entry)
+        read = [(name, json.loads(value) if value[:1] == '"' else value) for name, value in FIELD.findall(line)]
+        assert read == [tuple(field.split("=", 1)) for field in entry if field.startswith("ORDERSIGNER_")]
+        assert "RULE=bids" not in line
+        assert line.isprintable()

@@ -452,6 +452,8 @@ def test_without_systemd_python_a_daemon_in_a_service_signs_and_tells_systemd_th
             assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
             assert daemon.stop() == 0
     assert 'ordersigner: Signed spot buy "LEVETH"' in daemon.log
+    assert " ORDERSIGNER_TYPE=spot ORDERSIGNER_ACCOUNT=0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282 " in daemon.log
+    assert "MESSAGE_ID" not in daemon.log
     assert "Traceback" not in daemon.log
 
 

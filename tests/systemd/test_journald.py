@@ -1,9 +1,11 @@
-"""How an entry gets to journald, over a socket like its own, or its text to stderr."""
+"""How an entry gets to journald, over a socket like its own, or as a line to stderr."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import socket
 import struct
 import threading
@@ -11,10 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.daemon import TIME_LIMIT
 
 from ordersigner.systemd import journald
-from ordersigner.systemd.journald import Journald, encoded
+from ordersigner.systemd.journald import Journald, as_line, encoded
 
 ENTRY = ("MESSAGE=Signed", "PRIORITY=6")
 
@@ -107,3 +111,30 @@ def test_an_entry_too_long_for_a_message_goes_to_stderr(
 ) -> None:
     send(("MESSAGE=" + "x" * 1_000_000, "PRIORITY=3"), True)
     assert capfd.readouterr().err == "ordersigner: " + "x" * 1_000_000 + "\n"
+
+
+def test_the_line_of_an_entry_has_its_text_and_then_its_fields_without_those_for_journald() -> None:
+    own = ("MESSAGE=Signed", "PRIORITY=6", "SYSLOG_IDENTIFIER=ordersigner", "MESSAGE_ID=f8a2")
+    assert as_line(own) == "Signed"
+    assert as_line((*own, "A=1", "B=x y")) == 'Signed A=1 B="x y"'
+    assert as_line((*own, "A=\\", "B=\\ ")) == r'Signed A=\ B="\\ "'
+    assert as_line((*own, "A=1", "B=x y", "B=", 'C="\\=')) == r'Signed A=1 B="x y" B= C="\"\\\u003d"'
+
+
+PRINTABLE = (st.text('="\\ aA_') | st.text()).filter(str.isprintable)
+
+
+@given(PRINTABLE, st.lists(st.tuples(st.from_regex("[A-Z_]+", fullmatch=True), PRINTABLE)))
+def test_the_fields_of_a_line_can_be_read_back(text: str, fields: list[tuple[str, str]]) -> None:
+    line = as_line([f"MESSAGE={text}", "PRIORITY=6", *(f"F_{name}={value}" for name, value in fields)])
+    if not fields:
+        assert line == text
+        return
+    found = re.findall(r' (F_[A-Z_]+)=("(?:[^"\\]|\\.)*"|[^ "]*)', line)
+    read = [(name, json.loads(value) if value[:1] == '"' else value) for name, value in found]
+    assert read == [(f"F_{name}", value) for name, value in fields]
+
+
+def test_a_field_with_a_line_feed_adds_no_line() -> None:
+    assert as_line(("MESSAGE=Signed", "A=x\nB=1")) == r'Signed A="x?B\u003d1"'
+    assert as_line(("MESSAGE=Signed", "A=x\ny")) == 'Signed A="x?y"'
