@@ -287,8 +287,13 @@ def _compile(schema: Schema, path: str, operator: str, text: str) -> _Check:
             raise ValueError("a value is there twice")
         words = " or ".join(map(_shown, values))
         return _Check(
-            *(path, operator, access, _one_of(values), "not_allowed", "No rule allows this value."),
-            words=f"with {path} {words}",
+            path,
+            operator,
+            access,
+            _one_of(values),
+            "not_allowed",
+            "No rule allows this value.",
+            f"with {path} {words}",
             only=values[0] if len(values) == 1 else None,
         )
     if path.startswith("domain."):
