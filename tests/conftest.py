@@ -12,10 +12,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.daemon import Daemon, standalone, wait_until
 from support.files import Files
+from support.promises import Promises
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says more about the machine than about the code. In CI, too, examples are new each time.
+settings.register_profile("noisy", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("noisy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Promises())
 
 
 @pytest.fixture(autouse=True)
