@@ -20,8 +20,8 @@ CODES = {
     "unexpected": "an unknown key at the top level of the request, or in typed data where all keys are known",
     # What the earlier daemon never checked.
     "duplicate": "an object has the same key twice, or a type in typed data the same field",
-    "too_deep": "objects and arrays are nested too deeply, or there are too many of them",
-    "too_many_values": "the line holds too many values, or typed data has too many or too long types",
+    "too_deep": "objects and arrays are nested too deeply, or an array in typed data has too many dimensions",
+    "too_many_values": "the line holds too many values, or its typed data has too many values or types: split it",
     "too_long": "the line is longer than 65,536 bytes; the connection is closed",
     "timed_out": "the line did not end in time; the connection is closed",
     "too_many_connections": "this user has too many connections, or all users together have; the connection is closed",

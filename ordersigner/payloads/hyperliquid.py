@@ -24,7 +24,6 @@ from ordersigner.text import NOT_UTF_8, entered, utf_8
 KEYS = ("action", "nonce", "vaultAddress", "expiresAfter", "network")
 SOURCES = {"mainnet": "a", "testnet": "b"}
 AGENT_TYPE = "Agent(string source,bytes32 connectionId)"
-MAX_DEPTH = 32  # of an action's objects and arrays; those in use have 5
 
 _DOMAIN_SEPARATOR = keccak_256(
     keccak_256(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
@@ -39,7 +38,7 @@ _AGENTS = {
 # Where the actions that are about orders have them: several in a list, or one.
 _LISTS = {"order": "orders", "batchModify": "modifies", "cancel": "cancels", "cancelByCloid": "cancels"}
 _SINGLE = {"modify": "order", "twapOrder": "twap"}
-_Link = Tuple[Any, str, int]  # to a container: the link to the one around it, the step from there, the depth
+_Link = Tuple[Any, str]  # to a container: the link to the one around it, and the step from there
 
 
 class Action(NamedTuple):
@@ -101,9 +100,9 @@ def read(request: Mapping[str, object]) -> Action:
     action = request.get("action", MISSING)
     if type(action) is not dict or not action:
         raise mistyped(action, "action", dict)
-    _check(action)
+    data = _packed(action)
     nonce = _integer(request.get("nonce", MISSING), "nonce")
-    data = msgpack.packb(action) + nonce.to_bytes(8, "big")
+    data += nonce.to_bytes(8, "big")
     vault = expires_after = None
     if request.get("vaultAddress") is not None:
         vault = typed_values.address(request["vaultAddress"], "vaultAddress")
@@ -148,36 +147,47 @@ def _integer(value: object, field: str) -> int:
     return value
 
 
-def _check(action: dict[str, object]) -> None:
-    """Raises Refusal unless msgpack has exactly one form for all that is in the action."""
-    containers: list[tuple[_Link, Any]] = [((None, "action", 1), action)]
+def _packed(action: dict[str, object]) -> bytes:
+    """msgpack's form of an action; raises Refusal unless there is exactly one."""
+    try:
+        data: bytes = msgpack.packb(action)
+        # A double, of nine bytes, begins with 0xCB. With single floats it has five, and all else stays as it is.
+        if b"\xcb" not in data or msgpack.packb(action, use_single_float=True) == data:
+            return data
+    except (ValueError, OverflowError, RecursionError):
+        pass
+    raise _fault(action)
+
+
+def _fault(action: dict[str, object]) -> Refusal:
+    """The refusal of what msgpack cannot write, or can write in two forms."""
+    containers: list[tuple[_Link, Any]] = [((None, "action"), action)]
     while containers:
         link, container = containers.pop()
         members: Iterable[tuple[Any, Any]]
         step, members = (".{}", container.items()) if type(container) is dict else ("[{}]", enumerate(container))
         for key, value in members:
             if type(key) is str and utf_8(key) is None:
-                raise Refusal.of(_path(link), *NOT_UTF_8)
+                return Refusal.of(_path(link), *NOT_UTF_8)
             kind = type(value)
             if kind is dict or kind is list:
-                if link[2] == MAX_DEPTH:
-                    raise Refusal.of(_path(link), "too_deep", f"An action has at most {MAX_DEPTH} levels.")
-                containers.append(((link, step.format(key), link[2] + 1), value))
+                containers.append(((link, step.format(key)), value))
             elif kind is str:
                 if utf_8(value) is None:
-                    raise Refusal.of(_path(link, step.format(key)), *NOT_UTF_8)
+                    return Refusal.of(_path(link, step.format(key)), *NOT_UTF_8)
             elif kind is int:
                 if not -1 << 63 <= value < 1 << 64:
-                    raise out_of_range(_path(link, step.format(key)))
+                    return out_of_range(_path(link, step.format(key)))
             elif kind is not bool and value is not None:
                 # Hyperliquid writes amounts as strings, because a double has no decimal form of its own.
-                raise mistyped(value, _path(link, step.format(key)), str, int, bool, dict, list)
+                return mistyped(value, _path(link, step.format(key)), str, int, bool, dict, list)
+    return Refusal.of("action", "too_deep", "msgpack does not nest objects and arrays this deep.")
 
 
 def _path(link: _Link | None, last: str = "") -> str:
     """The path of a container, or that of a value in it, to which `last` is the step."""
     steps = [last]
     while link is not None:
-        link, step, _ = link
+        link, step = link
         steps.append(step)
     return "".join(reversed(steps))

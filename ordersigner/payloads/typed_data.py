@@ -24,7 +24,18 @@ from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_types
 from ordersigner.payloads.payload import Form
 from ordersigner.payloads.typed_types import DOMAIN, Field, Types
-from ordersigner.payloads.typed_values import ATOMS, Encode, Fault, Value, array, struct, wrong
+from ordersigner.payloads.typed_values import (
+    ATOMS,
+    MAX_DOMAIN_WORK,
+    MAX_WORK,
+    Budget,
+    Encode,
+    Fault,
+    Value,
+    array,
+    struct,
+    wrong,
+)
 from ordersigner.refusal import MISSING, Refusal, mistyped
 from ordersigner.text import entered
 
@@ -35,6 +46,7 @@ MAX_SCHEMA_KEY = 4096  # bytes; longer types are compiled each time
 MAX_DOMAINS = 16  # of a schema
 MAX_DOMAIN_KEY = 512  # bytes
 
+_HASHED = ("string", "bytes")
 _ADDRESS = re.compile("0x[0-9A-Fa-f]{40}").fullmatch
 
 _Result = TypeVar("_Result")
@@ -48,6 +60,7 @@ class TypedData(NamedTuple):
     schema: Schema
     domain: dict[str, object]
     message: dict[str, object]
+    arrays: dict[str, list[Value]]  # the values of a Path with a "*", once they are read: several sections may ask
 
     def __repr__(self) -> str:
         return f"TypedData({self.schema.primary_type!r})"
@@ -77,7 +90,7 @@ class TypedData(NamedTuple):
 class Path:
     """The way to a field that is an atom, in data of its schema. With a "*" it leads to any number of values."""
 
-    __slots__ = ("_in_domain", "_read", "_root", "_several", "_steps", "type")
+    __slots__ = ("_in_domain", "_path", "_read", "_root", "_several", "_steps", "type")
 
     def __init__(self, type: str, root: str, steps: list[str]) -> None:
         """type: of the field. root: "message" or "domain". steps: a struct's key, or "*" for an array's elements."""
@@ -86,24 +99,24 @@ class Path:
         self._root = root
         self._in_domain = root == "domain"
         self._steps = steps
+        self._path = ".".join((root, *steps))
         self._several = "*" in steps
 
     def values(self, data: TypedData) -> list[Value]:
         """The values as policies compare them."""
         if self._several:
-            *_, found = self._walk(data)
-            return [self._read(value) for value in found]
+            values = data.arrays.get(self._path)
+            if values is None:
+                *_, found = self._walk(data)
+                values = data.arrays[self._path] = [self._read(value) for value in found]
+            return values
         value: Any = data.domain if self._in_domain else data.message
         for step in self._steps:
             value = value[step]
         return [self._read(value)]
 
-    def places(self, data: TypedData) -> list[str]:
-        """The place of each value, such as message.offer[1].token."""
-        return [place for place, _ in self.each(data)]
-
     def each(self, data: TypedData) -> Iterator[tuple[str, Value]]:
-        """Each value with its place."""
+        """Each value with its place, such as message.offer[1].token, one after the other: the first ones cost little."""
         return self._each(self._root, data.domain if self._in_domain else data.message, 0)
 
     def _each(self, place: str, value: Any, done: int) -> Iterator[tuple[str, Value]]:
@@ -115,6 +128,22 @@ class Path:
                 return
             place, value = f"{place}.{step}", value[step]
         yield place, self._read(value)
+
+    def place(self, data: TypedData, number: int) -> str:
+        """The place of one of the values. number: its index in values()."""
+        levels = [[data.domain if self._in_domain else data.message], *self._walk(data)]
+        steps = []  # from the value outwards, since an array can have thousands
+        for step, before in zip(reversed(self._steps), reversed(levels[:-1])):
+            if step == "*":
+                at = 0
+                while number >= len(before[at]):
+                    number -= len(before[at])
+                    at += 1
+                steps.append(f"[{number}]")
+                number = at
+            else:
+                steps.append(f".{step}")
+        return self._root + "".join(reversed(steps))
 
     def empty(self, data: TypedData) -> bool:
         """Whether an array on the way has no elements."""
@@ -144,17 +173,22 @@ class Schema:
 
     def __init__(self, types: Types) -> None:
         structs: dict[str, Encode] = {}
+        of_message, of_domain = Budget(MAX_WORK - types.work), Budget(MAX_DOMAIN_WORK)
         for name, fields in types.fields.items():  # a type comes after those that it refers to
-            members = tuple((field.name, _encoder(field, structs)) for field in fields)
-            structs[name] = struct(keccak_256(types.strings[name].encode()), members)
+            budget = of_domain if name == DOMAIN else of_message
+            members = tuple((field.name, _encoder(field, structs, budget)) for field in fields)
+            hashes = sum(field.base in _HASHED for field in fields if not field.lengths)
+            structs[name] = struct(keccak_256(types.strings[name].encode()), members, hashes, budget)
         self._fields = types.fields
         self.primary_type = types.primary_type
         self.type = types.strings[types.primary_type]
-        self.hash_message = structs[types.primary_type]
+        self.hash_message = of_message.bounding(structs[types.primary_type])
         self.domain_type = types.strings.get(DOMAIN, "")
         self.domain = types.fields.get(DOMAIN, ())
         if DOMAIN in structs:
-            self.separator = _kept(_separator(structs[DOMAIN], self.domain), MAX_DOMAINS, MAX_DOMAIN_KEY)
+            self.separator = _kept(
+                _separator(of_domain.bounding(structs[DOMAIN]), self.domain), MAX_DOMAINS, MAX_DOMAIN_KEY
+            )
 
     def path(self, path: str) -> Path:
         """The way to a field: names and dots from `message` or `domain` on, and "*" for every element of an array.
@@ -235,7 +269,7 @@ def read(request: Mapping[str, object]) -> TypedData:
         digest = keccak_256(b"\x19\x01" + separator + schema.hash_message(message))
     except Fault as fault:
         raise fault.refusal(root) from None
-    return TypedData(digest, separator, schema, domain, message)
+    return TypedData(digest, separator, schema, domain, message, {})
 
 
 FORM = Form(read, members={"typed_data": dict})
@@ -276,11 +310,14 @@ def _compile(declared: tuple[object, object]) -> Schema:
 _schema = _kept(_compile, MAX_SCHEMAS, MAX_SCHEMA_KEY)
 
 
-def _encoder(field: Field, structs: Mapping[str, Encode]) -> Encode:
+def _encoder(field: Field, structs: Mapping[str, Encode], budget: Budget) -> Encode:
     """structs: those that the field may refer to."""
-    encode = structs.get(field.base) or ATOMS[field.base].encode
+    base = field.base
+    encode = budget.address if base == "address" else structs.get(base) or ATOMS[base].encode
+    hashes = int(base in _HASHED)
     for length in field.lengths:
-        encode = array(encode, length)
+        encode = array(encode, length, hashes, budget)
+        hashes = 0  # of further dimensions, which count themselves
     return encode
 
 

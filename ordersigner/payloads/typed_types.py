@@ -13,12 +13,15 @@ from __future__ import annotations
 import re
 from typing import Dict, NamedTuple, Tuple
 
-from ordersigner.payloads.typed_values import ATOMS, Fault, wrong
+from ordersigner.payloads.typed_values import ATOMS, HASH, MAX_WORK, Fault, wrong
 from ordersigner.refusal import MISSING, Refusal, mistyped
 
 DOMAIN = "EIP712Domain"
 # Limits. Real data has at most 11 types of 24 fields, 1,393 bytes of types and 4 dimensions.
 MAX_TYPES = 64
+MAX_FIELDS = 512  # of all types together
+WORK_OF_FIELD = 10  # in units of MAX_WORK
+WORK_OF_DIMENSION = 2
 MAX_DIMENSIONS = 8  # of an array. With MAX_TYPES this bounds the recursion: 63 * (1 + 8) calls.
 MAX_TYPE_BYTES = 64 * 1024  # of all types' strings. Each repeats the types that it refers to: 60 KB of types make 2 MB.
 
@@ -46,6 +49,7 @@ class Types(NamedTuple):
     primary_type: str
     fields: Fields  # a type comes after those that it refers to
     strings: dict[str, str]  # of each type, by its name: the standard's encodeType
+    work: int  # that they take, whether they are kept or not, in units of MAX_WORK
 
 
 def from_json(types: object, primary_type: object) -> Types:
@@ -104,9 +108,16 @@ def _parse(string: str) -> dict[str, object]:
 def _read(declared: dict[str, object], primary_type: str) -> Types:
     if len(declared) > MAX_TYPES:
         raise Refusal.of("typed_data.types", "too_many_values", f"Typed data has at most {MAX_TYPES} types.")
+    if sum(len(definitions) for definitions in declared.values() if type(definitions) is list) > MAX_FIELDS:
+        raise Refusal.of("typed_data.types", "too_many_values", f"Typed data has at most {MAX_FIELDS} fields.")
     fields = {name: _read_type(name, definitions, declared, primary_type) for name, definitions in declared.items()}
+    work = HASH * len(fields) + sum(
+        WORK_OF_FIELD + WORK_OF_DIMENSION * len(field.lengths) for members in fields.values() for field in members
+    )
+    if work > MAX_WORK:
+        raise Refusal.of("typed_data.types", "too_many_values", "These types have too many fields and dimensions.")
     strings = _strings(fields)
-    return Types(primary_type, {name: fields[name] for name in strings}, strings)
+    return Types(primary_type, {name: fields[name] for name in strings}, strings, work)
 
 
 def _read_type(name: str, definitions: object, declared: dict[str, object], primary_type: str) -> tuple[Field, ...]:

@@ -10,18 +10,21 @@ whole, or not. Amounts are compared as the exact decimals that are signed.
 from __future__ import annotations
 
 import re
-from typing import Iterator, Mapping, NamedTuple
+from decimal import Decimal
+from typing import Mapping, Sequence
 
 from ordersigner.payloads.hyperliquid import SOURCES, Action
 from ordersigner.payloads.payload import Payload
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import Objection
-from ordersigner.policy.settings import AMOUNT, Amount, Section, amount, choice, listed, number
+from ordersigner.policy.settings import AMOUNT, Section, amount, choice, listed, number
 
 SIDES = ("buy", "sell")
 MAX_ASSET = 2**32 - 1
+MAX_ORDERS = 1000  # in an action. A line holds about 800 real ones.
 
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}").fullmatch
+_AMOUNT = AMOUNT.fullmatch
 # The keys of the actions whose content is judged. Source: hyperliquid-python-sdk, hyperliquid/utils/signing.py.
 _KEYS = {
     "order": {"type", "orders", "grouping", "builder"},
@@ -33,7 +36,17 @@ _KEYS = {
     "updateIsolatedMargin": {"type", "asset", "isBuy", "ntli"},
 }
 _NOT_LIMITED = {"updateLeverage": "the leverage", "updateIsolatedMargin": "how much margin is added or removed"}
-_ORDER_KEYS = {"a", "b", "p", "s", "r", "t", "c"}
+# In these actions, the parts that name an asset: the key of the asset, and all keys that are known.
+_ORDER = ("a", {"a", "b", "p", "s", "r", "t", "c"})
+_PARTS = {
+    "order": _ORDER,
+    "modify": _ORDER,
+    "batchModify": _ORDER,
+    "cancel": ("a", {"a", "o"}),
+    "cancelByCloid": ("asset", {"asset", "cloid"}),
+    "updateLeverage": ("asset", _KEYS["updateLeverage"]),
+    "updateIsolatedMargin": ("asset", _KEYS["updateIsolatedMargin"]),
+}
 _PLACING = {"order", "modify", "batchModify"}
 
 # With this grouping the size follows the position. Such an order may say 0, and trades the whole position.
@@ -41,15 +54,6 @@ _WHOLE_POSITION = "positionTpsl"
 
 _NETWORK = Objection(1, "network", "not_allowed", "No rule allows this network.")
 _UNKNOWN = "This part of the action is unknown, so no rule allows it."
-
-
-class _Order(NamedTuple):
-    """An order in an action, or another part that names an asset, and its path."""
-
-    place: str
-    content: object
-    asset_key: str
-    keys: set[str]
 
 
 class HyperliquidLimits(Limits):
@@ -67,9 +71,9 @@ class HyperliquidLimits(Limits):
         self._assets = section.all("assets", number(0, MAX_ASSET, "an asset"))
         self._sides = section.all("sides", choice(SIDES))
         self._networks = section.all("network", choice(SOURCES))
-        self._size = section.one("max-size", amount)
-        self._min_price = section.one("min-price", amount)
-        self._max_price = section.one("max-price", amount)
+        self._size = section.one("max-size", _limit)
+        self._min_price = section.one("min-price", _limit)
+        self._max_price = section.one("max-price", _limit)
         section.raise_if_wrong()
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
@@ -87,41 +91,46 @@ class HyperliquidLimits(Limits):
             return Objection(3, f"action.{unknown}", "not_allowed", _UNKNOWN)
         if self._size is not None and action.get("grouping") == _WHOLE_POSITION:
             return Objection(3, "action.grouping", "not_allowed", "The size of such an order follows the position.")
-        orders = list(_orders(kind, action))
-        if not orders:
+        place, parts = _parts(kind, action)
+        if not parts:
             return Objection(3, "action", "not_allowed", _UNKNOWN)
-        for order in orders:
-            objection = self._judge_order(kind, order)
+        places = kind in _PLACING
+        if places and len(parts) > MAX_ORDERS:
+            message = f"At most {MAX_ORDERS} orders are judged at once: split this action."
+            return Objection(3, place.partition("[")[0], "over_limit", message)
+        asset_key, known = _PARTS[kind]
+        for at, part in enumerate(parts):
+            objection = self._judge_part(part, asset_key, known, places)
             if objection is not None:
-                return objection
+                return objection._replace(field=place.format(at) + objection.field)
         return None
 
-    def _judge_order(self, kind: str, order: _Order) -> Objection | None:
-        place, content = order.place, order.content
-        if type(content) is not dict:
-            return Objection(3, place, "not_allowed", _UNKNOWN)
-        unknown = next((key for key in content if key not in order.keys), None)
-        if unknown is not None:
-            return Objection(3, f"{place}.{unknown}", "not_allowed", _UNKNOWN)
-        asset = content.get(order.asset_key)
+    def _judge_part(self, part: object, asset_key: str, known: set[str], places: bool) -> Objection | None:
+        """places: whether the part is an order. The field of the objection is what follows the place of the part."""
+        if type(part) is not dict:
+            return Objection(3, "", "not_allowed", _UNKNOWN)
+        if not part.keys() <= known:
+            unknown = next(key for key in part if key not in known)
+            return Objection(3, f".{unknown}", "not_allowed", _UNKNOWN)
+        asset = part.get(asset_key)
         if type(asset) is not int or (self._assets and asset not in self._assets):
-            return Objection(4, f"{place}.{order.asset_key}", "not_allowed", "No rule allows this asset.")
-        if kind not in _PLACING:
+            return Objection(4, f".{asset_key}", "not_allowed", "No rule allows this asset.")
+        if not places:
             return None
-        is_buy = content.get("b")
+        is_buy = part.get("b")
         if type(is_buy) is not bool or (self._sides and SIDES[not is_buy] not in self._sides):
-            return Objection(5, f"{place}.b", "not_allowed", "No rule allows this side.")
-        size, price = _decimal(content.get("s")), _decimal(content.get("p"))
+            return Objection(5, ".b", "not_allowed", "No rule allows this side.")
+        size, price = _decimal(part.get("s")), _decimal(part.get("p"))
         if size is None:
-            return Objection(6, f"{place}.s", "not_allowed", "A size must be plain decimal digits.")
+            return Objection(6, ".s", "not_allowed", "A size must be plain decimal digits.")
         if price is None:
-            return Objection(6, f"{place}.p", "not_allowed", "A price must be plain decimal digits.")
-        if self._size is not None and (_is_more(size, self._size) or not size.numerator):
-            return Objection(7, f"{place}.s", "over_limit", "This size is above the limit, or zero.")
-        if self._min_price is not None and _is_more(self._min_price, price):
-            return Objection(8, f"{place}.p", "over_limit", "This price is below the limit.")
-        if self._max_price is not None and _is_more(price, self._max_price):
-            return Objection(9, f"{place}.p", "over_limit", "This price is above the limit.")
+            return Objection(6, ".p", "not_allowed", "A price must be plain decimal digits.")
+        if self._size is not None and (size > self._size or not size):
+            return Objection(7, ".s", "over_limit", "This size is above the limit, or zero.")
+        if self._min_price is not None and price < self._min_price:
+            return Objection(8, ".p", "over_limit", "This price is below the limit.")
+        if self._max_price is not None and price > self._max_price:
+            return Objection(9, ".p", "over_limit", "This price is above the limit.")
         return None
 
     def permits(self) -> list[str]:
@@ -132,12 +141,12 @@ class HyperliquidLimits(Limits):
             words.append(f"in the assets {listed(list(map(str, self._assets)))}")
         if self._sides:
             words.append(f"to {listed(self._sides)}")
-        if self._size:
-            words.append(f"of at most {self._size.text} in each order")
-        if self._min_price:
-            words.append(f"at a price of at least {self._min_price.text}")
-        if self._max_price:
-            words.append(f"at a price of at most {self._max_price.text}")
+        if self._size is not None:
+            words.append(f"of at most {self._size:f} in each order")
+        if self._min_price is not None:
+            words.append(f"at a price of at least {self._min_price:f}")
+        if self._max_price is not None:
+            words.append(f"at a price of at most {self._max_price:f}")
         return words
 
     def leaves_open(self) -> list[str]:
@@ -167,35 +176,35 @@ def _action(word: str) -> str:
     return word
 
 
-def _orders(kind: str, action: Mapping[str, object]) -> Iterator[_Order]:
-    """Everything in an action that names an asset. Nothing, if the action does not have the expected form."""
+def _parts(kind: str, action: Mapping[str, object]) -> tuple[str, Sequence[object]]:
+    """Everything in an action that names an asset, and its path, where {} stands for the number of the part.
+
+    Nothing, if the action does not have the expected form.
+    """
     if kind == "order":
-        yield from (_Order(f"action.orders[{at}]", order, "a", _ORDER_KEYS) for at, order in _listing(action, "orders"))
-    elif kind == "modify":
-        yield _Order("action.order", action.get("order"), "a", _ORDER_KEYS)
-    elif kind == "batchModify":
-        for at, modify in _listing(action, "modifies"):
-            known = type(modify) is dict and modify.keys() == {"oid", "order"}
-            order = modify["order"] if known else None  # type: ignore[index]
-            yield _Order(f"action.modifies[{at}].order", order, "a", _ORDER_KEYS)
-    elif kind == "cancel":
-        yield from (_Order(f"action.cancels[{at}]", one, "a", {"a", "o"}) for at, one in _listing(action, "cancels"))
-    elif kind == "cancelByCloid":
-        keys = {"asset", "cloid"}
-        yield from (_Order(f"action.cancels[{at}]", one, "asset", keys) for at, one in _listing(action, "cancels"))
-    else:
-        yield _Order("action", action, "asset", _KEYS[kind])
+        return "action.orders[{}]", _listing(action, "orders")
+    if kind == "modify":
+        return "action.order", [action.get("order")]
+    if kind == "batchModify":
+        orders = [
+            modify["order"] if type(modify) is dict and modify.keys() == {"oid", "order"} else None
+            for modify in _listing(action, "modifies")
+        ]
+        return "action.modifies[{}].order", orders
+    if kind in ("cancel", "cancelByCloid"):
+        return "action.cancels[{}]", _listing(action, "cancels")
+    return "action", [action]
 
 
-def _listing(action: Mapping[str, object], key: str) -> Iterator[tuple[int, object]]:
+def _listing(action: Mapping[str, object], key: str) -> Sequence[object]:
     value = action.get(key)
-    return enumerate(value if type(value) is list else ())
+    return value if type(value) is list else ()
 
 
-def _decimal(value: object) -> Amount | None:
+def _limit(word: str) -> Decimal:
+    return Decimal(amount(word).text)
+
+
+def _decimal(value: object) -> Decimal | None:
     """An amount of an action, exactly; None if it is not one."""
-    return Amount.of(value) if type(value) is str and AMOUNT.fullmatch(value) else None
-
-
-def _is_more(one: Amount, other: Amount) -> bool:
-    return one.numerator * other.denominator > other.numerator * one.denominator
+    return Decimal(value) if type(value) is str and _AMOUNT(value) else None

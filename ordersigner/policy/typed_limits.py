@@ -57,7 +57,7 @@ _SECONDS = number(1, MAX_SECONDS, "this time in seconds")
 _STEP = 3  # that of the first condition
 
 
-_Holds = Callable[[Value, float], bool]  # whether a value, at a time, meets a condition
+_Holds = Callable[[Sequence[Any], float], bool]  # whether all values, one at least, meet a condition at a time
 
 
 class _Check(NamedTuple):
@@ -262,10 +262,16 @@ def _first_objection(checks: Sequence[_Check], first_step: int, data: TypedData,
     """The objection of the first of `checks` that does not hold."""
     for step, check in enumerate(checks, first_step):
         values = check.access.values(data)
-        for value in values:
-            if not check.holds(value, now):
-                place = check.access.places(data)[values.index(value)]
-                return Objection(min(step, RATE_STEP - 1), f"{_SIGNED_DATA}.{place}", check.code, check.message)
+        if values and not check.holds(values, now):  # an array can have thousands: they are compared together
+            first, end = 0, len(values)  # between which is the first that does not meet the condition
+            while end - first > 1:
+                middle = (first + end) // 2
+                if check.holds(values[first:middle], now):
+                    first = middle
+                else:
+                    end = middle
+            place = check.access.place(data, first)
+            return Objection(min(step, RATE_STEP - 1), f"{_SIGNED_DATA}.{place}", check.code, check.message)
         if check.has_star and check.access.empty(data):
             place = f"{_SIGNED_DATA}.{check.path.partition('.*')[0]}"
             return Objection(
@@ -307,20 +313,20 @@ def _compile(schema: Schema, path: str, operator: str, text: str) -> _Check:
 
 def _one_of(values: Sequence[Value]) -> _Holds:
     allowed = frozenset(values)
-    return lambda value, _: value in allowed
+    return lambda values, _: allowed.issuperset(values)
 
 
 def _at_most(limit: int) -> _Holds:
-    return lambda value, _: int(value) <= limit
+    return lambda values, _: max(values) <= limit
 
 
 def _at_least(limit: int) -> _Holds:
-    return lambda value, _: int(value) >= limit
+    return lambda values, _: min(values) >= limit
 
 
 def _within(seconds: int) -> _Holds:
     """Not before now either: 0 often stands for no end at all."""
-    return lambda value, now: int(now) <= int(value) <= now + seconds
+    return lambda values, now: int(now) <= min(values) and max(values) <= now + seconds
 
 
 _COMPARISONS: dict[str, tuple[Callable[[int], _Holds], str, str]] = {

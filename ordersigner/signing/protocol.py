@@ -9,7 +9,8 @@ had.
 from __future__ import annotations
 
 import json
-from itertools import islice, repeat
+from array import array
+from itertools import accumulate, islice, repeat
 from typing import Dict, Iterator, Mapping, NamedTuple, NoReturn, Optional, Tuple
 
 from ordersigner.policy.kinds import KINDS
@@ -25,8 +26,8 @@ REQUIRED: dict[str, dict[str, type]] = {
 _ALLOWED = {type: frozenset((*keys, "type", "id")) for type, keys in REQUIRED.items()}
 _ALLOWED.update({type: _ALLOWED[type].union(kind.form.optional) for type, kind in KINDS.items()})
 # Limits. Together they bound the time that a line takes and the length of its response.
-MAX_CONTAINERS = 512  # objects and arrays in a line. The decoder recurses: nested, this many fit any Python's stack.
-MAX_VALUES = 2048  # values in a line, counted as its commas, "{" and "[", in strings too
+MAX_DEPTH = 512  # of objects and arrays in each other. The decoder recurses: this many fit any Python's stack.
+MAX_VALUES = 8192  # in a line: its commas, "{" and "[" outside of strings. Of real batches, 64 KB hold no more.
 MAX_ID_LENGTH = 128  # characters of an id that is a string
 MAX_ID_NUMBER = 2**128  # an id that is an integer is less than this, and more than its negative
 MAX_FIELD = 128  # characters of a field's name in a response; longer names lose their middle
@@ -53,12 +54,9 @@ def decode(line: bytes) -> Message:
         text = line.decode()
     except UnicodeDecodeError:
         raise Refusal.of("", "wrong_encoding", "This value cannot be decoded using utf-8.") from None
-    # Counted before decoding, because decoding them takes long.
-    containers = text.count("{") + text.count("[")
-    if containers > MAX_CONTAINERS:
-        raise Refusal.of("", "too_deep", f"A request has at most {MAX_CONTAINERS} objects and arrays.")
-    if containers + text.count(",") > MAX_VALUES:
-        raise Refusal.of("", "too_many_values", f"A request has at most {MAX_VALUES} values.")
+    openings = text.count("{") + text.count("[")
+    if openings > MAX_DEPTH or openings + text.count(",") > MAX_VALUES:  # most lines have few, even with their strings
+        _check_bounds(line)
     try:
         message, end = _DECODER.raw_decode(text)
         if end != len(text):
@@ -68,6 +66,28 @@ def decode(line: bytes) -> Message:
     if type(message) is not dict:
         raise Refusal.of("", "wrong_type", f"{type(message).__name__} is not valid (allowed types: Mapping).")
     return message
+
+
+def _check_bounds(line: bytes) -> None:
+    """Raises Refusal if the decoder would recurse too deeply, or find too many values.
+
+    It fails at the first character that is not JSON. So it is enough that all is right up to there.
+    """
+    outside = line.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NO_MARKS).split(b'"')[::2]
+    marks = b"".join(outside)
+    values = len(marks) - marks.count(b"}") - marks.count(b"]")
+    if values > MAX_VALUES:
+        raise Refusal.of(
+            "", "too_many_values", f"A request has at most {MAX_VALUES} values, and this one has {values}: split it."
+        )
+    depth = max(accumulate(array("b", marks.translate(_STEPS, b","))), default=0)
+    if depth > MAX_DEPTH:
+        raise Refusal.of("", "too_deep", f"Objects and arrays are nested {depth} deep, and at most {MAX_DEPTH}.")
+
+
+_MARKS = b'"{}[],'
+_NO_MARKS = bytes(set(range(256)).difference(_MARKS))
+_STEPS = bytes.maketrans(b"{[}]", b"\1\1\xff\xff")  # one deeper, or one less: signed bytes
 
 
 def read_id(message: Message) -> str | int | None:

@@ -22,6 +22,7 @@ from oracles.hyperliquid_reference import (
 from ordersigner.payloads import hyperliquid
 from ordersigner.refusal import CODES, Refusal
 from ordersigner.signing.keys import Signer
+from ordersigner.signing.protocol import MAX_DEPTH
 
 
 def refusal(request: dict[str, Any]) -> tuple[str, str]:
@@ -141,19 +142,35 @@ def test_a_fault_in_the_action_is_named(action: dict[str, Any], field: str, code
     assert refusal(changed(action=action)) == (field, code)
 
 
-def test_an_action_nested_too_deeply_is_refused() -> None:
+def test_an_action_nested_as_deeply_as_a_line_can_be_is_signed() -> None:
     value: Any = {"a": 1}
-    for _ in range(hyperliquid.MAX_DEPTH - 1):
+    for _ in range(MAX_DEPTH - 2):  # one more is the request
         value = {"a": value}
     assert hyperliquid.read(changed(action=value)).digest == expected(changed(action=value))
-    field, code = refusal(changed(action={"a": value}))
-    assert (field, code) == ("action" + ".a" * (hyperliquid.MAX_DEPTH - 1), "too_deep")
+    innermost = value
+    while type(innermost["a"]) is dict:
+        innermost = innermost["a"]
+    innermost["a"] = 0.5
+    assert refusal(changed(action=value)) == ("action" + ".a" * (MAX_DEPTH - 1), "wrong_type")
+
+
+def test_an_action_nested_more_deeply_is_refused() -> None:
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
-    assert refusal(changed(action={"a": deep}))[1] == "too_deep"
+    assert refusal(changed(action={"a": deep})) == ("action", "too_deep")
     while deep:  # freed level by level, because freeing it at once takes a stack as deep
         deep = deep.pop()
+
+
+@pytest.mark.parametrize("letter", ["\u02c0", "\u02ff", "a"])
+@pytest.mark.parametrize("number", [0.5, 1e300, -0.0, 2.0**-149])
+def test_a_double_is_found_also_next_to_what_has_a_byte_of_its_form(letter: str, number: float) -> None:
+    """In msgpack a double begins with CB, which is a byte of these letters and of these numbers too."""
+    action = {"type": letter * 20, "n": [0xCB, 0xCBCB, 0xCBCBCBCBCBCBCBCB]}
+    assert hyperliquid.read(changed(action=action)).digest == expected(changed(action=action))
+    action["n"].append(number)  # type: ignore[attr-defined]
+    assert refusal(changed(action=action)) == ("action.n[3]", "wrong_type")
 
 
 def test_the_journal_says_what_an_action_is() -> None:

@@ -10,6 +10,7 @@ from oracles.hyperliquid_reference import ADDRESS, ORDER, ROWS, changed, request
 from support.policies import problems_of, section_of
 
 from ordersigner.payloads import hyperliquid
+from ordersigner.policy import hyperliquid_limits
 from ordersigner.policy.hyperliquid_limits import HyperliquidLimits
 from ordersigner.policy.settings import Section
 
@@ -103,6 +104,26 @@ def test_an_order_whose_size_follows_the_position_is_past_any_limit_of_the_size(
 def test_every_order_of_an_action_is_judged() -> None:
     request = changed(action={**ORDER["action"], "orders": [ONE, {**ONE, "s": "101"}]})
     assert denied(limits(max_size="100"), request) == ("action.orders[1].s", "over_limit")
+
+
+@pytest.mark.parametrize("wrong", [{"s": "101"}, {"p": "99999"}, {"a": 7}, {"z": 1}])
+@pytest.mark.parametrize("kind", ["order", "batchModify"])
+def test_every_order_of_the_largest_batch_is_judged(kind: str, wrong: dict[str, Any]) -> None:
+    judge = limits(actions=kind, assets="1", sides="buy", max_size="100", max_price="100")
+    most = hyperliquid_limits.MAX_ORDERS
+
+    def batch(last: dict[str, Any], count: int) -> dict[str, Any]:
+        orders = [ONE] * (count - 1) + [{**ONE, **last}]
+        if kind == "order":
+            return changed(action={**ORDER["action"], "orders": orders})
+        return changed(action={**BATCH, "modifies": [{"oid": 1, "order": order} for order in orders]})
+
+    place = f"action.orders[{most - 1}]" if kind == "order" else f"action.modifies[{most - 1}].order"
+    (key,) = wrong
+    code = "over_limit" if key in "sp" else "not_allowed"
+    assert denied(judge, batch({}, most)) is None
+    assert denied(judge, batch(wrong, most)) == (f"{place}.{key}", code)
+    assert denied(judge, batch({}, most + 1)) == (place.partition("[")[0], "over_limit")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from eth_account import Account
+from oracles.hyperliquid_reference import expected as hyperliquid_digest
 from support.daemon import (
     EXAMPLE,
     EXAMPLE_LINE,
@@ -37,6 +39,35 @@ SIGNED = {"ok": True, "signature": EXAMPLE["expect"]["signature"]}
 PONG = {"ok": True, "version": __version__}
 LONGEST = EXAMPLE_LINE[:-1] + b" " * (65536 - len(EXAMPLE_LINE)) + b"}"
 
+KEY = "0x" + "1" * 64
+ORDER_OF_BATCH = {"a": 1, "b": True, "p": "1100.5", "s": "0.02", "r": False, "t": {"limit": {"tif": "Gtc"}}}
+ORDERS = {"type": "order", "orders": [], "grouping": "na"}
+CANCEL = {"a": 1, "o": 123456789012}
+CANCELS = {"type": "cancel", "cancels": []}
+
+
+def batch(action: dict[str, Any], part: dict[str, Any], count: int | None = None) -> tuple[bytes, dict[str, Any]]:
+    """A Hyperliquid action with so many parts, or with as many as a line takes; and the response, by eth-account."""
+    *_, key = (key for key, value in action.items() if value == [])
+
+    def request(count: int) -> dict[str, Any]:
+        return {"type": "hyperliquid", "action": {**action, key: [part] * count}, "nonce": 1, "network": "mainnet"}
+
+    def line(count: int) -> bytes:
+        return json.dumps({**request(count), "signer": KEY}, separators=(",", ":")).encode()
+
+    if count is None:
+        count = (65536 - len(line(0)) + 1) // (len(line(2)) - len(line(1)))
+        assert len(line(count)) <= 65536 < len(line(count + 1))
+    signed = Account.unsafe_sign_hash(hyperliquid_digest(request(count)), KEY)
+    return line(count) + b"\n", {"ok": True, "signature": "0x" + signed.signature.hex()}
+
+
+BATCHES = [
+    batch(*asked)
+    for asked in ((ORDERS, ORDER_OF_BATCH, 500), (ORDERS, ORDER_OF_BATCH), (CANCELS, CANCEL, 1000), (CANCELS, CANCEL))
+]
+
 CONVERSATIONS: dict[str, tuple[bytes, list[Any]]] = {
     "nothing": (b"", []),
     "a line that ends with LF": (EXAMPLE_LINE + b"\n", [SIGNED]),
@@ -56,6 +87,11 @@ CONVERSATIONS: dict[str, tuple[bytes, list[Any]]] = {
         [{**PONG, "id": number} for number in range(5000)],
     ),
     "many orders at once": ((EXAMPLE_LINE + b"\r\n") * 300, [SIGNED] * 300),
+    "batches, up to the longest": (b"".join(line for line, _ in BATCHES), [response for _, response in BATCHES]),
+    "a batch with one order too many": (
+        BATCHES[1][0].replace(b"[{", b"[" + json.dumps(ORDER_OF_BATCH).encode() + b",{"),
+        [{"": ["too_long"]}],
+    ),
     "rubbish between orders": (
         EXAMPLE_LINE + b"\nx\n" + EXAMPLE_LINE + b'\n{"type": "ping"\n\xff\n[]\n' + EXAMPLE_LINE,
         [

@@ -91,22 +91,61 @@ def test_a_line_that_holds_no_object_is_refused_as_a_whole(line: bytes, expected
         (b"[" * 513, "too_deep"),
         (b'{"":' * 512, "not_json"),
         (b'{"":' * 513, "too_deep"),
-        (b"[" + b"{}," * 510 + b"{}]", "wrong_type"),
-        (b"[" + b"{}," * 511 + b"{}]", "too_deep"),
-        (b'"' + b"[{" * 256 + b'"', "wrong_type"),
-        (b'"' + b"[{" * 256 + b'["', "too_deep"),
-        (b"[" + b"0," * 2047 + b"0]", "wrong_type"),
-        (b"[" + b"0," * 2048 + b"0]", "too_many_values"),
-        (b"[[" + b"0," * 2047 + b"0]]", "too_many_values"),
-        (b'"' + b"," * 2048 + b'"', "wrong_type"),
-        (b'"' + b"," * 2049 + b'"', "too_many_values"),
-        (b"[" * 513 + b"," * 3000, "too_deep"),
+        (b"[" + b"[]," * 3800 + b"[" * 511, "not_json"),
+        (b"[" + b"[]," * 3000 + b"[" * 512, "too_deep"),
+        (b"]" * 60_000, "not_json"),
+        (b"[" + b"{}," * 4095 + b"{}]", "wrong_type"),
+        (b"[" + b"{}," * 4096 + b"{}]", "too_many_values"),
+        (b"[" + b"0," * 8191 + b"0]", "wrong_type"),
+        (b"[" + b"0," * 8192 + b"0]", "too_many_values"),
+        (b"[[" + b"0," * 8191 + b"0]]", "too_many_values"),
+        (b"[" * 513 + b"," * 8192, "too_many_values"),
+        (b'"' + b"[{,]}" * 13_000 + b'"', "wrong_type"),
+        (b'"' + b'[{,\\"\\\\' * 8000 + b'"', "wrong_type"),
+        (b'["\\\\",' + b"[" * 512, "too_deep"),
+        (b'["\\"' + b"[" * 600, "not_json"),
     ],
 )
-def test_a_line_has_at_most_512_brackets_that_open_and_2048_with_its_commas_in_strings_too(
-    line: bytes, code: str
-) -> None:
+def test_the_nesting_and_the_number_of_values_have_bounds_and_strings_do_not_count(line: bytes, code: str) -> None:
     assert problems(line) == {"": [code]}
+
+
+def test_a_refusal_for_the_size_of_a_line_says_how_much_there_is_and_what_to_do() -> None:
+    with pytest.raises(Refusal) as caught:
+        protocol.decode(b"[" + b"0," * 9000 + b"0]")
+    assert caught.value.context[""][0].message == "A request has at most 8192 values, and this one has 9001: split it."
+    with pytest.raises(Refusal) as caught:
+        protocol.decode(b"[" * 600)
+    assert "600" in caught.value.context[""][0].message
+
+
+texts_with_marks = st.recursive(
+    st.none() | st.integers() | st.text('ab"\\[]{},:/é\n'),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('"\\[{,'), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(texts_with_marks, st.booleans(), st.integers(0, 300))
+def test_what_counts_is_outside_of_strings_wherever_a_line_ends(value: Any, ascii: bool, end: int) -> None:
+    line = json.dumps(value, ensure_ascii=ascii)[:end].encode()
+    depth = deepest = values = 0
+    in_string = escaped = False
+    for character in line.decode():
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        else:
+            in_string = character == '"'
+            depth += (character in "[{") - (character in "]}")
+            deepest = max(depth, deepest)
+            values += character in "[{,"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "MAX_DEPTH", 2)
+        patch.setattr(protocol, "MAX_VALUES", 6)
+        (code,) = problems(line).get("") or [""]
+    assert (code == "too_many_values") == (values > 6)
+    assert (code == "too_deep") == (values <= 6 and deepest > 2)
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
