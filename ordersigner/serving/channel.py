@@ -4,6 +4,8 @@ In: a connected socket, and the Conversation that answers its lines. Out: the re
 send() raise ConnectionError if the client hung up.
 
 A channel belongs to its connection's thread (connection.py) or to the worker (work.py). Only its owner uses it.
+
+A client may write many requests before it reads a response. What the kernel does not take waits here, up to bounds.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import socket
 import termios
+import threading
 from array import array
 from time import perf_counter
 from typing import Literal
@@ -19,9 +22,12 @@ from ordersigner.refusal import Refusal
 from ordersigner.serving.framing import MAX_LINE, HttpRequest, LineBuffer, LineTooLong
 from ordersigner.serving.stop import Stop
 from ordersigner.signing.conversation import Conversation
+from ordersigner.signing.protocol import MAX_RESPONSE
 
 CHUNK = 16 * 1024  # bytes read at once: about twenty orders of a client that pipelines
 MAX_RESPONSES = 8 * 1024  # bytes of responses after which a turn ends; one more response may come on top
+MAX_UNSENT = 512 * 1024  # bytes of responses that wait for a client: those of about 3,000 orders
+MAX_ALL_UNSENT = 16 * 1024 * 1024  # bytes that wait for all clients together
 
 
 State = Literal[
@@ -31,13 +37,31 @@ State = Literal[
 ]
 
 
+class Backlog:
+    """How many bytes wait for all clients together. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.size = 0
+
+    @property
+    def full(self) -> bool:
+        return self.size >= MAX_ALL_UNSENT
+
+    def change(self, by: int) -> None:
+        with self._lock:
+            self.size += by
+
+
 class Channel:
     """What its owner can do for a client without waiting for it."""
 
-    def __init__(self, connection: socket.socket, conversation: Conversation, stop: Stop) -> None:
+    def __init__(self, connection: socket.socket, conversation: Conversation, stop: Stop, backlog: Backlog) -> None:
         self._socket = connection
         self._conversation = conversation
         self._stop = stop
+        self._backlog = backlog
+        self._counted = 0  # bytes of `unsent` that are in the backlog's size
         self._left_at_stop: int | None = None  # see bytes_left_at_stop(); None before the first call
         self.descriptor = connection.fileno()
         self.state: State = "open"
@@ -45,12 +69,19 @@ class Channel:
         self.buffer = LineBuffer()
         self.all_answered = True  # False: the buffer may hold a complete line
         self.answered = 0  # lines so far
-        self.unsent = b""  # responses that the client has not taken
+        self.unsent = bytearray()  # responses that the client has not taken
+        self.taken = 0  # bytes that it has taken so far
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to be read or answered, so that only the thread has something to do."""
         return self.all_answered and self.state != "open"
+
+    @property
+    def full(self) -> bool:
+        """Whether the client must take responses before more of its lines are answered. To be asked after send()."""
+        size = len(self.unsent)
+        return size > 0 and (size > MAX_UNSENT - MAX_RESPONSES - MAX_RESPONSE or self._backlog.full)
 
     def read(self) -> bool:
         """Read what has come; False if nothing has, nor the end of the stream.
@@ -128,16 +159,32 @@ class Channel:
             try:
                 sent = self._socket.send(self.unsent, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                return
-            self.unsent = self.unsent[sent:]
+                sent = 0
+            self.taken += sent
+            del self.unsent[:sent]
+            if self._counted or self.unsent:
+                self._count()
             if not self.unsent and self.state == "over":
                 shut(self._socket, socket.SHUT_WR)
+
+    def report_unread(self) -> None:
+        """Have the journal say that the client takes no responses."""
+        self._conversation.report_unread(len(self.unsent))
 
     def abandon(self) -> None:
         """Give up: the client hung up, or its lines cannot be answered."""
         self._end()
-        self.unsent = b""
+        self.drop()
         shut(self._socket, socket.SHUT_RDWR)
+
+    def drop(self) -> None:
+        """Forget the responses that the client has not taken."""
+        self.unsent.clear()
+        self._count()
+
+    def _count(self) -> None:
+        self._backlog.change(len(self.unsent) - self._counted)
+        self._counted = len(self.unsent)
 
     def _last_response(self, code: str, message: str) -> bytes:
         """The refusal of a line that is not read to its end."""

@@ -24,7 +24,9 @@ from ordersigner.serving.work import Work
 
 SEND_BUFFER = 48 * 1024  # bytes; the kernel doubles it, for its own overhead, and counts it as the daemon's memory
 SPIN = 100e-6  # seconds to look for the next request of a lone client: time for it to wake, think and write
+ALL_AT_ONCE = 512 * 1024  # the same at the stop, so that the kernel takes what waits; it has a limit of its own
 RECHECK = 0.25  # seconds between two checks whether a client that takes no responses has run out of time
+UNREAD = 1.0  # seconds after which the journal says so
 LINGER = 2.0  # seconds in which a refused client may go on writing; see Connection._linger()
 LINGER_BYTES = 1024 * 1024
 
@@ -46,6 +48,9 @@ class Connection:
         self._share = work.admit(channel)
         self._share.returned.acquire()
         self._deadline = math.inf  # by monotonic(), for the end of the line that was begun
+        self._send_by = math.inf  # by monotonic(): until when the client must have taken what waited when it was set
+        self._taken = 0  # bytes that it will have taken then
+        self._told = False  # whether the journal knows that it takes no responses
         self._answered = (
             0  # lines, at the end of the last _answer(): if there are more, the line in the buffer is a new one
         )
@@ -53,6 +58,7 @@ class Connection:
         self._input = select.poll()
         self._input.register(connection, select.POLLIN)
         self._input.register(stop, select.POLLIN)
+        self._looks_for_output = False  # in a poll() for input
 
     def serve(self) -> bool:
         """Answer lines until the client ends the stream, breaks a limit or hangs up, or until the daemon stops.
@@ -67,23 +73,30 @@ class Connection:
                 self._linger()
         except (ConnectionError, TimeoutError):  # the client hung up, or does not take its responses
             return False
-        return self._stop.keeps and channel.state == "open" and channel.buffer.empty and not channel.unsent
+        finally:
+            channel.drop()
+        return self._stop.keeps and channel.state == "open" and channel.buffer.empty
 
     def _converse(self) -> None:
+        """Returns when no further line is answered, and the client has taken all responses."""
         channel = self.channel
         while channel.state == "open":
             if self._receive():
                 self._answer()
             elif self._stop.begun:
-                return
+                break
             else:
                 channel.refuse("timed_out", f"A line must end within {self._timeout:g} seconds.")
-                self._send_all()
+        if channel.unsent and self._stop.begun:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ALL_AT_ONCE)
+        self._send()
+        while channel.unsent:
+            self._wait_for_output()
 
     def _receive(self) -> bool:
         """Wait for input, or the end of the stream, and read it; False if neither comes in time."""
         channel = self.channel
-        if self.spins and not self._stop.begun:
+        if self.spins and not self._stop.begun and not channel.unsent:
             # A client that asks in lock-step writes again before this thread would be asleep and awake again.
             until = perf_counter() + SPIN
             while perf_counter() < until and not self._work.work_lock.locked():  # until another client is at work
@@ -110,16 +123,29 @@ class Connection:
                 seconds = (
                     0  # a client between two lines gets no time to begin another; one that has just connected does
                 )
-            ready = {number for number, _ in self._input.poll(None if seconds == math.inf else seconds * 1000)}
-            if not ready:
+            pause = min(seconds, RECHECK) if channel.unsent else seconds
+            self._look_for_output(bool(channel.unsent))
+            ready = dict(self._input.poll(None if pause == math.inf else pause * 1000))
+            if channel.unsent:
+                self._send()
+            if not ready and pause == seconds:
                 return False
-            channel.readable = channel.descriptor in ready
+            channel.readable = ready.get(channel.descriptor, 0) & ~select.POLLOUT != 0
             if stop.fileno() in ready:
                 self._input.unregister(stop)  # it stays ready from now on
         return True
 
+    def _look_for_output(self, wanted: bool) -> None:
+        """Whether the next poll() for input returns too when the client takes responses."""
+        if wanted != self._looks_for_output:
+            self._looks_for_output = wanted
+            self._input.modify(self._socket, select.POLLIN | (select.POLLOUT if wanted else 0))
+
     def _answer(self) -> None:
-        """Have the complete lines answered, here or by the worker, and send all responses."""
+        """Have the complete lines answered, here or by the worker, and send responses.
+
+        Returns when the client has taken so many that more of its lines may be answered.
+        """
         channel, work, share = self.channel, self._work, self._share
         while not channel.all_answered:
             was_latest = work.had_latest_turn(share)
@@ -129,27 +155,44 @@ class Connection:
                 self.spins = False
                 work.leave(share)
                 share.returned.acquire()
-            self._send_all()
+            self._send()
+            if channel.full:
+                self._wait_for_room()
         if channel.buffer.empty:
             self._deadline = math.inf
         elif channel.answered > self._answered or self._deadline == math.inf:
             self._deadline = monotonic() + self._timeout
         self._answered = channel.answered
 
-    def _send_all(self) -> None:
-        """Send the responses; raises TimeoutError if the client does not take them in time."""
+    def _send(self) -> None:
+        """Send what the client takes at once; raises TimeoutError if it has not taken in time what waited before."""
         channel = self.channel
         channel.send()
         if not channel.unsent:
             return
-        deadline = monotonic() + self._timeout
+        now = monotonic()
+        if channel.taken >= self._taken:
+            self._taken = channel.taken + len(channel.unsent)
+            self._send_by = now + self._timeout
+        if now > min(self._send_by, self._stop.send_until):
+            raise TimeoutError
+
+    def _wait_for_output(self) -> None:
+        """Wait for the client to take responses, for a moment, and send more."""
         output = select.poll()
         output.register(self._socket, select.POLLOUT)
-        while channel.unsent:
-            if monotonic() > min(deadline, self._stop.send_until):
-                raise TimeoutError
-            output.poll(RECHECK * 1000)
-            channel.send()
+        output.poll(RECHECK * 1000)
+        self._send()
+
+    def _wait_for_room(self) -> None:
+        """Wait until few enough responses are unsent, or until the stop, when what was read is answered in any case."""
+        channel = self.channel
+        tell_at = monotonic() + UNREAD
+        while channel.full and not self._stop.begun:
+            self._wait_for_output()
+            if not self._told and monotonic() > tell_at:
+                self._told = True
+                channel.report_unread()
 
     def _linger(self) -> None:
         """Read and drop what a refused client still writes. If the connection were closed at once, its next write would

@@ -18,7 +18,7 @@ belongs to the connection's thread or to the worker, and only its owner uses it:
 
     its thread   waits for input, reads, answers, sends, waits for the client to take the responses
        |   ^
-       |   |     to its thread: no whole line for a while, responses not taken, no other channel busy, the end
+       |   |     to its thread: no whole line for a while, too much unsent, no other channel busy, the end
        |   |     to the worker: others are at work
        v   |
     the worker   waits for input on all its channels, reads, answers, sends
@@ -26,14 +26,15 @@ belongs to the connection's thread or to the worker, and only its owner uses it:
 Reading: 16 KiB at a time, and no more before the lines in them are answered.
 Working, from a line to its response: one thread at a time, the one that holds the work lock. Channels take turns of
 half a millisecond. The next turn goes to the channel that has used the least processor time (turns.py).
-Sending: by the thread that worked, without waiting. If the client does not take everything at once, the connection's
-own thread waits and sends the rest.
+Sending: by the thread that worked, without waiting. What the client does not take at once waits in its channel, and is
+sent when the client takes more. Meanwhile its requests are read and answered, until too much waits for it, or for all
+clients together (channel.py). Then its connection's own thread waits for the client, and says so in the journal.
 
 The bounds:
 
 - Threads and descriptors: by the number of connections, of all users and of each user (Limits).
 - Memory: by the number of connections, and for each of them by one line and one chunk (framing.py), by the responses of
-  one turn (channel.py), and by the kernel's send buffer.
+  one turn, and by the kernel's send buffer. What waits on top of that is bounded for all together (channel.py).
 - Waiting: by the timeout, both for the rest of a line and for the client to take responses.
 - Work: by the turn, and by what protocol.py accepts as a request.
 
@@ -48,7 +49,8 @@ returns its channels. What happens then depends on whether another process will 
   response is missing, and what the client sends now is read by the next process. If a line does not end within
   REST_OF_LINE, the connection ends instead.
 
-In both cases clients have FAREWELL to take their responses. Then drain() cuts the remaining connections off: a client
+In both cases clients have FAREWELL to take their responses. The kernel gets a larger buffer for those that wait, and
+takes most of them at once. Then drain() cuts the remaining connections off: a client
 with half a response, or none, must see that nothing more comes.
 
 The beginning: take_over() counts connections that were kept and gives each to a thread, as if they had just been
@@ -74,7 +76,7 @@ from typing import Callable, NamedTuple, Sequence
 
 from ordersigner.peer import Peer, peer_of, user_behind
 from ordersigner.refusal import Refusal
-from ordersigner.serving.channel import Channel, shut
+from ordersigner.serving.channel import Backlog, Channel, shut
 from ordersigner.serving.connection import LINGER, Connection
 from ordersigner.serving.stop import GRACE, Stop
 from ordersigner.serving.work import Work
@@ -106,7 +108,7 @@ class OrderHandler(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         server = self.server
         conversation = Conversation(server.service, self.client_address)
-        channel = Channel(self.request, conversation, server.stop)
+        channel = Channel(self.request, conversation, server.stop, server.backlog)
         connection = Connection(self.request, channel, server.work, server.stop, timeout=server.limits.timeout)
         if connection.serve():
             server.keep(self.request)
@@ -137,6 +139,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self.limits = limits
         self.work = Work(lambda error: service.journal.failed("A connection failed", error))
         self.stop = Stop()
+        self.backlog = Backlog()
         self._heartbeat = heartbeat
         self._connections: dict[socket.socket, int] = {}  # to the uid that each counts for
         self._kept: set[socket.socket] = set()  # those that the next process can go on with

@@ -37,7 +37,7 @@ class Share:
         self.line_seconds = LONG  # that a line takes, on average
         self.waiting_since = 0.0  # by perf_counter(): since when it waits for a turn of the worker; 0 if it does not
         self.answered = 0  # lines of the channel, at the worker's last sweep
-        self.blocked = False  # whether the worker waits for the client to take responses
+        self.events = 0  # of epoll, that the worker waits for
         self.returned = threading.Lock()  # taken by the channel's thread, and released by the worker
 
     @property

@@ -38,6 +38,7 @@ STALLED = 10.0  # seconds without the end of a turn while one is under way or wa
 # Events of epoll, told once for each change (EPOLLET).
 _INPUT = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _OUTPUT = select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_BOTH = _INPUT | _OUTPUT
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP  # the client ended its stream
 
 
@@ -184,20 +185,21 @@ class Work:
                 os.read(self._wake_reader, 1024)
                 continue
             share = self._with_worker[number]
-            if event == select.EPOLLOUT:  # the client has taken responses, and did not hang up
-                self._finish(share)
-                continue
-            share.channel.readable = True
+            if event != select.EPOLLOUT:
+                share.channel.readable = True
             if share.waiting_since:
                 continue
             if event & _ENDED:  # to be closed without a turn, or the connections of clients that come and go pile up
                 self._return(share)
+            elif event & select.EPOLLOUT:  # the client has taken responses
+                self._finish(share)
             else:
                 self._queue(share)
         while self._left:
             share = self._left.popleft()
             self._with_worker[share.channel.descriptor] = share
-            self._epoll.register(share.channel.descriptor, _INPUT)
+            share.events = _INPUT
+            self._epoll.register(share.channel.descriptor, share.events)
             self._queue(share)
 
     def _queue(self, share: Share) -> None:
@@ -233,10 +235,11 @@ class Work:
         if channel.finished or (self._stopping and (channel.all_answered or channel.unsent)):
             self._return(share)
             return
-        if share.blocked != bool(channel.unsent):
-            share.blocked = not share.blocked
-            self._epoll.modify(channel.descriptor, _OUTPUT if share.blocked else _INPUT)
-        if not share.blocked and (channel.readable or not channel.all_answered):
+        events = _INPUT if not channel.unsent else _OUTPUT if channel.full else _BOTH
+        if share.events != events:
+            share.events = events
+            self._epoll.modify(channel.descriptor, events)
+        if events != _OUTPUT and (channel.readable or not channel.all_answered):
             self._queue(share)
 
     def _give_up(self, share: Share, error: Exception) -> None:
@@ -257,7 +260,6 @@ class Work:
                 share.answered = share.channel.answered
 
     def _return(self, share: Share) -> None:
-        share.blocked = False
         del self._with_worker[share.channel.descriptor]
         self._epoll.unregister(share.channel.descriptor)
         share.returned.release()

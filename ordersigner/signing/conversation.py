@@ -164,6 +164,10 @@ class Conversation:
         self._service.journal.refused(self._peer, refusal, payload, address)
         return protocol.refused(refusal, request_id)
 
+    def report_unread(self, size: int) -> None:
+        """Have the journal say that the client takes no responses. size: bytes that wait for it."""
+        self._service.journal.unread(self._peer, size)
+
     def _key_of_client(self, text: str) -> Signer:
         """The key that the client sent."""
         signer = self._signers.get(text)

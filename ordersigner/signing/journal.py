@@ -45,6 +45,7 @@ class Journal:
         self._refusals = _RatePerUser()
         self._refusals_by_policy = _RatePerUser()  # no other refusal must keep their entries out
         self._faults = _Rate()
+        self._unread = _Rate()  # of its own: the client's requests may all be refused
 
     def signed(self, peer: Peer, payload: Payload, signer: str, permit: Permit | None, microseconds: int) -> bool:
         """A signature was made. Returns whether it has its entry, if it must have one.
@@ -118,6 +119,18 @@ class Journal:
         if withheld is not None:
             message = f"No rule for uid {peer.uid}: a client asked which keys it may use ({peer})"
             self._write("notice", message + _more(withheld, "refusals of this kind"), *peer.fields)
+
+    def unread(self, peer: Peer, size: int) -> None:
+        """A client sends requests and reads no replies, so no more of them are read. Limited in rate like refusals."""
+        if self._level < LEVELS["notice"]:
+            return
+        withheld = self._unread.next()
+        if withheld is not None:
+            message = (
+                f"A client does not read its replies, of which {size // 1024} KiB wait here, so its requests are not "
+                f"read either: it must read replies while it writes ({peer})"
+            )
+            self._write("notice", message + _more(withheld, "such clients"), *peer.fields)
 
     def in_force(self, held: Sequence[str], wanted: int, missing: Sequence[str], rules: int, path: str | None) -> None:
         """A policy is in force from now on.

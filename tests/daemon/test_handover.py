@@ -32,6 +32,7 @@ from support.daemon import (
 from support.manager import Manager, managed
 
 from ordersigner.peer import peer_of
+from ordersigner.serving import connection as connection_module
 from ordersigner.serving import stop as stop_module
 from ordersigner.serving.channel import Channel
 from ordersigner.serving.connection import Connection
@@ -80,7 +81,7 @@ class Stopping:
     def serve_from_here(self, sent: bytes) -> Connection:
         """The client's connection, for this thread to serve, when it has answered what the client has sent."""
         conversation = Conversation(self.server.service, peer_of(self.theirs))
-        channel = Channel(self.theirs, conversation, self.server.stop)
+        channel = Channel(self.theirs, conversation, self.server.stop, self.server.backlog)
         served = Connection(self.theirs, channel, self.server.work, self.server.stop, timeout=30)
         self.ours.sendall(sent)
         if sent:
@@ -234,6 +235,7 @@ def test_a_client_that_does_not_take_its_responses_is_cut_off(
 ) -> None:
     monkeypatch.setattr(stop_module, "REST_OF_LINE", 0.05)
     monkeypatch.setattr(stop_module, "FAREWELL", 0.05)
+    monkeypatch.setattr(connection_module, "ALL_AT_ONCE", 1)  # else the kernel may take all of them
     stopping.serve()
     stopping.ours.settimeout(0.2)
     with contextlib.suppress(TimeoutError, socket.timeout):
@@ -375,6 +377,19 @@ def test_requests_that_are_sent_while_no_process_runs_are_answered_by_the_next(m
         manager.start()
         assert receive(client, 3 * len(EXAMPLE_RESPONSE)) == EXAMPLE_RESPONSE * 3
         assert exchange(client, ORDER[HALF:]) == EXAMPLE_RESPONSE
+
+
+def test_a_thousand_responses_that_no_one_has_read_survive_a_restart(manager: Manager) -> None:
+    """The client may be about to read them, or may still write. They are more than the kernel usually takes."""
+    with manager.connect() as client, manager.connect() as other:
+        client.sendall(ORDER * 1000)
+        wait_until(lambda: manager.log.read_text().count("Signed") == 1000)
+        ask(other)
+        manager.restart()
+        for number in range(1000):
+            assert receive(client, len(EXAMPLE_RESPONSE)) == EXAMPLE_RESPONSE, number
+        ask(client)
+        ask(other)
 
 
 def test_the_next_process_knows_who_the_client_is(manager: Manager) -> None:

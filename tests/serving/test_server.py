@@ -15,7 +15,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,12 +36,16 @@ from support.daemon import (
     wait_until,
 )
 
+from ordersigner.serving import channel
+from ordersigner.serving import connection as connection_module
 from ordersigner.serving import server as server_module
+from ordersigner.serving.channel import MAX_ALL_UNSENT, MAX_UNSENT
 from ordersigner.serving.connection import Connection
 from ordersigner.serving.server import Limits, OrderServer
 from ordersigner.signing.conversation import Service
 from ordersigner.signing.journal import LEVELS, Journal
 from ordersigner.signing.keys import Signer
+from ordersigner.signing.protocol import MAX_RESPONSE
 
 ORDER = EXAMPLE_LINE + b"\n"
 
@@ -75,12 +79,17 @@ def impatient(directory: Path) -> Iterator[Daemon]:
 
 
 @contextlib.contextmanager
-def in_this_process(path: str) -> Iterator[OrderServer]:
-    """A server whose inside can be looked at, unlike a daemon's."""
+def in_this_process(path: str, entries: list[str] | None = None) -> Iterator[OrderServer]:
+    """A server whose inside can be looked at, unlike a daemon's. entries: gets what its journal says."""
+
+    def write(entry: Sequence[str], wait: bool) -> None:
+        if entries is not None:
+            entries.append(entry[0])
+
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)
     listener.listen()
-    with OrderServer(listener, Service(Journal(LEVELS["err"], print)), Limits()) as server:
+    with OrderServer(listener, Service(Journal(LEVELS["notice"], write)), Limits()) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -243,19 +252,134 @@ def test_clients_that_never_read_cost_no_thread_but_their_own(tmp_path: Path) ->
         deaf = [stack.enter_context(daemon.connect()) for _ in range(100)]
         wait_until(lambda: connections(daemon) == len(deaf))
         before = daemon.resident()
-        full: set[socket.socket] = set()
-        for connection in deaf:
-            connection.setblocking(False)
-        while len(full) < len(deaf):  # each has filled its own socket and the daemon's
-            for connection in deaf:
-                try:
-                    connection.send(ORDER * 20)
-                    full.discard(connection)
-                except BlockingIOError:
-                    full.add(connection)
+        fill(deaf)
         assert connections(daemon) == len(deaf)
-        assert daemon.resident() - before < len(deaf) * 150 * 1024
+        assert daemon.resident() - before < MAX_ALL_UNSENT + len(deaf) * 150 * 1024
         assert_serves(daemon)
+
+
+# Clients that write before they read
+
+
+RUBBISH = (b"x" * 200 + b"\n") * 50  # wherever it is cut, lines of it get the same response
+
+
+def fill(connections: Sequence[socket.socket]) -> None:
+    """Send on each connection until it takes no more: both sockets are full, and so is what the daemon keeps."""
+    full: dict[socket.socket, int] = {}  # how often in a row it took nothing
+    while len(full) < len(connections) or min(full.values()) < 3:
+        for connection in connections:
+            connection.setblocking(False)
+            try:
+                connection.send(RUBBISH)
+                full.pop(connection, None)
+            except BlockingIOError:
+                full[connection] = full.get(connection, 0) + 1
+        select.select([], connections, [], 0.1)
+
+
+def numbered(count: int) -> bytes:
+    return b"".join(EXAMPLE_LINE[:-1] + b', "id": %d}\n' % number for number in range(count))
+
+
+def numbers(responses: bytes) -> list[int]:
+    return [json.loads(response)["id"] for response in responses.splitlines()]
+
+
+@pytest.mark.parametrize("clients", [1, 3])
+def test_a_thousand_orders_may_be_written_before_the_first_response_is_read(daemon: Daemon, clients: int) -> None:
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(daemon.connect()) for _ in range(clients)]
+        with ThreadPoolExecutor(clients) as pool:
+            list(pool.map(lambda writer: writer.sendall(numbered(1000)), writers))
+        for writer in writers:
+            writer.shutdown(socket.SHUT_WR)
+            assert numbers(read_all(writer)) == list(range(1000))
+
+
+def test_the_responses_that_wait_for_a_client_are_bounded_and_none_is_lost(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with in_this_process(path) as server, connect(path) as writer:
+        asked = numbered(6000)
+        sender = threading.Thread(target=writer.sendall, args=(asked,))
+        sender.start()
+        wait_until(lambda: server.backlog.size > MAX_UNSENT - 3 * MAX_RESPONSE)
+        assert server.backlog.size <= MAX_UNSENT
+        with connect(path) as other:  # which is not kept waiting
+            assert exchange(other, ORDER) == EXAMPLE_RESPONSE
+        assert sender.is_alive()
+        assert server.backlog.size <= MAX_UNSENT
+        received = b""
+        while received.count(b"\n") < 6000:
+            received += writer.recv(65536)
+        sender.join()
+        assert numbers(received) == list(range(6000))
+        wait_until(lambda: server.backlog.size == 0)
+
+
+def test_the_responses_that_wait_for_all_clients_are_bounded_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = 256 * 1024
+    monkeypatch.setattr(channel, "MAX_ALL_UNSENT", bound)
+    path = str(tmp_path / "socket")
+    with in_this_process(path) as server, contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(connect(path)) for _ in range(4)]
+        fill(writers)
+        assert bound <= server.backlog.size < bound + len(writers) * (channel.MAX_RESPONSES + 1000)
+        with connect(path) as other:  # which is served as long as it reads
+            assert exchange(other, ORDER * 100) == EXAMPLE_RESPONSE * 100
+        for leaves in writers[:3]:
+            leaves.close()
+        wait_until(lambda: server.service.counters.connections == 1)
+        assert server.backlog.size < bound
+        refused = server.service.counters.refused
+        fill(writers[3:])  # for which there is room again, though it has not read anything
+        assert server.service.counters.refused > refused
+        assert server.backlog.size < bound + channel.MAX_RESPONSES + 1000
+        writers[3].setblocking(True)
+        writers[3].shutdown(socket.SHUT_WR)
+        responses = read_all(writers[3]).splitlines()
+        assert len(responses) > 500
+        assert len(set(responses)) == 1
+        wait_until(lambda: server.backlog.size == 0)
+
+
+def test_the_journal_says_once_that_a_client_does_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "UNREAD", 0.05)
+    path = str(tmp_path / "socket")
+    entries: list[str] = []
+
+    def said() -> list[str]:
+        return [entry for entry in entries if "does not read" in entry]
+
+    with in_this_process(path, entries) as server, connect(path) as writer:
+        for _ in range(3):
+            fill([writer])
+            wait_until(said)
+            writer.setblocking(True)
+            while server.backlog.size > MAX_UNSENT // 2:
+                writer.recv(65536)
+        with connect(path) as reader:
+            assert exchange(reader, ORDER * 2000) == EXAMPLE_RESPONSE * 2000
+        (entry,) = said()
+        assert f"uid {os.getuid()}, gid {os.getgid()}, pid {os.getpid()}" in entry
+
+
+def test_a_client_that_reads_in_time_keeps_its_connection_and_one_that_does_not_loses_it(tmp_path: Path) -> None:
+    """Also where always some responses wait."""
+    with standalone(tmp_path, "--timeout", "1") as daemon, daemon.connect() as deaf, daemon.connect() as slow:
+        deaf.sendall(ORDER * 1000)
+        slow.sendall(ORDER * 1000)
+        received, more = b"", 0
+        while connections(daemon) == 2:  # until the time of the other one is over
+            slow.sendall(ORDER * 20)
+            received += slow.recv(20 * len(EXAMPLE_RESPONSE))
+            more += 20
+            select.select([], [], [], 0.02)
+        slow.shutdown(socket.SHUT_WR)
+        assert received + read_all(slow) == EXAMPLE_RESPONSE * (1000 + more)
+        assert len(read_all(deaf)) < 1000 * len(EXAMPLE_RESPONSE)
 
 
 def test_blank_bytes_do_not_keep_the_daemon_looking_for_more(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from ordersigner.signing.journal import LEVELS, Journal
 
 PATIENCE = 0.3  # seconds before the end of a line is sent; the daemon waits for a second
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # no shrinking: each attempt may wait for TIME_LIMIT
-MOST_UNREAD = 20_000  # bytes of responses: more than this, and the daemon would wait for the client
+MOST_UNREAD = 20_000  # bytes of responses, so that the daemon never has to wait for the client
 
 # A line without its terminator; the number makes its response one of its own.
 makers: list[Callable[[int], bytes]] = [

@@ -12,7 +12,7 @@ import pytest
 from support.daemon import wait_until
 
 from ordersigner.serving import work
-from ordersigner.serving.channel import Channel
+from ordersigner.serving.channel import Backlog, Channel
 from ordersigner.serving.stop import Stop
 from ordersigner.serving.turns import LONG, Share
 from ordersigner.serving.work import Work
@@ -44,7 +44,7 @@ class Client(Channel):
         self.socket, self.other_end = socket.socketpair()
         self.conversation = Slow(seconds)
         self.stop = Stop()
-        super().__init__(self.socket, self.conversation, self.stop)
+        super().__init__(self.socket, self.conversation, self.stop, Backlog())
         self.readable = False
         self.turns = turns
         self.share = Share(self, 0.0)  # until a test has the worker admit it as a new one
