@@ -116,7 +116,7 @@ class Path:
         return [self._read(value)]
 
     def each(self, data: TypedData) -> Iterator[tuple[str, Value]]:
-        """Each value with its place, such as message.offer[1].token, one after the other: the first ones cost little."""
+        """Each value with its place, such as message.offer[1].token, one by one: the first ones cost little."""
         return self._each(self._root, data.domain if self._in_domain else data.message, 0)
 
     def _each(self, place: str, value: Any, done: int) -> Iterator[tuple[str, Value]]:
