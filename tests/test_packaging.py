@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import email.utils
 import fnmatch
-import os
 import re
-import shutil
 import subprocess
+import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -59,104 +59,54 @@ def test_the_copyright_file_has_a_paragraph_for_each_bundled_module() -> None:
     assert matching == [1] * 10
 
 
-@pytest.fixture
-def releasable(tmp_path: Path) -> Path:
-    """A checkout of what is here, as a commit that can be released."""
-    checkout = tmp_path / "checkout"
-    checkout.mkdir()
-    listed = "git ls-files -z --cached --others --exclude-standard"
-    copy = f"{listed} | tar --null --files-from=- --ignore-failed-read -c | tar -xC '{checkout}'"
-    subprocess.run(["sh", "-c", copy], cwd=SOURCE, check=True)
-    git(checkout, "init", "--quiet")
-    replace(checkout / "docs/changelog.rst", f"^{__version__}.*", __version__)
-    commit(checkout)
-    return checkout
+LOCKED = SOURCE / "packaging/locked"
+LISTS = sorted(path.name for path in LOCKED.glob("*.txt"))
 
 
-def git(checkout: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgSign=false"]
-    subprocess.run(["git", "-C", str(checkout), *identity, *arguments], check=True, stdout=subprocess.DEVNULL)
+def requirements(name: str) -> dict[str, list[str]]:
+    """The hashes of each requirement of a list, by its line: name, version, and the Pythons that it is for."""
+    lines = (LOCKED / name).read_text().replace("\\\n", "").splitlines()
+    parts = [line.split("--hash=") for line in lines if not line.startswith("#")]
+    return {requirement.strip(): [value.strip() for value in hashes] for requirement, *hashes in parts}
 
 
-def commit(checkout: Path) -> None:
-    git(checkout, "add", "--all")
-    git(checkout, "commit", "--quiet", "--allow-empty", "--message=Change")
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_what_is_locked_has_a_version_and_hashes_for_each_requirement(name: str) -> None:
+    locked = requirements(name)
+    for requirement, hashes in locked.items():
+        assert re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; .+)?", requirement)
+        assert hashes
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", value) for value in hashes)
+    assert locked
 
 
-def replace(path: Path, pattern: str, by: str) -> None:
-    text, count = re.subn(pattern, by, path.read_text(), count=1, flags=re.MULTILINE)
-    assert count == 1
-    path.write_text(text)
+def names(requirements: Iterable[str]) -> set[str]:
+    return {re.split("[^a-z0-9-]", requirement)[0] for requirement in requirements}
 
 
-def check_release(checkout: Path, *arguments: str) -> str:
-    """Why it is refused. Without --url it always is, after everything that needs no network."""
-    command = [str(checkout / "packaging/release/release"), "--check", *arguments]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert ended.returncode == 1
-    return ended.stderr
+def test_what_setup_py_requires_is_locked() -> None:
+    setup = (SOURCE / "setup.py").read_text()
+    required = dict(re.findall(r'"([a-z-]+)>=[\d.]+"\]?,?  # (.+)', setup))
+    keys, systemd = {"eth-account"}, {"systemd-python"}
+    assert required.keys() > keys | systemd
+    daemon = required.keys() - keys - systemd
+    assert daemon | {"setuptools"} <= names(requirements("daemon.txt"))
+    assert requirements("daemon.txt").items() <= requirements("keys.txt").items()
+    assert keys <= names(requirements("keys.txt")) - names(requirements("daemon.txt"))
+    assert systemd == names(requirements("systemd.txt"))
 
 
-def test_a_release_can_be_made_of_a_commit_where_everything_agrees(releasable: Path) -> None:
-    git(releasable, "tag", f"v{__version__}")
-    assert check_release(releasable).startswith("release: without --url, ")
+def test_each_tool_of_a_release_is_locked() -> None:
+    wanted = re.findall("^[a-z].*$", (LOCKED / "release.in").read_text(), re.MULTILINE)
+    assert {"build", "setuptools", "uv"} <= names(wanted) <= names(requirements("release.txt"))
 
 
-@pytest.mark.parametrize(
-    ("path", "pattern", "by", "reason"),
-    [
-        ("ordersigner/__init__.py", '^__version__ = ".*"', '__version__ = "9.0"', "has version 9.0"),
-        ("docs/changelog.rst", f"^{__version__}", "9.0", "docs/changelog.rst begins with '9.0'"),
-        (
-            "packaging/debian/changelog",
-            f"{re.escape(__version__)}",
-            "9.0",
-            "packaging/debian/changelog begins with '9.0'",
-        ),
-        ("packaging/debian/changelog", "unstable", "UNRELEASED", "begins with 'another line'"),
-        ("packaging/debian/changelog", r"\d{4} \d\d:", "2999 12:", "has not passed"),
-        ("docs/changelog.rst", f"^{__version__}", f"{__version__} (unreleased)", "(unreleased)"),
-    ],
-    ids=["other code", "other page", "other package", "not for unstable", "date to come", "unreleased"],
-)
-def test_a_release_is_refused_where(releasable: Path, path: str, pattern: str, by: str, reason: str) -> None:
-    replace(releasable / path, pattern, by)
-    commit(releasable)
-    assert reason in check_release(releasable)
-
-
-def test_a_release_is_refused_with_changes_that_are_not_committed(releasable: Path) -> None:
-    (releasable / "new").touch()
-    assert "not committed" in check_release(releasable)
-
-
-def test_a_release_is_refused_if_its_version_was_tagged_at_another_commit(releasable: Path) -> None:
-    git(releasable, "tag", f"v{__version__}")
-    commit(releasable)
-    assert "is tagged already" in check_release(releasable)
-
-
-@pytest.mark.skipif(shutil.which("gpg-agent") is None, reason="needs gpg and gpg-agent")
-def test_without_a_key_that_can_sign_the_command_that_makes_one_is_printed_and_works(tmp_path: Path) -> None:
-    environment = {**os.environ, "GNUPGHOME": str(tmp_path)}
-    tmp_path.chmod(0o700)
-    command = [str(SOURCE / "packaging/release/signing-key")]
-    refused = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-    assert refused.returncode == 1
-    (line,) = re.findall("^    (gpg .+)$", refused.stderr, re.MULTILINE)
-    try:
-        made = subprocess.run(
-            ["sh", "-c", line.replace("gpg ", "gpg --batch --passphrase '' ", 1)],
-            check=False,
-            capture_output=True,
-            text=True,
-            env=environment,
-        )
-        assert made.returncode == 0, made.stderr
-        named = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
-    finally:
-        subprocess.run(["gpgconf", "--kill", "all"], check=True, env=environment)
-    assert re.fullmatch("[0-9A-F]{40}\n", named)
+@pytest.mark.parametrize("name", ["daemon.txt", "keys.txt"])
+def test_what_is_locked_is_all_that_this_python_needs(name: str, tmp_path: Path) -> None:
+    """pip refuses a requirement of a requirement that the list does not have."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--dest", str(tmp_path)]
+    subprocess.run([*command, "--requirement", str(LOCKED / name)], check=True)
+    assert len(list(tmp_path.iterdir())) > 3
 
 
 def test_the_journal_catalog_explains_every_message_id() -> None:

@@ -5,42 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.daemon import SOURCE
+from support.publishing import MISSING, gpg_home, package
 
 KEY, OTHER_KEY = "packages@example.org", "other@example.org"
-TOOLS = ("apt-ftparchive", "dpkg-deb", "gpg", "gpg-agent", "gpgv")
-MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {' '.join(MISSING)}")
 
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """A home of gpg with two keys. Its path is short: gpg-agent has sockets in it."""
-    with tempfile.TemporaryDirectory(prefix="gpg") as home:
-        for user in (KEY, OTHER_KEY):
-            gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--passphrase", ""]
-            subprocess.run([*gpg, "--quick-generate-key", user, "ed25519", "sign", "1d"], check=True)
-        yield Path(home)
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
-
-
-def package(directory: Path, suite: str, architecture: str, version: str = "1.0", about: str = "test") -> None:
-    """Put a package into a directory like those of packaging/debian/build."""
-    content = directory / "content"
-    (content / "DEBIAN").mkdir(parents=True)
-    fields = f"Package: a\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: a <a@example.org>\n"
-    (content / "DEBIAN/control").write_text(f"{fields}Description: {about}\n")
-    (directory / suite).mkdir(exist_ok=True)
-    subprocess.run(["dpkg-deb", "--build", str(content), str(directory / suite)], check=True, stdout=subprocess.DEVNULL)
-    shutil.rmtree(content)
+    with gpg_home(KEY, OTHER_KEY) as home:
+        yield home
 
 
 @pytest.fixture
@@ -146,6 +127,13 @@ def test_another_key_is_refused_until_the_published_one_is_deleted(home: Path, b
     assert "was signed with another key" in add(home, repository, built, key=OTHER_KEY)
     (repository / "ordersigner.asc").unlink()
     assert add(home, repository, built, key=OTHER_KEY) == ""
+
+
+def test_a_source_package_cannot_name_a_file_outside_of_it(home: Path, built: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("a key")
+    (built / "trixie/a_1.0.dsc").write_text("Format: 3.0\nFiles:\n 0 5 ../../secret\n")
+    assert "is not the name of a file of a package" in add(home, tmp_path / "repository", built)
+    assert not [path for path in (tmp_path / "repository").rglob("*") if path.is_file()]
 
 
 def test_without_packages_nothing_is_made(home: Path, tmp_path: Path) -> None:

@@ -1,19 +1,22 @@
 """The parts of a release that need the tools of packaging/release/release-tool. They run once, and boot nothing.
 
-packaging/release/release itself, with --draft, runs them all. It builds the packages four times, so it is no test.
+packaging/release/build itself, with --draft, runs them all. It builds the packages four times, so it is no test.
 """
 
 from __future__ import annotations
 
 import importlib.machinery
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +30,7 @@ from ordersigner import __version__
 DEBIAN = SOURCE / "packaging/debian"
 REQUIREMENTS = DEBIAN / "bundled/requirements.txt"
 LOCKED = set(re.findall("^(.+)==(.+) --hash=sha256:(.+)$", REQUIREMENTS.read_text(), re.MULTILINE))
+Poison = Callable[[str, str, str, Path], None]
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the port "discard"
 ADVISORY: dict[str, Any] = {
     "schema_version": "1.7.3",
@@ -155,26 +159,168 @@ def test_the_copyright_file_has_the_licenses_and_holders_of_the_archives(
 
 
 def test_the_wheel_is_made_from_the_sdist_and_signs_the_example(tmp_path: Path) -> None:
-    checkout, dist, site = (tmp_path / name for name in ("checkout", "dist", "site"))
+    checkout, dist = tmp_path / "checkout", tmp_path / "dist"
     subprocess.run(["git", "clone", "--quiet", str(SOURCE), str(checkout)], check=True)
-    tool = str(SOURCE / "packaging/release/release-tool")
-    subprocess.run([tool, "python", "-m", "build", "--outdir", str(dist), str(checkout)], check=True)
-    wheel, sdist = sorted(map(str, dist.iterdir()))
-    subprocess.run([tool, "twine", "check", "--strict", wheel, sdist], check=True)
+    (checkout / ".cache").symlink_to(SOURCE / ".cache")  # the tools are there
+    command = [str(checkout / "packaging/release/wheel"), str(dist)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == EXAMPLE["expect"]["signature"]
+    wheel, _ = sorted(dist.iterdir())
     with zipfile.ZipFile(wheel) as archive:
         packaged = {name for name in archive.namelist() if name.startswith("ordersigner/")}
     assert packaged == {
         str(path.relative_to(checkout)) for path in (checkout / "ordersigner").rglob("*") if path.is_file()
     }
 
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), wheel]
-    subprocess.run(pip, check=True)
-    signed = subprocess.run(
-        [sys.executable, str(DEBIAN / "tests/sign-without-systemd"), str(site / "bin/ordersignerd")],
-        check=True,
-        stdout=subprocess.PIPE,
+
+def poisoned_wheel(name: str, version: str, code: str, directory: Path) -> None:
+    """A wheel whose module runs the code when it is imported or run."""
+    module = name.replace("-", "_")
+    with zipfile.ZipFile(directory / f"{module}-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{module}/__init__.py", code)
+        archive.writestr(f"{module}/__main__.py", "")
+        info = f"{module}-{version}.dist-info"
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+
+
+def poisoned_sdist(name: str, version: str, code: str, directory: Path) -> None:
+    """A source distribution whose build backend runs the code."""
+    root = f"{name.replace('-', '_')}-{version}"
+    backend = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    with tarfile.open(directory / f"{root}.tar.gz", "w:gz") as archive:
+        for path, text in (("pyproject.toml", backend), ("backend.py", code), ("PKG-INFO", f"Name: {name}\n")):
+            member = tarfile.TarInfo(f"{root}/{path}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
+def poisoned_index(directory: Path, locked: Path, poisoned: Poison, ran: Path) -> dict[str, str]:
+    """The environment for an index with other archives of all versions that a list locks. Their code makes a file."""
+    for name, version in re.findall(r"^([a-z0-9-]+)==([\w.]+)", locked.read_text(), re.MULTILINE):
+        project = directory / "index" / name
+        project.mkdir(parents=True, exist_ok=True)
+        poisoned(name, version, f"open({str(ran)!r}, 'w')", project)
+        links = [f'<a href="{path.name}">{path.name}</a>' for path in project.iterdir() if path.suffix != ".html"]
+        (project / "index.html").write_text(f"<!doctype html>{''.join(links)}")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+    return {**kept, "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": (directory / "index").as_uri()}
+
+
+@pytest.mark.parametrize(
+    ("command", "locked", "poisoned", "name"),
+    [
+        ("packaging/release/release-tool python -m build --version", "release.txt", poisoned_wheel, "build"),
+        ("packaging/release/wheel dist", "release.txt", poisoned_wheel, "setuptools"),
+        ("packaging/quickstart --once", "daemon.txt", poisoned_wheel, "coincurve"),
+        ("packaging/quickstart --once", "daemon.txt", poisoned_sdist, "coincurve"),
+        ("packaging/debian/bundled/download-only/download dist", "", poisoned_sdist, "coincurve"),
+    ],
+    ids=["a tool of a release", "what builds the wheel", "quickstart", "quickstart, compiling", "what is bundled"],
+)
+def test_no_code_runs_from_an_index_that_serves_other_archives(
+    tmp_path: Path, command: str, locked: str, poisoned: Poison, name: str
+) -> None:
+    checkout, ran = tmp_path / "checkout", tmp_path / "ran"
+    subprocess.run(["git", "clone", "--quiet", str(SOURCE), str(checkout)], check=True)
+    list_of_versions = checkout / "packaging/locked" / locked if locked else REQUIREMENTS
+    environment = poisoned_index(tmp_path, list_of_versions, poisoned, ran)
+    words = command.split()
+    ended = subprocess.run(
+        [str(checkout / words[0]), *words[1:]],
+        check=False,
+        capture_output=True,
         text=True,
-        cwd=SOURCE,
-        env={**os.environ, "PYTHONPATH": str(site)},
+        cwd=tmp_path,
+        env=environment,
     )
-    assert signed.stdout.strip() == EXAMPLE["expect"]["signature"]
+    assert ended.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in ended.stderr
+    assert not ran.exists()
+
+    # Without the hashes it would run.
+    site = str(tmp_path / "site")
+    version = dict(re.findall(r"^([a-z0-9-]+)==([\w.]+)", list_of_versions.read_text(), re.MULTILINE))[name]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, f"{name}=={version}"]
+    subprocess.run(pip, check=False, stderr=subprocess.DEVNULL, env=environment)
+    subprocess.run([sys.executable, "-c", f"import {name}"], check=False, env={**environment, "PYTHONPATH": site})
+    assert ran.exists()
+
+
+# What hostile code looks for: the files of a home of gpg, its agent, and the agent's memory.
+THIEF = """
+import glob, json, os, socket, sys
+
+def attempt(steal):
+    try:
+        return repr(steal())
+    except OSError as error:
+        return type(error).__name__
+
+home, agent, loot = {home!r}, {agent!r}, {loot!r}
+client = socket.socket(socket.AF_UNIX)
+found = {{
+    "files": attempt(lambda: [open(path, "rb").read() for path in os.scandir(home + "/private-keys-v1.d")]),
+    "agent": attempt(lambda: client.connect(home + "/S.gpg-agent")),
+    "memory": attempt(lambda: open("/proc/%s/mem" % agent, "rb")),
+    "user": os.geteuid(),
+}}
+client.close()
+json.dump(found, open(loot, "w"))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become two users")
+def test_hostile_code_in_the_build_does_not_reach_the_key_of_another_user() -> None:
+    signer, builder = 61001, 61002
+    with tempfile.TemporaryDirectory(prefix="release") as directory:
+        base = Path(directory)
+        base.chmod(0o755)
+        home, built = base / "signer", base / "builder"
+        for path, user in ((home, signer), (built, builder)):
+            path.mkdir(mode=0o700 if user == signer else 0o755)
+            os.chown(path, user, user)
+        with_key = {"GNUPGHOME": str(home), "HOME": str(home)}
+        gpg = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "a@example.org", "ed25519"]
+        run_as(signer, [*gpg, "sign", "1d"], env=with_key)
+        pid = ["gpg-connect-agent", "getinfo pid", "/bye"]
+        try:
+            agent = run_as(signer, pid, env=with_key).split()[1]
+            checkout, loot = built / "checkout", built / "loot"
+            thief = THIEF.format(home=str(home), agent=agent, loot=str(loot))
+
+            subprocess.run(["git", "clone", "--quiet", str(SOURCE), str(checkout)], check=True)
+            with (checkout / "setup.py").open("a") as file:
+                file.write(thief)
+            identity = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgSign=false"]
+            subprocess.run(["git", "-C", str(checkout), *identity, "commit", "-qam", "Steal"], check=True)
+            for path in (checkout, *checkout.rglob("*")):
+                os.chown(path, builder, builder, follow_symlinks=False)
+
+            run_as(builder, [str(checkout / "packaging/release/wheel"), "dist"], cwd=built)
+            denied = "PermissionError"
+            assert json.loads(loot.read_text()) == {
+                "files": denied, "agent": denied, "memory": denied, "user": builder
+            }  # fmt: skip
+
+            # The same code as the user who has the key.
+            loot.unlink()
+            built.chmod(0o777)
+            run_as(signer, ["/usr/bin/python3", "-c", thief])
+            found = json.loads(loot.read_text())
+            assert "private-key" in found["files"]
+            assert (found["agent"], found["user"]) == ("None", signer)
+        finally:
+            run_as(signer, ["gpgconf", "--kill", "all"], env=with_key)
+
+
+def run_as(user: int, command: list[str], cwd: Path = Path("/"), env: dict[str, str] | None = None) -> str:
+    """What the command prints. It gets Debian's own Python, and nothing of root's but the network."""
+    as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs"]
+    environment = {**os.environ, "HOME": str(cwd), **(env or {}), "PATH": "/usr/bin:/bin"}
+    environment.pop("PYTHONPATH", None)
+    ended = subprocess.run([*as_user, *command], check=False, capture_output=True, text=True, cwd=cwd, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
