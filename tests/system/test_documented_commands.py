@@ -1,0 +1,176 @@
+"""Commands that the documentation shows, in a fresh clone, without anything that the tests' own Python has installed.
+
+They run once, and boot nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.daemon import DEFAULT_SIGNALS, EXAMPLE, SOURCE, wait_until
+
+DOCS = SOURCE / "docs"
+PAGES = [*sorted(DOCS.rglob("*.rst")), SOURCE / "README.rst"]
+# What this process was started with must not reach the commands.
+CLEAN = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+TESTS_PYTHON, FUZZERS_PYTHON = ".cache/tests/bin/python ", ".cache/fuzzer/bin/python "
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    path = tmp_path / "ordersigner"
+    subprocess.run(["git", "clone", "--quiet", str(SOURCE), str(path)], check=True)
+    return path
+
+
+def run(command: list[str], cwd: Path, home: Path | None = None) -> str:
+    environment = {**CLEAN, "HOME": str(home)} if home else CLEAN
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd, env=environment)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def commands(page: Path, beginning: str) -> list[str]:
+    """The lines of a page that show a command, with those that continue it."""
+    text = page.read_text().replace("\\\n", "")
+    return [" ".join(line.split()) for line in re.findall(f"^    ({re.escape(beginning)}.*)$", text, re.MULTILINE)]
+
+
+def test_the_documentation_builds(clone: Path) -> None:
+    shown = commands(DOCS / "contribute.rst", "make -C docs")
+    assert shown == ["make -C docs html", "make -C docs man"]
+    assert commands(SOURCE / "README.rst", "make -C docs") == shown[:1]
+    for command in shown:
+        run(command.split(), clone)
+    assert "ordersigner.account.Account" in (clone / "docs/_build/html/api.html").read_text()
+    assert (clone / "docs/_build/man/ordersignerd.8").exists()
+    assert run(["git", "status", "--porcelain"], clone) == ""
+
+
+def without_the_package() -> list[str]:
+    text = (DOCS / "install.rst").read_text()
+    section = text[text.index("Without the package\n---") : text.index("Uninstall\n---")]
+    shown = re.findall("^    ((?:python3|~/ordersigner/bin).+)$", section, re.MULTILINE)
+    assert len(shown) == 6
+    return shown
+
+
+@contextlib.contextmanager
+def started(command: str, home: Path) -> Iterator[None]:
+    daemon = subprocess.Popen(
+        [*DEFAULT_SIGNALS, "sh", "-c", f"exec {command}"], env={**CLEAN, "HOME": str(home)}, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        daemon.terminate()
+        assert daemon.wait() == 0
+
+
+def test_the_daemon_can_be_installed_without_what_only_systemd_and_the_key_tool_need(
+    clone: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    *daemon, start, keys, systemd = without_the_package()
+    assert ["ordersignerd" in start, "keys.txt" in keys, "systemd.txt" in systemd] == [True] * 3
+    for command in daemon:
+        run(["sh", "-c", command], clone, home)
+    bin, socket = home / "ordersigner/bin", home / "ordersigner.sock"
+    packages = run([str(bin / "pip"), "list", "--format=freeze"], home)
+    installed = {line.split("==")[0] for line in packages.splitlines()}
+    assert not {"eth-account", "eth_account", "systemd-python"} & installed
+    with started(start, home):
+        wait_until(socket.exists)
+        request = json.dumps(EXAMPLE["request"])
+        (home / "order.json").write_text(f"{request}\n")
+        signed = run([str(bin / "ordersigner"), "sign", "--socket", str(socket), "order.json"], home)
+    assert signed.strip() == EXAMPLE["expect"]["signature"]
+    refused = subprocess.run([str(bin / "ordersigner-keys"), "list"], check=False, capture_output=True, text=True)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "ordersigner-keys: the Python package eth-account is missing. Install it with pip.\n"
+
+    for command in (keys, systemd):
+        run(["sh", "-c", command], clone, home)
+    made = run([str(bin / "ordersigner-keys"), "new", "--plain", "--keys", "keys", "bids"], home)
+    assert re.search("0x[0-9a-fA-F]{40}", made)
+    run([str(bin / "python"), "-c", "from systemd.daemon import listen_fds"], home)
+
+
+@pytest.mark.parametrize("version", ["3.6.15", "3.7.16", ""])
+def test_quickstart_says_that_python_is_too_old(tmp_path: Path, version: str) -> None:
+    """One that is too old, in the words of that Python; or none."""
+    real = Path(os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv")), "versions", version, "bin/python3")
+    if version and real.exists():
+        (tmp_path / "python3").symlink_to(real)
+    elif version:
+        (tmp_path / "python3").write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "Python {version}"\n')
+        (tmp_path / "python3").chmod(0o755)
+    for tool in ("bash", "dirname", "readlink", "sed"):
+        (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
+    command = [str(SOURCE / "packaging/quickstart"), "--once"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, env={"PATH": str(tmp_path)})
+    assert (ended.returncode, ended.stdout) == (1, "")
+    found = f"Python {version}" if version else "missing"
+    wanted = f"quickstart needs Python 3.8 or later, but python3 is {found}. Put a later one first on PATH.\n"
+    assert ended.stderr == wanted
+
+
+# Runs a program once for each list of arguments.
+RUN = """
+import json, runpy, sys
+for sys.argv in json.loads(sys.argv[1]):
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as exit:
+        if exit.code:
+            sys.exit(f"{sys.argv}: {exit.code}")
+"""
+
+
+def test_each_command_with_the_tests_own_python_can_be_run_as_it_is_shown() -> None:
+    """With --help, or as far as pytest finds its tests. It has what tests/run installs, and no path of this process."""
+    shown = sorted({command for page in PAGES for command in commands(page, TESTS_PYTHON)})
+    assert len(shown) > 15
+    arguments = [shlex.split(command)[1:] for command in shown]
+    for words in arguments:
+        if words[:2] == ["-m", "pytest"]:
+            run([sys.executable, *words, "--collect-only", "--quiet"], SOURCE)
+    for program in {words[0] for words in arguments} - {"-m"}:
+        asked = [] if program.endswith(("prose.py", "typed_data_speed.py")) else ["--help"]  # those have no --help
+        lists = [[*words, *asked] for words in arguments if words[0] == program]
+        run([sys.executable, "-c", RUN, json.dumps(lists)], SOURCE)
+
+
+def test_a_fault_is_repeated_by_the_command_of_its_section() -> None:
+    (command,) = (one for one in commands(DOCS / "faults.rst", TESTS_PYTHON) if "faults.py kill" in one)
+    once = re.sub("--times [0-9]+", "--times 1", command).split()[1:]
+    assert "\n0 wrong responses\n" in run([sys.executable, *once], SOURCE)
+
+
+def test_the_fuzzers_commands_are_those_that_the_tests_run() -> None:
+    tested = re.findall(
+        r'\["python", "(tests/programs/fuzz.py)", "(\w+)", "--seconds"', (SOURCE / "pyproject.toml").read_text()
+    )
+    for page in ("faults.rst", "contribute.rst"):
+        shown = [command.split()[1:] for command in commands(DOCS / page, FUZZERS_PYTHON)]
+        assert shown == [[*words, "--seconds", "3600"] for words in tested]
+
+
+def test_each_row_of_the_faults_leads_to_a_section_with_a_command() -> None:
+    text = (DOCS / "faults.rst").read_text()
+    labels = set(re.findall(r"^   \* - :ref:`[^<]+<([\w-]+)>`", text, re.MULTILINE))
+    assert len(labels) >= 12
+    for label in labels:
+        (page,) = (page for page in PAGES if f".. _{label}:\n" in page.read_text())
+        section = page.read_text().split(f".. _{label}:\n")[1].split("\n.. _")[0]
+        assert re.search(r"bin/python (-m pytest )?tests/\w+/\w+\.py|``tests/programs/hostile.py``", section), label
