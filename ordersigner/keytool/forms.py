@@ -12,11 +12,16 @@ import json
 import re
 from typing import Any
 
-from eth_account import Account
-from eth_account.hdaccount import key_from_seed
-from eth_account.hdaccount.mnemonic import Mnemonic, get_wordlist
-
 from ordersigner.keytool.problem import Problem
+
+try:
+    from eth_account import Account
+    from eth_account.hdaccount import key_from_seed
+    from eth_account.hdaccount.mnemonic import Mnemonic, get_wordlist
+except ModuleNotFoundError as error:
+    if error.name != "eth_account":
+        raise
+    raise SystemExit("ordersigner-keys: the Python package eth-account is missing. Install it with pip.") from None
 
 KEY = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{64})")
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1; keys are below it

@@ -200,7 +200,7 @@ def test_an_http_request_has_nothing_signed(method: str, tmp_path: Path) -> None
         with contextlib.closing(client.sock) as connection:
             received = read_all(connection)
         assert (received.count(b"\n"), code(received)) == (1, "not_json")
-        assert re.findall("Refused a request .*: (.+)", daemon.log) == ["not_json"]
+        assert re.findall("Refused a request .*: ([a-z_]+) ORDERSIGNER", daemon.log) == ["not_json"]
         assert "Signed" not in daemon.log
         assert_serves(daemon)
 
