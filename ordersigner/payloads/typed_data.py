@@ -185,6 +185,7 @@ class Schema:
                 yield from self._paths_of(f"{path}.{field.name}" + ".*" * len(field.lengths), field.base, bare)
 
 
+_PARTS = "an object with types, primaryType, domain and message"
 _ARRAY = 'this is an array; "*" must follow, for every element'
 _NO_ARRAY = '"*" stands for every element of an array, and this is not an array'
 
@@ -193,14 +194,14 @@ def read(request: Mapping[str, object]) -> TypedData:
     """request: has `typed_data`, an object with exactly KEYS."""
     content = request.get("typed_data", MISSING)
     if type(content) is not dict:
-        raise mistyped(content, "typed_data", dict)
+        raise mistyped(content, "typed_data", dict, wanted=_PARTS)
     types, primary_type, domain, message = (content.get(key, MISSING) for key in KEYS)
     if len(content) != len(KEYS) or message is MISSING:
         for key in KEYS:
             if key not in content:
-                raise mistyped(MISSING, f"typed_data.{key}")
+                raise Refusal.of(f"typed_data.{key}", "missing", f"This is missing. Typed data is {_PARTS}.")
         unknown = next(key for key in content if key not in KEYS)
-        raise Refusal.of(f"typed_data.{unknown}", "unexpected", "Unexpected key.")
+        raise Refusal.of(f"typed_data.{unknown}", "unexpected", f"Unexpected key. Typed data is {_PARTS} only.")
     schema = _schema((types, primary_type))
     root = "typed_data.domain"
     try:

@@ -37,10 +37,10 @@ from ordersigner.policy.settings import (
     Setting,
     WrongSection,
     address,
-    listed,
     quoted,
     rate,
 )
+from ordersigner.text import listed
 
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes

@@ -11,7 +11,7 @@ word: it may be a private key. quoted() decides what may be repeated.
 from __future__ import annotations
 
 import re
-from typing import Callable, Collection, Mapping, NamedTuple, Sequence, TypeVar
+from typing import Callable, Collection, Mapping, NamedTuple, TypeVar
 
 from ordersigner.policy.rules import Rate
 
@@ -206,8 +206,3 @@ def quoted(word: str) -> str:
     if len(word) <= MAX_QUOTED and word.isprintable() and not _HALF_OF_A_KEY.search(word):
         return word
     return "(a long word)"
-
-
-def listed(words: Sequence[object]) -> str:
-    *first, last = map(str, words)
-    return f"{', '.join(first)} or {last}" if first else last

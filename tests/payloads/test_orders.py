@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 from typing import Any
 
@@ -98,6 +99,54 @@ def refusal(request: dict[str, Any]) -> tuple[str, str]:
         packed(request)
     ((field, (problem,)),) = caught.value.context.items()
     return field, problem.code
+
+
+@pytest.mark.parametrize("request_type", REQUESTS)
+@given(st.data())
+def test_every_wrong_field_is_reported_and_no_other(request_type: str, data: st.DataObject) -> None:
+    fields = sorted({"spot": SPOT_FIELDS, "futures": FUTURES_FIELDS}[request_type])
+    wrong = data.draw(st.sets(st.sampled_from(fields), min_size=1))
+    values = st.sampled_from([NOTHING, None, "", True, [], {}, {"a": 1}, "x", -1, -0.5, 10**90])
+    request = copy.deepcopy(REQUESTS[request_type])
+    for field in wrong:
+        *path, key = field.split(".")
+        parent = request
+        for step in path:
+            parent = parent[step]
+        value = data.draw(values)
+        if value is NOTHING:
+            del parent[key]
+        else:
+            parent[key] = value
+    with pytest.raises(Refusal) as caught:
+        packed(request)
+    (first,) = caught.value.context
+    unread = copy.deepcopy(request)
+    with pytest.raises(Refusal) as caught:
+        orders.read(request)
+    assert caught.value.context.keys() == wrong
+    assert next(iter(caught.value.context)) == first
+    assert request == unread
+
+
+def test_a_token_that_is_missing_is_reported_with_the_wrong_fields() -> None:
+    for base, quote in itertools.product((NOTHING, None, "", "LEV", {}), repeat=2):
+        request = with_value("spot", "order.price", 0.25)
+        request["order"]["side"] = "BUY"
+        request["instrument"] = {
+            key: token for key, token in {"base": base, "quote": quote}.items() if token is not NOTHING
+        }
+        with pytest.raises(Refusal) as caught:
+            orders.read(request)
+        assert list(caught.value.context) == ["instrument.base", "instrument.quote", "order.side"]
+
+
+def test_an_amount_is_not_blamed_for_wrong_decimals() -> None:
+    request = with_value("spot", "instrument.quote.decimals", 19)
+    request["order"]["price"] = 0.000000000000000001
+    with pytest.raises(Refusal) as caught:
+        orders.read(request)
+    assert list(caught.value.context) == ["instrument.quote.decimals"]
 
 
 def units(number: Any, decimals: int) -> int:
