@@ -49,12 +49,15 @@ def cleaned(value: object) -> str:
     """A client's text or number, cut short, with a question mark for each control character; "" for other values."""
     if not isinstance(value, (str, int)):
         return ""
-    return printable(masked(str(value)[: MAX_IN_ENTRY + KEY_DIGITS])[:MAX_IN_ENTRY])
+    text = str(value)[: MAX_IN_ENTRY + KEY_DIGITS]
+    if len(text) >= KEY_DIGITS:
+        text = masked(text)
+    return printable(text[:MAX_IN_ENTRY])
 
 
 def masked(text: str) -> str:
     """The text up to where it looks like a private key: an ellipsis is in place of the key and of what follows."""
-    found = _KEY(text) if len(text) >= KEY_DIGITS else None
+    found = _KEY(text)
     return text if found is None else text[: found.start()] + "…"
 
 
