@@ -26,7 +26,7 @@ from ordersigner.payloads.payload import Form
 from ordersigner.payloads.typed_types import DOMAIN, Field, Types
 from ordersigner.payloads.typed_values import ATOMS, Encode, Fault, Value, array, struct, wrong
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import cleaned
+from ordersigner.text import cleaned, similar
 
 KEYS = ("types", "primaryType", "domain", "message")
 # What is kept: 18 MB at the most, when each schema takes 260 KB. Keys in use have up to 1,233 bytes, for a domain 273.
@@ -151,7 +151,8 @@ class Schema:
         root, *steps = path.split(".")
         base = {"message": self.primary_type, "domain": DOMAIN}.get(root, "")
         if base not in self._fields:
-            raise ValueError("a field begins with message.")
+            meant = similar(root, ("message", "domain", "type"))
+            raise ValueError("a field begins with message." + (f"; did you mean {meant}?" if meant else ""))
         lengths: tuple[str, ...] = ()
         for step in steps:
             if (step == "*") != bool(lengths):
@@ -161,7 +162,8 @@ class Schema:
             else:
                 field = next((field for field in self._fields.get(base, ()) if field.name == step), None)
                 if field is None:
-                    raise ValueError("the type has no such field")
+                    meant = similar(step, (field.name for field in self._fields.get(base, ())))
+                    raise ValueError("the type has no such field" + (f"; did you mean {meant}?" if meant else ""))
                 base, lengths = field.base, field.lengths
         if lengths:
             raise ValueError(_ARRAY)

@@ -37,6 +37,7 @@ from ordersigner.policy.settings import (
     Setting,
     WrongSection,
     address,
+    did_you_mean,
     quoted,
     rate,
 )
@@ -163,7 +164,8 @@ def _section(line: str, number: int) -> Section:
     match = _HEADER.fullmatch(line)
     kind, name = match.groups() if match else ("", "")
     if not match:
-        reason = f"a section is {listed(_HEADERS)}, with at most 64 letters, digits and . _ / - in the name"
+        hint = did_you_mean(line[1:].partition(" ")[0], SETTINGS)
+        reason = f"a section is {listed(_HEADERS)}, with at most 64 letters, digits and . _ / - in the name{hint}"
     elif PRIVATE_KEY.fullmatch(name):
         reason = "a name must not look like a private key"
     elif name == "any" and kind in _HAVE_ANY:

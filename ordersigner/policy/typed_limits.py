@@ -26,7 +26,7 @@ from ordersigner.payloads.typed_types import DOMAIN
 from ordersigner.payloads.typed_values import Value
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import RATE_STEP, Judge, Objection
-from ordersigner.policy.settings import Section, WrongSection, number, quoted
+from ordersigner.policy.settings import Section, WrongSection, did_you_mean, number, quoted
 
 MAX_SECONDS = 10**9  # of "within"
 MAX_DOMAINS = 64  # that a section remembers
@@ -194,7 +194,7 @@ def _standard_domain(section: Section) -> str:
     for path in paths:
         if path not in standard:
             known = f"only {', '.join(_STANDARD)} are known; others need a setting: domain = {DOMAIN}(…)"
-            section.wrong(f"{quoted(path)}: {known}", path)
+            section.wrong(f"{quoted(path)}: {known}{did_you_mean(path, standard)}", path)
     section.raise_if_wrong()
     return f"{DOMAIN}({','.join(field for path, field in standard.items() if path in paths)})"
 
