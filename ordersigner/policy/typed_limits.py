@@ -48,7 +48,8 @@ _PACKED = {
 _HASH = "a hash or packed data: what it stands for cannot be seen"
 _SIGNED_DATA = "typed_data"
 
-_TYPE = Objection(1, f"{_SIGNED_DATA}.primaryType", "not_allowed", "No rule allows data of this type.")
+_NO_TYPE = "No rule allows data of this type. A section allows one type, with exactly its fields and types of fields."
+_TYPE = Objection(1, f"{_SIGNED_DATA}.primaryType", "not_allowed", _NO_TYPE)
 _DOMAIN_TYPE = Objection(2, f"{_SIGNED_DATA}.types.{DOMAIN}", "not_allowed", "No rule allows a domain of this type.")
 _SECONDS = number(1, MAX_SECONDS, "this time in seconds")
 _STEP = 3  # that of the first condition
