@@ -1,8 +1,8 @@
 """The exception that every step from line to signature raises to refuse a request.
 
 protocol.py writes it as a response. It carries what the client needs to find the mistake: for each field a code, which
-is documented API, and a text, which may change. Texts never repeat a value that the client sent: any
-value may be a private key in the wrong place. A field may be named by the client; where its name looks like a key, the
+is documented API, and a text, which may change. Texts repeat no string that the client sent: any of
+them may be a private key in the wrong place. A field may be named by the client; where its name looks like a key, the
 rest of it is left out. Texts use the words of JSON, because their readers write JavaScript, Go or Rust.
 """
 
@@ -87,7 +87,7 @@ REMEDIES = {
     "over_limit": "stay within the limit, or ask the administrator for another",
     "rate_limited": "wait, and try again",
     "ambiguous": "sign such data with a key of your own, or ask the administrator for a rule that allows it",
-    "not_recorded": "try again later; the administrator repairs the journal",
+    "not_recorded": "try again later; the administrator must find out why journald takes no entries",
 }
 
 
@@ -144,7 +144,7 @@ _WANTED = {dict: "an object", list: "an array", str: "a string", int: "an intege
 
 
 def given(value: object) -> str:
-    """What a decoded value is, in the words of JSON. It does not repeat the value, but for true, false and null."""
+    """What a decoded value is, in the words of JSON. Of the values, it repeats only true, false and null."""
     return _GIVEN.get(type(value)) or {None: "null", True: "true", False: "false"}[value]  # type: ignore[index]
 
 

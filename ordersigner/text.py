@@ -15,10 +15,8 @@ MAX_IN_ENTRY = 32  # characters of a client's text in an entry: half of a key's,
 KEY_DIGITS = 64  # hexadecimal digits of a private key
 MAX_SIMILAR = 32  # characters of a word that is compared with others; the time is quadratic in them
 HEX = 'a string of 0x and an even number of hexadecimal digits, such as "0x00ff"'  # for people
-NOT_UTF_8 = (
-    "wrong_encoding",
-    "This text has half of a surrogate pair, which UTF-8 cannot say.",
-)  # the code and the text of a refusal
+# The code and the text of a refusal.
+NOT_UTF_8 = ("wrong_encoding", "This text has half of a surrogate pair, which UTF-8 cannot say.")
 
 # It begins only where a row of digits begins. Otherwise the time would be quadratic.
 _KEY = re.compile(f"(?<![0-9A-Fa-f])[0-9A-Fa-f]{{{KEY_DIGITS}}}").search

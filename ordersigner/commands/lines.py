@@ -78,8 +78,8 @@ def _goes_on(line: bytes) -> bool:
         text = line.decode("utf-8-sig").strip()
         json.loads(text)
     except json.JSONDecodeError as error:
-        return text[0] in "{[" and error.pos == len(text)
-    except (UnicodeDecodeError, RecursionError):
+        return text[:1] in ("{", "[") and error.pos == len(text)
+    except (ValueError, RecursionError):  # it is not UTF-8, or has a number of very many digits
         return False
     return False
 

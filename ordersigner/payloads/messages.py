@@ -88,7 +88,7 @@ def _read_hex(digits: object) -> bytes:
         raise mistyped(digits, "hex", str, wanted=HEX)
     content = from_hex(digits[2:]) if digits[:2] == "0x" else None
     if content is None:
-        raise Refusal.of("hex", "not_hex", f"This is not {HEX}. A text goes into text in place of hex.")
+        raise Refusal.of("hex", "not_hex", f"This must be {HEX}. A text goes into text in place of hex.")
     return content
 
 

@@ -200,7 +200,7 @@ def _address(value: object, field: str) -> bytes:
     digits = without_0x(value)
     address = from_hex(digits) if len(digits) == 40 else None
     if address is None:
-        raise Refusal.of(field, "not_address", f"This is not {_ADDRESS}.")
+        raise Refusal.of(field, "not_address", f"This must be {_ADDRESS}.")
     return address
 
 
@@ -259,7 +259,7 @@ def _integer(value: object, field: str, *, digits_allowed: bool = False) -> int:
         raise mistyped(value, field, int, str, wanted=_DIGITS) if digits_allowed else mistyped(value, field, int)
     elif value.isascii() and value.isdecimal():
         return _number(value, field)
-    raise Refusal.of(field, "not_integer", f"This is not {_DIGITS}." if digits_allowed else "This is not an integer.")
+    raise Refusal.of(field, "not_integer", f"This must be {_DIGITS if digits_allowed else 'an integer'}.")
 
 
 def _digits(value: object, field: str) -> tuple[str, str]:
@@ -282,7 +282,7 @@ def _digits(value: object, field: str) -> tuple[str, str]:
         return whole, fraction
     if value[0] == "-":
         raise negative(field)
-    raise Refusal.of(field, "not_decimal", f"This is not {_AMOUNT}.")
+    raise Refusal.of(field, "not_decimal", f"This must be {_AMOUNT}.")
 
 
 def _number(digits: str, field: str) -> int:

@@ -29,7 +29,10 @@ _MAX_DIGITS = 78  # of an integer below 2^256
 _MAX_HEX_DIGITS = 64
 # What values must be, for people.
 ADDRESS = 'an address, a string of 0x and 40 hexadecimal digits, such as "0x52908400098527886E0F7030069857D2E4169EE7"'
-_INTEGER = 'an integer, or a string of its decimal digits, such as "1000000000000000000"'
+_INTEGER = (
+    'an integer, or a string of its decimal digits without leading zeros, such as "1000000000000000000", or a string of'
+    " 0x and its hexadecimal digits"
+)
 
 
 class Fault(Exception):
@@ -123,7 +126,7 @@ def _integer(value: object) -> int:
         if len(value) > 2 + _MAX_HEX_DIGITS:
             raise _out_of_range()
         return int(value, 16)
-    raise wrong("not_integer", f"This is not {_INTEGER}, without leading zeros; nor 0x and hexadecimal digits.")
+    raise wrong("not_integer", f"This must be {_INTEGER}.")
 
 
 def _out_of_range() -> Fault:
@@ -153,7 +156,7 @@ def _address_word(text: str) -> bytes:
 
 
 def _not_address() -> Fault:
-    return wrong("not_address", f"This is not {ADDRESS}.")
+    return wrong("not_address", f"This must be {ADDRESS}.")
 
 
 def _encode_bool(value: object) -> bytes:
@@ -201,7 +204,7 @@ def _bytes(value: object) -> bytes:
         raise Fault(value, str, wanted=HEX)
     content = from_hex(value[2:]) if value[:2] == "0x" else None
     if content is None:
-        raise wrong("not_hex", f"This is not {HEX}. Nothing is converted: send the bytes themselves.")
+        raise wrong("not_hex", f"This must be {HEX}. Nothing is converted: send the bytes themselves.")
     return content
 
 

@@ -184,6 +184,8 @@ def test_a_request_that_has_several_lines_is_reported_once(daemon: Daemon, direc
 
 
 def test_a_later_line_that_is_cut_off_does_not_end_a_stream(daemon: Daemon) -> None:
+    for first in (b"\xef\xbb\xbf", b"\xff{", b"[" + b"9" * 5000, b'{"type": "sp'):
+        assert run(daemon.path, "sign", stdin=first + b"\n" + EXAMPLE_LINE)[:2] == (1, f"\n{SIGNATURE}\n")
     lines = b"\n".join([EXAMPLE_LINE, b"{", b'{"type":', EXAMPLE_LINE])
     status, output, errors = run(daemon.path, "sign", stdin=lines)
     assert (status, output) == (1, f"{SIGNATURE}\n\n\n{SIGNATURE}\n")

@@ -143,7 +143,7 @@ message.owner = 0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282
         (rule().replace("[market LEV", "[markets LEV"), "market"),
         (PERMIT.replace("message.owner", "message.ownr"), "owner"),
         (PERMIT + "message.amount.Value <= 5", "value"),
-        (PERMIT.replace("message.owner", "mesage.owner"), "message"),
+        (PERMIT.replace("message.owner", "massage.owner"), "message"),
         (PERMIT + "types = x", "type"),
         (PERMIT + "domain.chainID = 1", "domain.chainId"),
         (PERMIT.replace("uint256", "unit256"), '"uint256"'),

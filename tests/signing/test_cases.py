@@ -47,7 +47,7 @@ CASES = {
     "typed-data-float-1e18": (
         "typed_data.message.v",
         "wrong_type",
-        'It must be an integer, or a string of its decimal digits, such as "1000000000000000000".',
+        'It must be an integer, or a string of its decimal digits without leading zeros, such as "1000000000000000000"',
     ),
     "typed-data-recursive-array": ("typed_data.types.Node[1].type", "not_type", "This daemon does not sign such types"),
     "typed-data-uint": ("typed_data.types.M[0].type", "not_type", 'Use "uint256".'),
