@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # document this checkout, whether or not a package is installed
 
 from ordersigner import __version__  # noqa: E402 - only found after the line above
-from ordersigner.refusal import CODES  # noqa: E402
+from ordersigner.refusal import CODES, REMEDIES  # noqa: E402
 
 project = "ordersigner"
 author = "The ordersigner authors"
@@ -56,12 +56,12 @@ NO_HYPHENS = ".nh\n.nr HY 0\n.ad l\n"
 
 
 class ErrorCodes(Directive):
-    """List every error code with its meaning, as the package defines them."""
+    """List every error code with its meaning and what to do, as the package defines them."""
 
     def run(self) -> list[nodes.Node]:
         listed = nodes.definition_list()
         for code, when in CODES.items():
-            text = f"{when[0].upper()}{when[1:]}."
+            text = " ".join(f"{part[0].upper()}{part[1:]}." for part in (when, REMEDIES[code]))
             listed += nodes.definition_list_item(
                 "", nodes.term("", "", nodes.literal("", code)), nodes.definition("", nodes.paragraph("", text))
             )

@@ -1,13 +1,16 @@
 """The exception that every step from line to signature raises to refuse a request.
 
 protocol.py writes it as a response. It carries what the client needs to find the mistake: for each field a code, which
-is documented API, and a text, which may change. It names fields but never repeats a value that the client sent: any
-value may be a private key in the wrong place.
+is documented API, and a text, which may change. Texts repeat no string that the client sent: any of
+them may be a private key in the wrong place. A field may be named by the client; where its name looks like a key, the
+rest of it is left out. Texts use the words of JSON, because their readers write JavaScript, Go or Rust.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Iterable, NamedTuple
+
+from ordersigner.text import listed, masked, similar
 
 CODES = {
     # The earlier daemon's codes, filed under the fields where it filed them.
@@ -50,6 +53,43 @@ CODES = {
     "not_recorded": "the journal did not take the entry of this signature in time, so the client does not get it",
 }
 
+# What the client's author, or its administrator, can do.
+REMEDIES = {
+    "not_json": "the text says the column; for JSON that has several lines, use jq -c",
+    "wrong_encoding": "send UTF-8; leave out, or complete, what is cut in the middle of a character",
+    "wrong_type": "send the type that the text names",
+    "missing": "add the key",
+    "empty": "send a value, or leave an optional key out",
+    "not_valid_choice": "use one of the words that the text lists",
+    "unexpected": "remove the key, or correct its spelling",
+    "duplicate": "send each key once",
+    "too_deep": "nest less",
+    "too_many_values": "split the request",
+    "too_long": "connect again, and split the request",
+    "timed_out": "connect again, and send each line at once",
+    "too_many_connections": "keep one connection for many requests, and close those that are not used",
+    "not_decimal": "send a number, or a string such as 12.5: no sign, no exponent, no separators",
+    "not_integer": "send an integer, or a string of its digits without leading zeros",
+    "not_address": "check the digits, and their case: where a case is wrong, a digit may be",
+    "not_key": "check the digits",
+    "negative": "send a number that is not negative",
+    "out_of_range": "check the number, and the decimals of its token; shorten the id",
+    "too_small": "check the amount, and the decimals of its token",
+    "not_hex": "convert the bytes to hexadecimal digits, with 0x before them",
+    "wrong_length": "check the value against its type",
+    "not_type": "declare the type, or correct its name; the daemon signs no types that contain themselves",
+    "not_name": "use letters, digits and _ in names of types",
+    "unknown_signer": "send a request of the type signers: it lists the addresses that may be used; the administrator"
+    " finds the reason in the journal",
+    "key_unavailable": "ask the administrator, for whom the journal has the reason; try again later",
+    "key_on_wire": "send the address of a held key as signer",
+    "not_allowed": "ask the administrator for a rule that allows it, or change the request",
+    "over_limit": "stay within the limit, or ask the administrator for another",
+    "rate_limited": "wait, and try again",
+    "ambiguous": "sign such data with a key of your own, or ask the administrator for a rule that allows it",
+    "not_recorded": "try again later; the administrator must find out why journald takes no entries",
+}
+
 
 # The error's text in the response, by its type.
 MESSAGES = {
@@ -74,6 +114,7 @@ class Refusal(Exception):
     """
 
     def __init__(self, context: dict[str, list[Problem]], *, type: str = "ValueError") -> None:
+        context = {masked(field): problems for field, problems in context.items()}
         super().__init__(", ".join(f"{field or 'request'}: {problems[0].code}" for field, problems in context.items()))
         self.type = type
         self.context = context
@@ -91,15 +132,40 @@ class Refusal(Exception):
 
 MISSING = object()  # stands for the value of a key that is absent
 
+# What a value is, and what it must be, in the words of JSON.
+_GIVEN = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    int: "an integer",
+    float: "a number with a fraction or an exponent",
+}
+_WANTED = {dict: "an object", list: "an array", str: "a string", int: "an integer", bool: "true or false"}
 
-def mistyped(value: object, field: str, *allowed: type) -> Refusal:
-    """The refusal of a value that is absent, empty, or of a type that its field does not take."""
+
+def given(value: object) -> str:
+    """What a decoded value is, in the words of JSON. Of the values, it repeats only true, false and null."""
+    return _GIVEN.get(type(value)) or {None: "null", True: "true", False: "false"}[value]  # type: ignore[index]
+
+
+def mistyped(value: object, field: str, *allowed: type, wanted: str = "") -> Refusal:
+    """The refusal of a value that is absent, empty, or of a type that its field does not take.
+
+    allowed: the types that the field takes. wanted: what the value must be; the default says it by `allowed`.
+    """
+    wanted = f"It must be {wanted or listed([_WANTED[kind] for kind in allowed])}."
     if value is MISSING:
-        return Refusal.of(field, "missing", f"{field} is required.")
+        return Refusal.of(field, "missing", f"This is missing. {wanted}")
     if value is None or type(value) in allowed:  # the type is right, so the value must be empty
-        return Refusal.of(field, "empty", "This value is required.")
-    names = ", ".join(kind.__name__ for kind in allowed)
-    return Refusal.of(field, "wrong_type", f"{type(value).__name__} is not valid (allowed types: {names}).")
+        return Refusal.of(field, "empty", f"This is {'null' if value is None else 'empty'}. {wanted}")
+    return Refusal.of(field, "wrong_type", f"This is {given(value)}. {wanted}")
+
+
+def not_a_choice(value: str, field: str, words: Iterable[str]) -> Refusal:
+    """The refusal of a string that is not one of the words that its field takes."""
+    meant = similar(value, words)
+    hint = f' Did you mean "{meant}"?' if meant else ""
+    return Refusal.of(field, "not_valid_choice", f"This must be {one_of(words)}.{hint}")
 
 
 def negative(field: str) -> Refusal:
@@ -110,3 +176,8 @@ def negative(field: str) -> Refusal:
 def out_of_range(field: str) -> Refusal:
     """The refusal of a number that is too large for its field."""
     return Refusal.of(field, "out_of_range", "This number does not fit its field.")
+
+
+def one_of(words: Iterable[str]) -> str:
+    """The words as JSON strings, with an "or" before the last one."""
+    return listed([f'"{word}"' for word in words])

@@ -1,16 +1,26 @@
-"""A client's text: its bytes, if they are certain, and as much of it as the journal takes.
+"""Text from clients, and from files that people write: its bytes, as much of it as others may see, and similar words.
 
-These functions return None for text that has no such bytes. The caller refuses it, since only the caller knows its
-field. They are no part of payloads/ because the key that a client sends is such text, too.
+The first functions return None for text that has no certain bytes. The caller refuses it, since only the caller knows
+its field. They are no part of payloads/ because the key that a client sends is such text, too.
 """
 
 from __future__ import annotations
 
+import difflib
+import re
 from binascii import unhexlify
+from typing import Iterable, Sequence
 
 MAX_IN_ENTRY = 32  # characters of a client's text in an entry: half of a key's, so that no key fits
+KEY_DIGITS = 64  # hexadecimal digits of a private key
+MAX_SIMILAR = 32  # characters of a word that is compared with others; the time is quadratic in them
+HEX = 'a string of 0x and an even number of hexadecimal digits, such as "0x00ff"'  # for people
 ELLIPSIS = "…"  # where an entry leaves something out
-NOT_UTF_8 = ("wrong_encoding", "This text has half of a surrogate pair.")  # the code and the text of a refusal
+# The code and the text of a refusal.
+NOT_UTF_8 = ("wrong_encoding", "This text has half of a surrogate pair, which UTF-8 cannot say.")
+
+# It begins only where a row of digits begins. Otherwise the time would be quadratic.
+_KEY = re.compile(f"(?<![0-9A-Fa-f])[0-9A-Fa-f]{{{KEY_DIGITS}}}").search
 
 
 def from_hex(digits: str) -> bytes | None:
@@ -43,8 +53,16 @@ def cleaned(value: object) -> str:
         return ""
     text = str(value)
     if len(text) > MAX_IN_ENTRY:
-        text = text[:MAX_IN_ENTRY] + ELLIPSIS
+        text = masked(text[: MAX_IN_ENTRY + KEY_DIGITS])
+        if len(text) > MAX_IN_ENTRY:
+            text = text[:MAX_IN_ENTRY] + ELLIPSIS
     return text if text.isprintable() else printable(text)
+
+
+def masked(text: str) -> str:
+    """The text up to where it looks like a private key: an ellipsis is in place of the key and of what follows."""
+    found = _KEY(text)
+    return text if found is None else text[: found.start()] + ELLIPSIS
 
 
 def entered(value: object) -> tuple[str, str]:
@@ -66,6 +84,21 @@ def in_quotes(text: str) -> str:
 def printable(text: str) -> str:
     """The text with a question mark for each control character."""
     return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def listed(words: Sequence[object]) -> str:
+    """The words with commas between them, and an "or" before the last one."""
+    *first, last = map(str, words)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def similar(word: str, known: Iterable[str]) -> str:
+    """The one of `known` that someone who wrote `word` probably meant, whatever its case; "" if there is none."""
+    if len(word) > MAX_SIMILAR:
+        return ""
+    lower = {one.lower(): one for one in known}
+    closest = difflib.get_close_matches(word.strip().lower(), lower, n=1, cutoff=0.7)
+    return lower[closest[0]] if closest else ""
 
 
 # Text that a person wrote. Editors on Windows begin a file with a byte order mark. Windows PowerShell writes UTF-16.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner.text import MAX_IN_ENTRY, cleaned, entered, from_hex, utf_8, without_0x
+from ordersigner.text import MAX_IN_ENTRY, cleaned, entered, from_hex, masked, similar, utf_8, without_0x
 
 
 @given(st.binary())
@@ -54,7 +54,15 @@ def test_text_for_the_journal_is_short_and_printable(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "in_field"),
-    [(7, "7"), (10**99, "1" + "0" * 31 + "…"), (10**31, "1" + "0" * 31), (True, "True"), (1.5, ""), (None, "")],
+    [
+        (7, "7"),
+        (10**50, "1" + "0" * 31 + "…"),
+        (10**99, "…"),
+        (10**31, "1" + "0" * 31),
+        (True, "True"),
+        (1.5, ""),
+        (None, ""),
+    ],
 )
 def test_the_journal_takes_text_and_integers(value: object, in_field: str) -> None:
     assert cleaned(value) == in_field
@@ -67,3 +75,43 @@ def test_among_words_text_is_a_json_string(text: str) -> None:
     assert in_field == cleaned(text)
     assert json.loads(in_words) == in_field
     assert in_words == json.dumps(in_field, ensure_ascii=False)
+
+
+DIGITS = st.text(string.hexdigits, min_size=64, max_size=200)
+
+
+@given(st.text(), DIGITS, st.text())
+def test_the_journal_takes_no_part_of_what_looks_like_a_key(before: str, digits: str, after: str) -> None:
+    before = before.rstrip(string.hexdigits)
+    entered = cleaned(before + digits + after)
+    assert entered == cleaned(before + "…")
+
+
+@given(st.text(), DIGITS, st.text())
+def test_a_name_is_masked_from_where_it_looks_like_a_key(before: str, digits: str, after: str) -> None:
+    before = before.rstrip(string.hexdigits)
+    for text in (before + digits + after, f"{before}{digits} {digits}{after}"):
+        assert masked(text) == before + "…"
+
+
+@given(st.text() | st.text(string.hexdigits, max_size=63))
+def test_a_name_without_64_hexadecimal_digits_in_a_row_is_left_as_it_is(name: str) -> None:
+    assert masked(name) == name
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("future", "futures"),
+        ("FUTURES", "futures"),
+        ("typedData", "typed_data"),
+        ("typed-data", "typed_data"),
+        ("spot ", "spot"),
+        ("x", ""),
+        ("", ""),
+        ("futures" * 5, ""),
+        ("é", ""),
+    ],
+)
+def test_a_word_that_is_close_to_a_known_one_is_found(word: str, meant: str) -> None:
+    assert similar(word, ["spot", "futures", "typed_data"]) == meant

@@ -2,20 +2,23 @@
 
 In: the names of files, "-" for standard input. Out: their lines, each with its place for messages, and a progress bar
 on a terminal. Lines are passed on as they are, but for a byte order mark at the start: the daemon checks them. Raises
-OSError, with the file's name; for text in UTF-16, too.
+OSError, with the file's name, for text in UTF-16 too; and Error.
 """
 
 from __future__ import annotations
 
 import collections
 import errno
+import json
 import os
 import select
+import shlex
 import stat
 import sys
 import time
 from typing import Iterator, NamedTuple, Sequence
 
+from ordersigner.client import Error
 from ordersigner.commands.terminal import STDIN, errors_name, name_of, opened
 from ordersigner.text import UTF_16, is_utf_16, without_mark
 
@@ -37,7 +40,8 @@ class Source:
     size: bytes of all files; 0 if unknown.
     unanswered: the places of the lines without a response, in the order of the lines.
 
-    Raises OSError, with the file's name, for a file that is not there or may not be read.
+    Raises OSError, with the file's name, for a file that is not there or may not be read; Error for one that begins
+    with a request that has several lines. Only the first line is looked at: later ones may follow from a program.
     """
 
     def __init__(self, files: Sequence[str]) -> None:
@@ -50,6 +54,7 @@ class Source:
         """The lines that are not blank, each with its LF; None before a line that has not arrived yet."""
         for file in self._files:
             number = 0
+            first = True
             for line in _lines(file):
                 if line is None:
                     yield None
@@ -58,6 +63,14 @@ class Source:
                 number += 1
                 content = line if number > 1 else _first(line, file)
                 if content.strip():
+                    if first and _goes_on(content):
+                        yield None  # the lines before this one get their responses first
+                        place = "" if file == STDIN else f" {shlex.quote(file)}"
+                        raise Error(
+                            f"{name_of(file)}, line {number}: this request has several lines, and must have one:"
+                            f" jq -c .{place} | ordersigner sign"
+                        )
+                    first = False
                     self.unanswered.append(Origin(name_of(file), number, len(line) + 1))
                     yield content + b"\n"
 
@@ -67,6 +80,18 @@ def _first(line: bytes, file: str) -> bytes:
     if is_utf_16(line):
         raise OSError(errno.EILSEQ, UTF_16, name_of(file))
     return without_mark(line)
+
+
+def _goes_on(line: bytes) -> bool:
+    """Whether a line begins an object, or an array, that it does not end."""
+    try:
+        text = line.decode("utf-8-sig").strip()
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return text[:1] in ("{", "[") and error.pos == len(text)
+    except (ValueError, RecursionError):  # it is not UTF-8, or has a number of very many digits
+        return False
+    return False
 
 
 def _readable(file: str) -> os.stat_result:

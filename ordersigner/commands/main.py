@@ -8,20 +8,25 @@ for each on stdout, refusals and failures on stderr, and an exit status that tel
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
+import re
+import shlex
 import signal
 import sys
 import time
-from typing import Sequence
+from typing import NoReturn, Sequence
 
 from ordersigner import __version__
 from ordersigner.client import (
     MAX_TIMEOUT,
+    SYSTEM_SOCKET,
     TIMEOUT,
     Client,
     Error,
     SignerError,
+    Unavailable,
     check_timeout,
     default_path,
     encode,
@@ -32,12 +37,33 @@ from ordersigner.client import (
 from ordersigner.commands import compare, status, terminal
 from ordersigner.commands.lines import Progress, Source
 from ordersigner.commands.terminal import STDIN
-from ordersigner.text import printable
+from ordersigner.text import printable, similar
 
 PROGRAM = "ordersigner"
 TIMEOUT_RANGE = f"more than 0 and at most {MAX_TIMEOUT}"  # seconds
 
-DONE, REFUSED, FAILED = 0, 1, 2  # exit statuses
+MANY = 100  # lines, after which `sign` says how many were signed
+DONE, REFUSED, FAILED = 0, 1, 2  # exit statuses; argparse exits with 2 too
+
+
+class Parser(argparse.ArgumentParser):
+    """Says which command or option was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong_command = re.match("argument COMMAND: invalid choice: '([^']*)'", message)
+        _, _, unknown = message.partition("unrecognized arguments: ")
+        subparsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        commands = {name: command for action in subparsers for name, command in action.choices.items()}
+        if wrong_command:
+            meant = similar(wrong_command[1], commands)
+            hint = f"did you mean {meant}?" if meant else f"there are {', '.join(commands)}"
+            message = f"there is no command {wrong_command[1]}: {hint}"
+        elif unknown:
+            options = [option for command in commands.values() for option in command._option_string_actions]
+            meant = similar(unknown.split()[0].partition("=")[0], options)
+            if meant and meant not in unknown.split():
+                message += f"; did you mean {meant}?"
+        super().error(message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,15 +73,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Like any other filter, end silently at Ctrl-C, and when the program that reads the output ends.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    arguments = parser().parse_args(argv)
+    known = parser()
+    arguments = known.parse_args(argv)
+    if arguments.command is None:
+        known.print_help(sys.stderr)
+        return FAILED
     return terminal.run(PROGRAM, lambda: run(arguments), expected=Error, failed=FAILED)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The exit status of a command. Raises client.Error, and OSError for the files and the output."""
     with Client(arguments.socket, arguments.timeout) as client:
-        outcome: int = arguments.run(client, arguments)
+        try:
+            outcome: int = arguments.run(client, arguments)
+        except Unavailable as error:
+            if str(error).startswith(f"cannot connect to {client.path}: ") and isinstance(error.__context__, OSError):
+                raise Unavailable(f"{error}{_what_to_do(client.path, error.__context__.errno)}") from None
+            raise
     return outcome
+
+
+def _what_to_do(path: str, number: int | None) -> str:
+    """What helps if this command cannot connect to the daemon. number: of the system's error."""
+    is_system = path == SYSTEM_SOCKET
+    if number == errno.ENOENT and is_system:
+        return ". To start the daemon: systemctl start ordersigner.socket. If its socket is elsewhere: --socket PATH"
+    if number == errno.ENOENT:
+        return ". Start the daemon there, or give the path of its socket: --socket PATH"
+    if number == errno.EACCES and is_system:
+        return ". To let a user connect: usermod --append --groups ordersigner USER. Then the user must log in again"
+    if number == errno.EACCES:
+        return f". This user may not connect there; to see who may: ls -ld {shlex.quote(path)}"
+    if number == errno.ECONNREFUSED:
+        start = ": systemctl restart ordersigner.socket" if is_system else " again"
+        return f". The daemon that made this socket has ended. Start it{start}"
+    return ""
 
 
 def seconds(text: str) -> float:
@@ -68,25 +120,36 @@ def seconds(text: str) -> float:
     return value
 
 
-def parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--socket", metavar="PATH", default=default_path(), help="the daemon's socket (default: %(default)s)"
-    )
+def common_options(*, defaults: bool) -> Parser:
+    """The options that may come before the command and after it."""
+    path = default_path().replace("%", "%%")
+    common = Parser(add_help=False, argument_default=None if defaults else argparse.SUPPRESS)
+    common.add_argument("--socket", metavar="PATH", help=f"the daemon's socket (default: {path})")
     common.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=seconds,
-        default=TIMEOUT,
-        help=f"how long to wait for the daemon's next answer, {TIMEOUT_RANGE} (default: %(default)g)",
+        help=f"how long to wait for the daemon's next answer, {TIMEOUT_RANGE} (default: {TIMEOUT:g})",
     )
-    parser = argparse.ArgumentParser(prog="ordersigner", description="Use the signing daemon from the command line.")
+    if defaults:
+        common.set_defaults(socket=default_path(), timeout=TIMEOUT)
+    return common
+
+
+def parser() -> argparse.ArgumentParser:
+    common = common_options(defaults=False)  # a default of the command would replace what comes before the command
+    parser = Parser(
+        prog="ordersigner",
+        parents=[common_options(defaults=True)],
+        description="Use the signing daemon from the command line.",
+        epilog="For the options of a command: ordersigner COMMAND --help. For all: man ordersigner.",
+    )
     parser.add_argument("--version", action="version", version=f"ordersigner {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     sign_parser = commands.add_parser(
         "sign",
         parents=[common],
-        help="sign orders",
+        help="sign requests, one per line",
         description="Read requests, one per line, and write one signature per line, in the same order. If a request is "
         "refused, its line is empty and the reason goes to stderr.",
         epilog="Exit status: 0 if all requests are signed, 1 if some are refused, 2 if no daemon answers or a file "
@@ -163,26 +226,34 @@ def ping(client: Client, arguments: argparse.Namespace) -> int:
 
 
 def sign(client: Client, arguments: argparse.Namespace) -> int:
-    outcome = DONE
+    signed = refused = 0
+    start = time.monotonic()
     source = Source(arguments.files)
+    if STDIN in arguments.files and os.isatty(0) and sys.stderr.isatty():
+        report("Reading requests from the terminal, one per line; end with Ctrl-D")
     progress = Progress(source.size, enabled=sys.stderr.isatty() and not sys.stdout.isatty())
     try:
         for response in client.exchange(source.lines(), read_response):
             origin = source.unanswered.popleft()
             progress.advance(origin.size)
-            if not response["ok"]:
-                outcome = REFUSED
+            if response["ok"]:
+                signed += 1
+            else:
+                refused += 1
             if arguments.json:
                 print(json.dumps(response))
             elif response["ok"]:
                 print(response.get("signature") or response.get("version", ""))
             else:
-                print()
+                if not sys.stdout.isatty():  # for people the message is enough
+                    print()
                 progress.clear()
                 report(f"{origin.file}, line {origin.number}: {refusal(response)}")
     finally:
         progress.clear()
-    return outcome
+    if signed + refused >= MANY and sys.stderr.isatty():
+        report(f"{signed:,} signed, {refused:,} refused, {time.monotonic() - start:.1f} s")
+    return REFUSED if refused else DONE
 
 
 def list_signers(client: Client, arguments: argparse.Namespace) -> int:

@@ -74,7 +74,7 @@ def words(status: Status) -> Iterator[str]:
     rules = f", {status['rules']} {'rule' if status['rules'] == 1 else 'rules'}" if status["rules"] else ""
     unit = f"{status['unit']}: " if status["unit"] else ""
     yield f"{unit}process {status['pid']}, version {status['version']}, since {_time(status['started'])}:"
-    yield f"  now            {status['connections']} connections{keys}{rules}"
+    yield f"  now            {status['connections']} connection{'' if status['connections'] == 1 else 's'}{keys}{rules}"
     yield f"  signed         {status['signed']:,}{last}"
     yield from (f"    {kind:<12} {number:,}" for kind, number in status["signed_by_type"].items())
     yield from (f"    rule {rule:<7} {number:,}" for rule, number in status["signed_by_rule"].items())

@@ -7,6 +7,7 @@ and an exit status. An output that cannot be written is reported like any other 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from typing import Callable, Iterator
@@ -19,8 +20,14 @@ STDIN = "-"  # as the name of a file
 def run(program: str, work: Callable[[], int], *, expected: type[Exception], failed: int) -> int:
     """The exit status that `work` returns, or `failed` after a report.
 
-    expected: the errors whose text is a message for the user. An OSError is one too, and names its file.
+    expected: the errors whose text is a message for the user. An OSError is one too, and names its file. Without a
+    standard output nothing is done, and without a standard error nobody is told.
     """
+    if sys.stderr is None:  # as Python has it if it was closed at the start; print() would take stdout in its place
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    if sys.stdout is None:
+        report(program, f"standard output: {os.strerror(errno.EBADF)}")
+        return failed
     try:
         status = work()
         sys.stdout.flush()

@@ -18,7 +18,7 @@ import msgpack
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_values
 from ordersigner.payloads.payload import Form
-from ordersigner.refusal import MISSING, Refusal, mistyped, negative, out_of_range
+from ordersigner.refusal import MISSING, Refusal, mistyped, negative, not_a_choice, one_of, out_of_range
 from ordersigner.text import NOT_UTF_8, entered, utf_8
 
 KEYS = ("action", "nonce", "vaultAddress", "expiresAfter", "network")
@@ -35,6 +35,10 @@ _DOMAIN_SEPARATOR = keccak_256(
 _AGENTS = {
     network: keccak_256(AGENT_TYPE.encode()) + keccak_256(source.encode()) for network, source in SOURCES.items()
 }
+# What members must be, for people.
+_AMOUNT = 'a string, as all amounts in an action, such as "1100.5"'
+_VAULT = f"{typed_values.ADDRESS}; or null, or left out"
+_EXPIRY = "an integer; or null, or left out"
 # Where the actions that are about orders have them: several in a list, or one.
 _LISTS = {"order": "orders", "batchModify": "modifies", "cancel": "cancels", "cancelByCloid": "cancels"}
 _SINGLE = {"modify": "order", "twapOrder": "twap"}
@@ -99,22 +103,25 @@ def read(request: Mapping[str, object]) -> Action:
     """
     action = request.get("action", MISSING)
     if type(action) is not dict or not action:
-        raise mistyped(action, "action", dict)
+        raise mistyped(action, "action", dict, wanted='an object, such as {"type": "order", …}')
     data = _packed(action)
     nonce = _integer(request.get("nonce", MISSING), "nonce")
     data += nonce.to_bytes(8, "big")
     vault = expires_after = None
-    if request.get("vaultAddress") is not None:
-        vault = typed_values.address(request["vaultAddress"], "vaultAddress")
+    vault_address = request.get("vaultAddress")
+    if vault_address is not None:
+        if type(vault_address) is not str or not vault_address:
+            raise mistyped(vault_address, "vaultAddress", str, wanted=_VAULT)
+        vault = typed_values.address(vault_address, "vaultAddress")
     data += b"\x00" if vault is None else b"\x01" + vault
     if request.get("expiresAfter") is not None:
-        expires_after = _integer(request["expiresAfter"], "expiresAfter")
+        expires_after = _integer(request["expiresAfter"], "expiresAfter", wanted=_EXPIRY)
         data += b"\x00" + expires_after.to_bytes(8, "big")
     network = request.get("network", MISSING)
     if type(network) is not str or not network:
-        raise mistyped(network, "network", str)
+        raise mistyped(network, "network", str, wanted=one_of(SOURCES))
     if network not in SOURCES:
-        raise Refusal.of("network", "not_valid_choice", f"Valid options are: {list(SOURCES)}")
+        raise not_a_choice(network, "network", SOURCES)
     agent = keccak_256(_AGENTS[network] + keccak_256(data))
     digest = keccak_256(b"\x19\x01" + _DOMAIN_SEPARATOR + agent)
     return Action(digest, action, nonce, vault, expires_after, network)
@@ -136,10 +143,10 @@ def _first_order(kind: object, action: Mapping[str, object]) -> tuple[Mapping[st
     return first if type(first) is dict else {}, len(several)
 
 
-def _integer(value: object, field: str) -> int:
+def _integer(value: object, field: str, wanted: str = "") -> int:
     """An integer of 8 bytes."""
     if type(value) is not int:
-        raise mistyped(value, field, int)
+        raise mistyped(value, field, int, wanted=wanted)
     if value < 0:
         raise negative(field)
     if value >= 1 << 64:
@@ -180,8 +187,8 @@ def _fault(action: dict[str, object]) -> Refusal:
                     return out_of_range(_path(link, step.format(key)))
             elif kind is not bool and value is not None:
                 # Hyperliquid writes amounts as strings, because a double has no decimal form of its own.
-                return mistyped(value, _path(link, step.format(key)), str, int, bool, dict, list)
-    return Refusal.of("action", "too_deep", "msgpack does not nest objects and arrays this deep.")
+                return mistyped(value, _path(link, step.format(key)), wanted=_AMOUNT)
+    return Refusal.of("action", "too_deep", "This action is nested too deeply: msgpack cannot write it.")
 
 
 def _path(link: _Link | None, last: str = "") -> str:

@@ -14,7 +14,7 @@ from typing import Mapping, NamedTuple
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads.payload import Form
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import NOT_UTF_8, cleaned, from_hex, in_quotes, utf_8
+from ordersigner.text import HEX, NOT_UTF_8, cleaned, from_hex, in_quotes, utf_8
 
 KEYS = ("text", "hex")
 
@@ -77,7 +77,7 @@ def read(request: Mapping[str, object]) -> Message:
         content = _read_hex(digits)
         return Message(_digest(content), content, _decoded(content), "hex")
     if type(text) is not str:
-        raise mistyped(text, "text", str)
+        raise mistyped(text, "text", str, wanted="a string; bytes go into hex in place of text")
     encoded = utf_8(text)
     if encoded is None:
         raise Refusal.of("text", *NOT_UTF_8)
@@ -93,10 +93,10 @@ def _digest(content: bytes) -> bytes:
 
 def _read_hex(digits: object) -> bytes:
     if type(digits) is not str:
-        raise mistyped(digits, "hex", str)
+        raise mistyped(digits, "hex", str, wanted=HEX)
     content = from_hex(digits[2:]) if digits[:2] == "0x" else None
     if content is None:
-        raise Refusal.of("hex", "not_hex", "This value is not 0x and an even number of hexadecimal digits.")
+        raise Refusal.of("hex", "not_hex", f"This must be {HEX}. A text goes into text in place of hex.")
     return content
 
 

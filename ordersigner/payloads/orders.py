@@ -1,6 +1,6 @@
 """The order layouts and number rules: turns an order into its packed bytes and a 32-byte digest.
 
-In: a decoded request, whose members `order` and `instrument` are objects. Out: an Order. Raises Refusal at the first
+In: a decoded request, whose members `order` and `instrument` are objects. Out: an Order. Raises Refusal with every
 field from which the exchange might not derive the same bytes: first the tokens of the instrument, then the fields in
 the order of the layout.
 Pure: no sockets, no JSON, no keys. Source: the published order layouts.
@@ -9,11 +9,11 @@ Pure: no sockets, no JSON, no keys. Source: the published order layouts.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Dict, Mapping, NamedTuple, TypeVar
+from typing import Any, Callable, Dict, Mapping, NamedTuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads.payload import Form
-from ordersigner.refusal import MISSING, Refusal, mistyped, negative, out_of_range
+from ordersigner.refusal import MISSING, Problem, Refusal, mistyped, negative, not_a_choice, one_of, out_of_range
 from ordersigner.text import entered, from_hex, without_0x
 
 Object = Mapping[str, object]
@@ -65,6 +65,12 @@ _POWERS_OF_TEN = tuple(10**exponent for exponent in range(MAX_DECIMALS + 1))
 _MAX_DIGITS = 78 + MAX_DECIMALS  # of an amount: a number below 2^256 has at most 78
 _INFINITY = float("inf")
 
+# What fields must be, for people.
+_ADDRESS = 'an address, a string of 40 hexadecimal digits, such as "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282"'
+_AMOUNT = 'a number, or a string of its decimal digits, such as "12.5"'
+_DIGITS = 'an integer, or a string of its decimal digits, such as "1000000000000000000"'
+_TOKEN = "an object with address and decimals"
+
 _Number = TypeVar("_Number", int, float)
 
 
@@ -90,8 +96,11 @@ class Order(NamedTuple):
 
 def read(request: Mapping[str, Any]) -> Order:
     """The order in a request, whose type is "spot" or "futures"."""
-    type, order = request["type"], request["order"]
-    packed = PACK[type](order, request["instrument"])
+    type, order, instrument = request["type"], request["order"], request["instrument"]
+    try:
+        packed = PACK[type](order, instrument)
+    except Refusal as first:
+        raise _with_all_problems(first, PACK[type], order, instrument) from None
     return Order(type, packed, keccak_256(packed), order.get("instrument"))
 
 
@@ -136,30 +145,70 @@ def pack_futures(order: Object, instrument: Object) -> bytes:
 
 PACK = {"spot": pack_spot, "futures": pack_futures}
 
+# Right in any order. With 18 decimals, an amount is too small only if it is with any decimals.
+_RIGHT_TOKEN: Object = {"address": 40 * "0", "decimals": MAX_DECIMALS}
+_RIGHT: Mapping[str, object] = {
+    "order.accountId": 40 * "0",
+    "order.timestamp": 0,
+    "order.orderType": "LMT",
+    "order.side": "buy",
+    "order.quantity": 1,
+    "order.price": 1,
+    "order.instrument": 1,
+    "order.marginPerFraction": 1,
+    "order.quote": 40 * "0",
+    **{f"instrument.{token}": _RIGHT_TOKEN for token in ("base", "quote")},
+    **{f"instrument.{token}.{key}": right for token in ("base", "quote") for key, right in _RIGHT_TOKEN.items()},
+}
+
+
+def _with_all_problems(
+    first: Refusal, pack: Callable[[Object, Object], bytes], order: Object, tokens: Object
+) -> Refusal:
+    """`first` with the problems of the other fields: each wrong field is made right, which shows the next one."""
+    problems: dict[str, list[Problem]] = {}
+    refusal: Refusal | None = first
+    while refusal is not None:
+        problems.update(refusal.context)
+        ((field, _),) = refusal.context.items()
+        root, *steps, key = field.split(".")
+        if root == "order":
+            order = {**order, key: _RIGHT[field]}
+        elif steps:
+            tokens = {**tokens, steps[0]: {**tokens[steps[0]], key: _RIGHT[field]}}  # type: ignore[dict-item]
+        else:
+            tokens = {**tokens, key: _RIGHT[field]}
+        try:
+            pack(order, tokens)
+            refusal = None
+        except Refusal as another:
+            refusal = another
+    return Refusal(problems)
+
 
 def _object(parent: Object, key: str) -> dict[str, object]:
     value = parent.get(key, MISSING)
     if type(value) is dict and value:
         return value
-    raise mistyped(value, f"instrument.{key}", dict)
+    raise mistyped(value, f"instrument.{key}", dict, wanted=_TOKEN)
 
 
 def _address(value: object, field: str) -> bytes:
     """20 bytes from 40 hexadecimal digits in any case, with or without 0x."""
     if type(value) is not str or not value:
-        raise mistyped(value, field, str)
+        raise mistyped(value, field, str, wanted=_ADDRESS)
     digits = without_0x(value)
     address = from_hex(digits) if len(digits) == 40 else None
     if address is None:
-        raise Refusal.of(field, "not_address", "This value is not an address of 40 hexadecimal digits.")
+        raise Refusal.of(field, "not_address", f"This must be {_ADDRESS}.")
     return address
 
 
 def _choice(value: object, choices: Mapping[str, bytes], field: str) -> bytes:
     if type(value) is not str or not value:
-        raise mistyped(value, field, str)
+        raise mistyped(value, field, str, wanted=one_of(choices))
     if value not in choices:
-        raise Refusal.of(field, "not_valid_choice", f"Valid options are: {list(choices)}")
+        raise not_a_choice(value, field, choices)
     return choices[value]
 
 
@@ -207,10 +256,10 @@ def _integer(value: object, field: str, *, digits_allowed: bool = False) -> int:
         if not fraction.strip("0"):
             return _number(whole, field)
     elif not (digits_allowed and type(value) is str and value):
-        raise mistyped(value, field, *((int, str) if digits_allowed else (int,)))
+        raise mistyped(value, field, int, str, wanted=_DIGITS) if digits_allowed else mistyped(value, field, int)
     elif value.isascii() and value.isdecimal():
         return _number(value, field)
-    raise Refusal.of(field, "not_integer", "This value is not a whole number in decimal digits.")
+    raise Refusal.of(field, "not_integer", f"This must be {_DIGITS if digits_allowed else 'an integer'}.")
 
 
 def _digits(value: object, field: str) -> tuple[str, str]:
@@ -227,13 +276,13 @@ def _digits(value: object, field: str) -> tuple[str, str]:
         whole, _, fraction = text.partition(".")
         return whole, fraction
     if type(value) is not str or not value:
-        raise mistyped(value, field, int, float, str)
+        raise mistyped(value, field, int, float, str, wanted=_AMOUNT)
     whole, point, fraction = value.partition(".")
     if value.isascii() and whole.isdecimal() and (fraction.isdecimal() or not point):
         return whole, fraction
     if value[0] == "-":
         raise negative(field)
-    raise Refusal.of(field, "not_decimal", "This value is not a number in plain decimal digits.")
+    raise Refusal.of(field, "not_decimal", f"This must be {_AMOUNT}.")
 
 
 def _number(digits: str, field: str) -> int:

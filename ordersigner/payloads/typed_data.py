@@ -37,7 +37,7 @@ from ordersigner.payloads.typed_values import (
     wrong,
 )
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import entered
+from ordersigner.text import entered, similar
 
 KEYS = ("types", "primaryType", "domain", "message")
 # What is kept: 18 MB at the most, when each schema takes 260 KB. Keys in use have up to 1,233 bytes, for a domain 273.
@@ -198,7 +198,8 @@ class Schema:
         root, *steps = path.split(".")
         base = {"message": self.primary_type, "domain": DOMAIN}.get(root, "")
         if base not in self._fields:
-            raise ValueError("a field begins with message.")
+            meant = similar(root, ("message", "domain", "type"))
+            raise ValueError("a field begins with message." + (f"; did you mean {meant}?" if meant else ""))
         lengths: tuple[str, ...] = ()
         for step in steps:
             if (step == "*") != bool(lengths):
@@ -208,7 +209,8 @@ class Schema:
             else:
                 field = next((field for field in self._fields.get(base, ()) if field.name == step), None)
                 if field is None:
-                    raise ValueError("the type has no such field")
+                    meant = similar(step, (field.name for field in self._fields.get(base, ())))
+                    raise ValueError("the type has no such field" + (f"; did you mean {meant}?" if meant else ""))
                 base, lengths = field.base, field.lengths
         if lengths:
             raise ValueError(_ARRAY)
@@ -245,6 +247,7 @@ class Schema:
                 yield from self._paths_of(f"{path}.{field.name}" + ".*" * len(field.lengths), field.base, bare)
 
 
+_PARTS = "an object with types, primaryType, domain and message"
 _ARRAY = 'this is an array; "*" must follow, for every element'
 _NO_ARRAY = '"*" stands for every element of an array, and this is not an array'
 
@@ -253,14 +256,14 @@ def read(request: Mapping[str, object]) -> TypedData:
     """request: has `typed_data`, an object with exactly KEYS."""
     content = request.get("typed_data", MISSING)
     if type(content) is not dict:
-        raise mistyped(content, "typed_data", dict)
+        raise mistyped(content, "typed_data", dict, wanted=_PARTS)
     types, primary_type, domain, message = (content.get(key, MISSING) for key in KEYS)
     if len(content) != len(KEYS) or message is MISSING:
         for key in KEYS:
             if key not in content:
-                raise mistyped(MISSING, f"typed_data.{key}")
+                raise Refusal.of(f"typed_data.{key}", "missing", f"This is missing. Typed data is {_PARTS}.")
         unknown = next(key for key in content if key not in KEYS)
-        raise Refusal.of(f"typed_data.{unknown}", "unexpected", "Unexpected key.")
+        raise Refusal.of(f"typed_data.{unknown}", "unexpected", f"Unexpected key. Typed data is {_PARTS} only.")
     schema = _schema((types, primary_type))
     root = "typed_data.domain"
     try:

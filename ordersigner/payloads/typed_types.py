@@ -15,6 +15,7 @@ from typing import Dict, NamedTuple, Tuple
 
 from ordersigner.payloads.typed_values import ATOMS, HASH, MAX_WORK, Fault, wrong
 from ordersigner.refusal import MISSING, Refusal, mistyped
+from ordersigner.text import similar
 
 DOMAIN = "EIP712Domain"
 # Limits. Real data has at most 11 types of 24 fields, 1,393 bytes of types and 4 dimensions.
@@ -29,6 +30,25 @@ _INNER_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _NAME = re.compile("[A-Za-z0-9_:$ -]+").fullmatch  # in use: "HyperliquidTransaction:UsdSend", "New limit order"
 _ATOM_NAME = re.compile("address|bool|string|tuple|function|(u?int|bytes)[0-9]*|u?fixed([0-9]+x[0-9]+)?").fullmatch
 _TYPE = re.compile(r"([^\[\]]+)((?:\[(?:[1-9][0-9]*)?\])*)").fullmatch
+
+
+# What is wrong, and what is wanted, for people.
+_FIELD = 'an object such as {"name": "owner", "type": "address"}'
+_FIELDS = "an array of the fields"
+_ONLY_NAME_AND_TYPE = (
+    "Unexpected key. A field has name and type, and nothing else: others, such as internalType, are not hashed, so this"
+    " daemon refuses them. Remove this key."
+)
+_RECURSIVE = (
+    "With this field the type contains itself, directly or through others. This daemon does not sign such types,"
+    " because no function of a contract can take them."
+)
+_SIZES = {
+    "uint": 'There are "uint8" to "uint256", in steps of 8.',
+    "int": 'There are "int8" to "int256", in steps of 8.',
+    "bytes": 'There are "bytes1" to "bytes32", and "bytes".',
+}
+_MEANT = {"uint": "uint256", "int": "int256", "byte": "bytes1", "boolean": "bool"}
 
 
 class Field(NamedTuple):
@@ -55,11 +75,11 @@ class Types(NamedTuple):
 def from_json(types: object, primary_type: object) -> Types:
     """The types of a request. Their domain is among them."""
     if type(types) is not dict:
-        raise mistyped(types, "typed_data.types", dict)
+        raise mistyped(types, "typed_data.types", dict, wanted="an object: names of types, each with its fields")
     if type(primary_type) is not str or not primary_type:
-        raise mistyped(primary_type, "typed_data.primaryType", str)
+        raise mistyped(primary_type, "typed_data.primaryType", str, wanted="the name of the message's type")
     if DOMAIN not in types:
-        raise mistyped(MISSING, f"typed_data.types.{DOMAIN}", list)
+        raise mistyped(MISSING, f"typed_data.types.{DOMAIN}", list, wanted=f"{_FIELDS} of the domain")
     if primary_type == DOMAIN:
         raise Refusal.of("typed_data.primaryType", "not_valid_choice", "A domain alone is not signed.")
     if primary_type not in types:
@@ -125,7 +145,7 @@ def _read_type(name: str, definitions: object, declared: dict[str, object], prim
     if not (_NAME if name == primary_type else _INNER_NAME)(name) or _ATOM_NAME(name):
         raise Refusal.of(path, "not_name", "This is not a name that a type can have.")
     if type(definitions) is not list:
-        raise mistyped(definitions, path, list)
+        raise mistyped(definitions, path, list, wanted=_FIELDS)
     fields: dict[str, Field] = {}
     for index, definition in enumerate(definitions):
         try:
@@ -141,24 +161,24 @@ def _read_type(name: str, definitions: object, declared: dict[str, object], prim
 def _read_field(definition: object, declared: dict[str, object], in_domain: bool) -> Field:
     """Raises Fault."""
     if type(definition) is not dict:
-        raise Fault(definition, dict)
+        raise Fault(definition, dict, wanted=_FIELD)
     name, text = definition.get("name", MISSING), definition.get("type", MISSING)
     if type(name) is not str or not name:
-        raise Fault(name, str, step=".name")
+        raise Fault(name, str, wanted="the name of the field", step=".name")
     if not _NAME(name):
         raise wrong("not_name", "This is not a name that a field can have.", ".name")
     if type(text) is not str or not text:
-        raise Fault(text, str, step=".type")
+        raise Fault(text, str, wanted='the type of the field, such as "uint256"', step=".type")
     if len(definition) != 2:
         unknown = next(key for key in definition if key not in ("name", "type"))
-        raise wrong("unexpected", "Unexpected key.", f".{unknown}")
+        raise wrong("unexpected", _ONLY_NAME_AND_TYPE, f".{unknown}")
     if text.count("[") > MAX_DIMENSIONS:
         raise wrong("too_deep", f"An array has at most {MAX_DIMENSIONS} dimensions.", ".type")
     match = _TYPE(text)
     base = match[1] if match else ""
     if base not in ATOMS:
         if base not in declared or base == DOMAIN:
-            raise wrong("not_type", "This type is not one of EIP-712, and the types do not declare it.", ".type")
+            raise wrong("not_type", _no_type(base), ".type")
         if in_domain:
             raise wrong("not_type", "A domain has no structs.", ".type")
         if not _INNER_NAME(base):
@@ -187,7 +207,7 @@ def _strings(fields: Fields) -> dict[str, str]:
             if field.base in fields and field.base not in needed:
                 if field.base in under_way:
                     path = f"typed_data.types.{name}[{index}].type"
-                    raise Refusal.of(path, "not_type", "This type contains itself.")
+                    raise Refusal.of(path, "not_type", _RECURSIVE)
                 if field.base not in strings:
                     visit(field.base)
                 needed.add(field.base)
@@ -203,3 +223,18 @@ def _strings(fields: Fields) -> dict[str, str]:
         if name not in strings:
             visit(name)
     return strings
+
+
+def _no_type(base: str) -> str:
+    """What to say about a type that is neither declared nor one of EIP-712. base: without its dimensions."""
+    if not base:
+        return "This is not a type, or not the dimensions of an array, such as [] and [2]."
+    sized = re.fullmatch("(u?int|bytes)[0-9]+", base)
+    meant = _MEANT.get(base) or similar(base, ATOMS)
+    if sized:
+        hint = " " + _SIZES[sized[1]]
+    elif meant:
+        hint = f' Use "{meant}".' if base in _MEANT else f' Did you mean "{meant}"?'
+    else:
+        hint = ""
+    return f"This type is not one of EIP-712, and the types do not declare it.{hint}"

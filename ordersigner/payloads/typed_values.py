@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple, Sequence, Union
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import NOT_UTF_8, from_hex, utf_8
+from ordersigner.text import HEX, NOT_UTF_8, from_hex, utf_8
 
 Encode = Callable[[object], bytes]  # a value to its 32 bytes
 Value = Union[int, str, bytes]  # of an atom; a bool is a bool, and bytes stand for addresses, bytesN and bytes
@@ -27,6 +27,12 @@ MAX_WORD = 64  # characters of such a string
 _HEX_NUMBER = re.compile("0x[0-9A-Fa-f]+").fullmatch
 _MAX_DIGITS = 78  # of an integer below 2^256
 _MAX_HEX_DIGITS = 64
+# What values must be, for people.
+ADDRESS = 'an address, a string of 0x and 40 hexadecimal digits, such as "0x52908400098527886E0F7030069857D2E4169EE7"'
+_INTEGER = (
+    'an integer, or a string of its decimal digits without leading zeros, such as "1000000000000000000", or a string of'
+    " 0x and its hexadecimal digits"
+)
 
 
 # The work that types and a message may take together, and that of a domain: one for each value, and HASH more for each
@@ -74,22 +80,30 @@ class Budget:
 class Fault(Exception):
     """A value is at fault. Each array and struct that it is in adds a step to its path.
 
-    value, allowed: as in mistyped(). problem: what is wrong, with a value of the right type.
+    value, allowed, wanted: as in mistyped(). problem: what is wrong, with a value of the right type.
     """
 
     def __init__(
-        self, value: object, *allowed: type, problem: tuple[str, str] | None = None, step: str | None = None
+        self,
+        value: object,
+        *allowed: type,
+        wanted: str = "",
+        problem: tuple[str, str] | None = None,
+        step: str | None = None,
     ) -> None:
         super().__init__()
         self.steps = [] if step is None else [step]  # the innermost first
         self._value = value
         self._allowed = allowed
+        self._wanted = wanted
         self._problem = problem
 
     def refusal(self, root: str) -> Refusal:
         """root: the path of the outermost value."""
         path = root + "".join(reversed(self.steps))
-        return Refusal.of(path, *self._problem) if self._problem else mistyped(self._value, path, *self._allowed)
+        if self._problem:
+            return Refusal.of(path, *self._problem)
+        return mistyped(self._value, path, *self._allowed, wanted=self._wanted)
 
 
 def wrong(code: str, message: str, step: str | None = None) -> Fault:
@@ -144,7 +158,7 @@ def _integer(value: object) -> int:
     if type(value) is int:
         return value
     if type(value) is not str or not value:
-        raise Fault(value, int, str)
+        raise Fault(value, int, str, wanted=_INTEGER)
     digits = value[1:] if value[0] == "-" else value
     if value.isascii() and digits.isdecimal() and (digits[0] != "0" or value == "0"):
         if len(digits) > _MAX_DIGITS:  # and int() takes time that is quadratic in their number
@@ -154,7 +168,7 @@ def _integer(value: object) -> int:
         if len(value) > 2 + _MAX_HEX_DIGITS:
             raise _out_of_range()
         return int(value, 16)
-    raise wrong("not_integer", "This value is not decimal digits without leading zeros, nor 0x and hex digits.")
+    raise wrong("not_integer", f"This must be {_INTEGER}.")
 
 
 def _out_of_range() -> Fault:
@@ -163,7 +177,7 @@ def _out_of_range() -> Fault:
 
 def _encode_address(value: object) -> bytes:
     if type(value) is not str or not value:
-        raise Fault(value, str)
+        raise Fault(value, str, wanted=ADDRESS)
     if len(value) != 42:  # before it is looked up: it may be very long
         raise _not_address()
     return _address_word(value)
@@ -193,7 +207,7 @@ _ABOVE_7 = bytes.maketrans(b"0123456789abcdef", bytes(8) + b"\x20" * 8)
 
 
 def _not_address() -> Fault:
-    return wrong("not_address", "This value is not an address: 0x and 40 hexadecimal digits.")
+    return wrong("not_address", f"This must be {ADDRESS}.")
 
 
 def _encode_bool(value: object) -> bytes:
@@ -230,7 +244,7 @@ def _fixed_bytes(size: int) -> Encode:
     def encode(value: object) -> bytes:
         data = _bytes(value)
         if len(data) != size:
-            raise wrong("wrong_length", f"This value has {len(data)} bytes and not {size}.")
+            raise wrong("wrong_length", f"This has {len(data)} bytes. It must have {size}: 0x and {2 * size} digits.")
         return data + padding
 
     return encode
@@ -238,10 +252,10 @@ def _fixed_bytes(size: int) -> Encode:
 
 def _bytes(value: object) -> bytes:
     if type(value) is not str:
-        raise Fault(value, str)
+        raise Fault(value, str, wanted=HEX)
     content = from_hex(value[2:]) if value[:2] == "0x" else None
     if content is None:
-        raise wrong("not_hex", "This value is not 0x and an even number of hexadecimal digits.")
+        raise wrong("not_hex", f"This must be {HEX}. Nothing is converted: send the bytes themselves.")
     return content
 
 
@@ -267,7 +281,7 @@ def struct(type_hash: bytes, members: Sequence[tuple[str, Encode]], hashes: int,
             for name, encode_member in members:
                 words.append(encode_member(value[name]))
         except KeyError:
-            raise Fault(MISSING, step=f".{name}") from None
+            raise Fault(MISSING, wanted="a value of the type that this field has", step=f".{name}") from None
         except Fault as fault:
             fault.steps.append(f".{name}")
             raise
@@ -287,7 +301,7 @@ def array(encode_element: Encode, length: str, hashes: int, budget: Budget) -> E
         if type(value) is not list:
             raise Fault(value, list)
         if length and str(len(value)) != length:
-            raise wrong("wrong_length", f"This array has {len(value)} elements and not as many as its type says.")
+            raise wrong("wrong_length", f"This array has {len(value)} elements. It must have as many as its type says.")
         budget.spend(HASH + work * len(value))
         words: list[bytes] = []
         try:

@@ -17,7 +17,8 @@ from ordersigner.payloads.hyperliquid import SOURCES, Action
 from ordersigner.payloads.payload import Payload
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import Objection
-from ordersigner.policy.settings import AMOUNT, Section, amount, choice, listed, number
+from ordersigner.policy.settings import AMOUNT, Section, amount, choice, number
+from ordersigner.text import listed
 
 SIDES = ("buy", "sell")
 MAX_ASSET = 2**32 - 1

@@ -15,6 +15,7 @@ from ordersigner.policy.pattern import Pattern
 from ordersigner.policy.rules import Objection
 from ordersigner.policy.settings import Section, choice
 
+_HASH = "This message could be an order or a transaction elsewhere. Only a section with hashes = yes allows it."
 MAX_TEXT = 4096  # characters of a message that a pattern allows
 _HASHES = "what a hash stands for: orders and transactions of venues that take such signatures are signed too"
 
@@ -39,7 +40,7 @@ class MessageLimits(Limits):
         if payload.is_hash:
             if self._hashes:
                 return None
-            return Objection(1, payload.key, "ambiguous", "This message could be an order or a transaction elsewhere.")
+            return Objection(1, payload.key, "ambiguous", _HASH)
         text = payload.text
         if text is None or not payload.is_plain:
             message = "A message must be text without characters that are not shown or that change the direction."

@@ -38,7 +38,8 @@ from ordersigner.payloads.orders import (
 from ordersigner.payloads.payload import Payload
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import Judge, Objection
-from ordersigner.policy.settings import Section, WrongSection, address, amount, choice, listed, number, section_of
+from ordersigner.policy.settings import Section, WrongSection, address, amount, choice, number, section_of
+from ordersigner.text import listed
 
 MICROSECONDS = 1_000_000
 MAX_CLOCK = 10**9  # seconds

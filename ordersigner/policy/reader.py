@@ -37,11 +37,11 @@ from ordersigner.policy.settings import (
     Setting,
     WrongSection,
     address,
-    listed,
+    did_you_mean,
     quoted,
     rate,
 )
-from ordersigner.text import UTF_16, is_utf_16, without_mark
+from ordersigner.text import UTF_16, is_utf_16, listed, without_mark
 
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes
@@ -169,7 +169,8 @@ def _section(line: str, number: int) -> Section:
     match = _HEADER.fullmatch(line)
     kind, name = match.groups() if match else ("", "")
     if not match:
-        reason = f"a section is {listed(_HEADERS)}, with at most 64 letters, digits and . _ / - in the name"
+        hint = did_you_mean(line[1:].partition(" ")[0], SETTINGS)
+        reason = f"a section is {listed(_HEADERS)}, with at most 64 letters, digits and . _ / - in the name{hint}"
     elif PRIVATE_KEY.fullmatch(name):
         reason = "a name must not look like a private key"
     elif name == "any" and kind in _HAVE_ANY:

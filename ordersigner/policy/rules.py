@@ -213,9 +213,15 @@ class Policy:
                 rule.rate.carry_over(rate)
 
 
+_UNKNOWN_SIGNER = (
+    'This client may not use a key of this address. {"type": "signers"}, or the command "ordersigner signers", lists'
+    " the keys that it may use."
+)
+
+
 def unknown_signer(peer: Peer) -> Denied:
     """A client has no rule for an address, whether or not the daemon holds that key."""
-    objection = Objection(0, "signer", "unknown_signer", "This client may not use a key of this address.")
+    objection = Objection(0, "signer", "unknown_signer", _UNKNOWN_SIGNER)
     return Denied(objection, reason=f"no rule for uid {peer.uid} names this key")
 
 

@@ -11,9 +11,10 @@ word: it may be a private key. quoted() decides what may be repeated.
 from __future__ import annotations
 
 import re
-from typing import Callable, Collection, Mapping, NamedTuple, Sequence, TypeVar
+from typing import Callable, Collection, Iterable, Mapping, NamedTuple, TypeVar
 
 from ordersigner.policy.rules import Rate
+from ordersigner.text import similar
 
 MAX_RATE = 100_000  # signatures; a rule remembers the time of each
 MAX_QUOTED = 64  # characters of a word that may be repeated
@@ -131,7 +132,8 @@ class Section:
     def no_others(self, known: Collection[str]) -> None:
         """Settings of other names are wrong."""
         for name in self.settings.keys() - set(known):
-            self.wrong(f"a [{self.kind}] section has no setting {quoted(name)}: {', '.join(known)}", name)
+            hint = did_you_mean(name, known) or f": {', '.join(known)}"
+            self.wrong(f"a [{self.kind}] section has no setting {quoted(name)}{hint}", name)
 
 
 # Readers of words.
@@ -183,7 +185,7 @@ def rate(word: str) -> Rate:
 def choice(choices: Collection[str]) -> Callable[[str], str]:
     def read(word: str) -> str:
         if word not in choices:
-            raise ValueError(f"valid words are {', '.join(choices)}")
+            raise ValueError(f"valid words are {', '.join(choices)}{did_you_mean(word, choices)}")
         return word
 
     return read
@@ -194,20 +196,21 @@ def section_of(kind: str, sections: Mapping[str, T]) -> Callable[[str], T]:
 
     def read(word: str) -> T:
         if word not in sections:
-            raise ValueError(f"there is no section [{kind} {quoted(word)}]")
+            raise ValueError(f"there is no section [{kind} {quoted(word)}]{did_you_mean(word, sections)}")
         return sections[word]
 
     return read
 
 
 # Words for people.
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What to add to a complaint about a word that is close to a known one; "" for others."""
+    meant = similar(word, known)
+    return f"; did you mean {quoted(meant)}?" if meant not in ("", word) else ""
+
+
 def quoted(word: str) -> str:
     """`word`, unless it may be a key or a part of one."""
     if len(word) <= MAX_QUOTED and word.isprintable() and not _HALF_OF_A_KEY.search(word):
         return word
     return "(a long word)"
-
-
-def listed(words: Sequence[object]) -> str:
-    *first, last = map(str, words)
-    return f"{', '.join(first)} or {last}" if first else last

@@ -26,7 +26,7 @@ from ordersigner.payloads.typed_types import DOMAIN
 from ordersigner.payloads.typed_values import Value
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import RATE_STEP, Judge, Objection
-from ordersigner.policy.settings import Section, WrongSection, number, quoted
+from ordersigner.policy.settings import Section, WrongSection, did_you_mean, number, quoted
 from ordersigner.text import ELLIPSIS, cleaned, entered
 
 MAX_SECONDS = 10**9  # of "within"
@@ -51,7 +51,8 @@ _PACKED = {
 _HASH = "a hash or packed data: what it stands for cannot be seen"
 _SIGNED_DATA = "typed_data"
 
-_TYPE = Objection(1, f"{_SIGNED_DATA}.primaryType", "not_allowed", "No rule allows data of this type.")
+_NO_TYPE = "No rule allows data of this type. A section allows one type, with exactly its fields and types of fields."
+_TYPE = Objection(1, f"{_SIGNED_DATA}.primaryType", "not_allowed", _NO_TYPE)
 _DOMAIN_TYPE = Objection(2, f"{_SIGNED_DATA}.types.{DOMAIN}", "not_allowed", "No rule allows a domain of this type.")
 _SECONDS = number(1, MAX_SECONDS, "this time in seconds")
 _STEP = 3  # that of the first condition
@@ -253,7 +254,7 @@ def _standard_domain(section: Section) -> str:
     for path in paths:
         if path not in standard:
             known = f"only {', '.join(_STANDARD)} are known; others need a setting: domain = {DOMAIN}(…)"
-            section.wrong(f"{quoted(path)}: {known}", path)
+            section.wrong(f"{quoted(path)}: {known}{did_you_mean(path, standard)}", path)
     section.raise_if_wrong()
     return f"{DOMAIN}({','.join(field for path, field in standard.items() if path in paths)})"
 

@@ -125,7 +125,11 @@ def address_in(signer: str) -> str | None:
 
 
 def _not_key() -> Refusal:
-    return Refusal.of("signer", "not_key", "This value is neither an address nor a private key in hex.")
+    message = (
+        "This is neither an address nor a private key. An address has 40 hexadecimal digits, a private key 64, with or"
+        " without 0x."
+    )
+    return Refusal.of("signer", "not_key", message)
 
 
 def _decode_hex(page: mmap.mmap, size: int) -> None:

@@ -14,7 +14,18 @@ from itertools import accumulate, islice, repeat
 from typing import Dict, Iterator, Mapping, NamedTuple, NoReturn, Optional, Tuple
 
 from ordersigner.policy.kinds import KINDS
-from ordersigner.refusal import MESSAGES, MISSING, Problem, Refusal, mistyped, out_of_range
+from ordersigner.refusal import (
+    MESSAGES,
+    MISSING,
+    Problem,
+    Refusal,
+    given,
+    mistyped,
+    not_a_choice,
+    one_of,
+    out_of_range,
+)
+from ordersigner.text import similar
 
 # The types of requests that ask for no signature have no members of their own.
 ANSWERED = ("ping", "signers", "status")
@@ -22,6 +33,13 @@ ANSWERED = ("ping", "signers", "status")
 REQUIRED: dict[str, dict[str, type]] = {
     **{type: dict(sorted({**kind.form.members, "signer": str}.items())) for type, kind in KINDS.items()},
     **{type: {} for type in ANSWERED},
+}
+# What the values of keys must be, where their JSON type does not say enough.
+_WANTED = {
+    "type": one_of(sorted(REQUIRED)),
+    "signer": "the address of a key that the daemon holds, a string of 40 hexadecimal digits; or a private key, of 64",
+    "typed_data": "an object with types, primaryType, domain and message",
+    "action": 'an object, such as {"type": "order", …}',
 }
 _ALLOWED = {type: frozenset((*keys, "type", "id")) for type, keys in REQUIRED.items()}
 _ALLOWED.update({type: _ALLOWED[type].union(kind.form.optional) for type, kind in KINDS.items()})
@@ -53,7 +71,7 @@ def decode(line: bytes) -> Message:
     try:
         text = line.decode()
     except UnicodeDecodeError:
-        raise Refusal.of("", "wrong_encoding", "This value cannot be decoded using utf-8.") from None
+        raise Refusal.of("", "wrong_encoding", "This line is not UTF-8.") from None
     openings = text.count("{") + text.count("[")
     if openings > MAX_DEPTH or openings + text.count(",") > MAX_VALUES:  # most lines have few, even with their strings
         _check_bounds(line)
@@ -64,7 +82,7 @@ def decode(line: bytes) -> Message:
     except ValueError:
         message = decode_with_care(text)
     if type(message) is not dict:
-        raise Refusal.of("", "wrong_type", f"{type(message).__name__} is not valid (allowed types: Mapping).")
+        raise Refusal.of("", "wrong_type", f"This is {given(message)}. A request is an object, {_SUCH_AS}.")
     return message
 
 
@@ -172,21 +190,36 @@ def _id_is_valid(message: Message) -> bool:
 
 
 def _problems(message: Message) -> Refusal:
-    """All problems of a request's top level. A request of an unknown type is compared with an order."""
+    """All problems of a request's top level.
+
+    Of a request with no known type, the type is the problem: nobody knows which other keys it needs. One that has an
+    order or an instrument is compared with an order, as the earlier daemon did, and so is an empty object.
+    """
     context: dict[str, list[Problem]] = {}
     kind = message.get("type", MISSING)
-    known = kind if type(kind) is str and kind in REQUIRED else "spot"
-    for key, wanted in {**REQUIRED[known], "type": str}.items():
+    compared = kind if type(kind) is str and kind in REQUIRED else None
+    if compared is None and ("order" in message or "instrument" in message or not message):
+        compared = "spot"
+    for key, wanted in {**REQUIRED.get(compared or "", {}), "type": str}.items():
         value = message.get(key, MISSING)
         if type(value) is not wanted or not value:
-            context.update(mistyped(value, key, wanted).context)
+            context.update(mistyped(value, key, wanted, wanted=_WANTED.get(key, "")).context)
     if "type" not in context and kind not in REQUIRED:
-        context["type"] = [Problem("not_valid_choice", f"Valid options are: {sorted(REQUIRED)}")]
+        context.update(not_a_choice(message["type"], "type", REQUIRED).context)  # type: ignore[arg-type]
+    if kind is MISSING and "jsonrpc" in message:
+        context["type"] = [Problem("missing", f"{context['type'][0].message} {_NOT_JSON_RPC}")]
     if not _id_is_valid(message):
         context.update(_id_refusal(message["id"]).context)
-    for key in islice((key for key in message if key not in _ALLOWED[known]), MAX_UNEXPECTED):
-        context[key] = [Problem("unexpected", "Unexpected key.")]
+    if compared is not None:
+        for key in islice((key for key in message if key not in _ALLOWED[compared]), MAX_UNEXPECTED):
+            meant = similar(key, _ALLOWED[compared] - message.keys())
+            context[key] = [Problem("unexpected", f'Unexpected key. Did you mean "{meant}"?' if meant else _UNEXPECTED)]
     return Refusal(context)
+
+
+_SUCH_AS = 'such as {"type": "ping"}'
+_NOT_JSON_RPC = f"This daemon does not speak JSON-RPC: a request is an object {_SUCH_AS}; see ordersigner-protocol(7)."
+_UNEXPECTED = "Unexpected key. Requests of this type do not have it."
 
 
 def _id_refusal(request_id: object) -> Refusal:
@@ -219,15 +252,42 @@ def decode_with_care(text: str) -> object:
     text = (text[1:] if text.startswith("\ufeff") else text).strip(" \t\r\n")
     try:
         message, end = _CAREFUL_DECODER.raw_decode(text)
-    except ValueError:
-        end = -1
+    except json.JSONDecodeError as error:
+        raise Refusal.of("", "not_json", f"This is not JSON. {_what_is_wrong(text, error)}") from None
     if end != len(text):
-        raise Refusal.of("", "not_json", "This value is not valid JSON.")
+        reason = f"This is not JSON. Something follows the value that ends in column {end}. {_ONE_LINE}"
+        raise Refusal.of("", "not_json", reason)
     found = _find_problem(message)
     if found is not None:
         field, problem = found
         raise Refusal({field: [problem]})
     return message
+
+
+def _what_is_wrong(text: str, error: json.JSONDecodeError) -> str:
+    """The cause of `error`, in words that do not repeat the text, with its column. The first one is column 1."""
+    place, column = error.pos, f"column {error.pos + 1}"
+    rest = text[place : place + 5]
+    if place == len(text) and text[:1] in ("{", "["):
+        return f"The line ends inside of {'an object' if text[0] == '{' else 'an array'}. {_ONE_LINE}"
+    if error.msg.startswith("Unterminated"):
+        return f"The string that begins in {column} does not end in this line."
+    if error.msg.startswith("Invalid control"):
+        return f"The control character in {column} must be escaped, such as \\n or \\u001b."
+    if error.msg.startswith("Invalid \\"):
+        return f"JSON does not have the escape in {column}."
+    if rest[:1] == "'":
+        return f"Strings have double quotes, not single ones as in {column}."
+    if error.msg.startswith("Illegal trailing") or (rest[:1] in ("}", "]") and text[:place].rstrip()[-1:] == ","):
+        return f"Remove the comma before the end of an object or array in {column}."
+    if rest.startswith(("True", "False", "None")):
+        return f"The word in {column} must be true, false or null."
+    if rest[:1] == "\ufeff":
+        return f"There is a byte order mark in {column}."
+    return f"The fault is in {column}."
+
+
+_ONE_LINE = "A request must be on one line. To put JSON that has several lines on one: jq -c . FILE"
 
 
 def _find_problem(message: object) -> tuple[str, Problem] | None:
@@ -273,9 +333,12 @@ def _parse_int(digits: str) -> object:
 
 
 _Member = Tuple[Optional[str], object]  # of an object, with its key, or of an array, with None
-_DUPLICATE = Problem("duplicate", "This key appears twice.")
+_DUPLICATE = Problem("duplicate", "This key appears twice in its object.")
 _TOO_MANY_DIGITS = Problem("out_of_range", "This number has too many digits.")
-_CONSTANTS = {name: Problem("not_json", f"{name} is not valid JSON.") for name in ("NaN", "Infinity", "-Infinity")}
+_CONSTANTS = {
+    name: Problem("not_json", f"{name} is not JSON, which has no such numbers.")
+    for name in ("NaN", "Infinity", "-Infinity")
+}
 _CAREFUL_DECODER = json.JSONDecoder(
     object_pairs_hook=_mark_duplicate, parse_constant=_CONSTANTS.__getitem__, parse_int=_parse_int
 )

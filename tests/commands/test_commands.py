@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import os
@@ -13,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,7 @@ from support.held import MARKET, address, holding, rule
 from support.servers import REFUSAL, Server, answering
 
 from ordersigner import __version__
+from ordersigner.client import SYSTEM_SOCKET, Unavailable
 from ordersigner.commands import main as cli
 
 SIGNATURE: str = EXAMPLE["expect"]["signature"]
@@ -92,7 +95,113 @@ def test_no_daemon_is_status_2(directory: Path) -> None:
     for arguments in (["ping"], ["sign"], ["signers"]):
         status, output, errors = run(str(directory / "none"), *arguments, stdin=EXAMPLE_LINE)
         assert (status, output) == (2, "")
-        assert errors == f"ordersigner: cannot connect to {directory}/none: No such file or directory\n"
+        assert errors.startswith(f"ordersigner: cannot connect to {directory}/none: No such file or directory. ")
+
+
+@pytest.mark.parametrize(
+    ("path", "number", "words"),
+    [
+        (SYSTEM_SOCKET, errno.ENOENT, "To start the daemon: systemctl start ordersigner.socket. "),
+        (SYSTEM_SOCKET, errno.EACCES, "usermod --append --groups ordersigner USER. Then the user must log in again"),
+        (SYSTEM_SOCKET, errno.ECONNREFUSED, "Start it: systemctl restart ordersigner.socket"),
+        ("/other", errno.ENOENT, "give the path of its socket: --socket PATH"),
+        ("/other path", errno.EACCES, "to see who may: ls -ld '/other path'"),
+        ("/other", errno.ECONNREFUSED, "The daemon that made this socket has ended. Start it again"),
+        ("/other", errno.ENOTSOCK, "Socket operation on non-socket"),
+    ],
+)
+@pytest.mark.parametrize("command", ["ping", "sign", "signers", "status"])
+def test_a_daemon_that_cannot_be_reached_is_reported_with_what_to_do(
+    command: str, path: str, number: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: socket.socket, address: str) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket.socket, "connect", fail)
+    (tmp_path / "order").write_bytes(EXAMPLE_LINE)
+    files = [str(tmp_path / "order")] if command == "sign" else []
+    with pytest.raises(Unavailable) as caught:
+        cli.run(cli.parser().parse_args(["--socket", path, command, *files]))
+    assert str(caught.value).startswith(f"cannot connect to {path}: {os.strerror(number)}")
+    assert words in str(caught.value)
+
+
+def test_a_socket_that_nobody_listens_at_is_reported_as_such(directory: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(directory / "left"))
+    status, _, errors = run(str(directory / "left"), "ping")
+    assert status == 2
+    assert "Connection refused. The daemon that made this socket has ended." in errors
+
+
+def test_without_a_command_there_is_the_help(tmp_path: Path) -> None:
+    status, output, errors = run(str(tmp_path / "socket"))
+    assert (status, output) == (2, "")
+    assert errors == run(str(tmp_path / "socket"), "--help")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sing"], "there is no command sing: did you mean sign?"),
+        (["Status"], "there is no command Status: did you mean status?"),
+        (["pong"], "there is no command pong: did you mean ping?"),
+        (["frobnicate"], "there is no command frobnicate: there are sign, signers, status, ping, compare"),
+        (["sign", "--jsn"], "unrecognized arguments: --jsn; did you mean --json?"),
+        (["--sokcet=x", "ping"], "did you mean --socket?"),
+        (["ping", "--json"], "unrecognized arguments: --json"),
+        (["ping", "x"], "unrecognized arguments: x"),
+    ],
+)
+def test_a_word_that_is_nearly_right_gets_the_right_one(arguments: list[str], words: str, tmp_path: Path) -> None:
+    status, output, errors = run(str(tmp_path / "socket"), *arguments)
+    assert (status, output) == (2, "")
+    assert errors.endswith(f"error: {words}\n") or (words in errors and "=" in arguments[0])
+
+
+def test_the_options_of_all_commands_may_come_before_the_command(daemon: Daemon) -> None:
+    for arguments in (["--socket", daemon.path, "ping"], ["ping", "--socket", daemon.path]):
+        assert run("/nonexistent", *arguments)[0] == 0
+    late = ["--timeout", "5", "--socket", "/nonexistent", "ping", "--socket", daemon.path]
+    assert run("/nonexistent", *late)[0] == 0
+    assert run("/nonexistent", "--timeout", "0", "ping")[2].endswith(
+        "argument --timeout: seconds, more than 0 and at most 86400\n"
+    )
+
+
+def test_a_request_that_has_several_lines_is_reported_once(daemon: Daemon, directory: Path) -> None:
+    (directory / "an order").write_text(json.dumps(EXAMPLE["request"], indent=2))
+    message = "line 1: this request has several lines, and must have one"
+    expected = f"ordersigner: {directory}/an order, {message}: jq -c . '{directory}/an order' | ordersigner sign\n"
+    assert run(daemon.path, "sign", directory / "an order") == (2, "", expected)
+    (directory / "two").write_bytes(b"\n" + EXAMPLE_LINE + b"\n")
+    status, output, errors = run(daemon.path, "sign", directory / "two", "-", stdin=b"\n\n[\n1]\n")
+    assert (status, output) == (2, SIGNATURE + "\n")
+    assert (
+        errors
+        == "ordersigner: standard input, line 3: " + message.partition(": ")[2] + ": jq -c . | ordersigner sign\n"
+    )
+
+
+def test_a_later_line_that_is_cut_off_does_not_end_a_stream(daemon: Daemon) -> None:
+    for first in (b"\xef\xbb\xbf" * 2, b"\xff{", b"[" + b"9" * 5000, b'{"type": "sp'):
+        assert run(daemon.path, "sign", stdin=first + b"\n" + EXAMPLE_LINE)[:2] == (1, f"\n{SIGNATURE}\n")
+    lines = b"\n".join([EXAMPLE_LINE, b"{", b'{"type":', EXAMPLE_LINE])
+    status, output, errors = run(daemon.path, "sign", stdin=lines)
+    assert (status, output) == (1, f"{SIGNATURE}\n\n\n{SIGNATURE}\n")
+    assert errors.count("A request must be on one line.") == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ping"], ["sign"], ["signers"], ["status"], ["compare", "--earlier", "/x", "-"]]
+)
+def test_a_closed_standard_output_or_error_is_no_traceback(arguments: list[str], daemon: Daemon) -> None:
+    closed = "ordersigner: standard output: Bad file descriptor\n"
+    assert in_shell("exec >&-", daemon.path, *arguments, stdin=EXAMPLE_LINE) == (2, "", closed)
+    assert in_shell("exec >&- 2>&-", daemon.path, *arguments, stdin=EXAMPLE_LINE) == (2, "", "")
+    status, output, _ = in_shell("exec 2>&-", daemon.path, *arguments, stdin=BROKEN)
+    assert status == {"ping": 0, "status": 0, "sign": 1, "signers": 1}.get(arguments[0], 2)
+    assert "ordersigner:" not in output
 
 
 def test_nothing_to_sign_needs_no_daemon(directory: Path) -> None:
@@ -310,7 +419,40 @@ def test_a_long_input_gets_a_progress_bar_on_a_terminal(daemon: Daemon, director
     assert shares == sorted(shares)
     assert shares
     assert re.search(r"\r\[#+ *\]  ?\d+%  [\d,]+ lines, [\d,]+ a second\x1b\[K", seen)
-    assert seen.endswith("\r\x1b[K")
+    assert re.search(r"\r\x1b\[Kordersigner: 40,000 signed, 0 refused, \d+\.\d s\n$", seen)
+
+
+def at_a_terminal(path: str, typed: bytes, *arguments: str | Path) -> str:
+    """What a user sees who types that, with Ctrl-D at the end, without the echo of it."""
+    ours, theirs = pty.openpty()
+    settings = termios.tcgetattr(theirs)
+    settings[3] &= ~termios.ECHO
+    termios.tcsetattr(theirs, termios.TCSANOW, settings)
+    os.write(ours, typed + b"\x04")
+    with running(path, *arguments, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
+            while True:
+                seen += os.read(ours, 4096)
+        os.close(ours)
+        process.wait(TIME_LIMIT)
+    return seen.decode().replace("\r\n", "\n")
+
+
+def test_at_a_terminal_it_says_that_it_waits_and_leaves_no_empty_lines(daemon: Daemon) -> None:
+    hint = "ordersigner: Reading requests from the terminal, one per line; end with Ctrl-D\n"
+    seen = at_a_terminal(daemon.path, EXAMPLE_LINE + b"\n{}\n" + EXAMPLE_LINE + b"\n", "sign")
+    assert re.fullmatch(f"{hint}{SIGNATURE}\nordersigner: standard input, line 2: .*\n{SIGNATURE}\n", seen)
+
+
+def test_many_lines_at_a_terminal_get_a_summary(daemon: Daemon, directory: Path) -> None:
+    for count in (99, 100):
+        (directory / "orders").write_bytes((EXAMPLE_LINE + b"\n") * (count - 1) + b"{}\n")
+        seen = at_a_terminal(daemon.path, b"", "sign", directory / "orders")
+        assert ("signed" in seen) == (count == 100)
+        assert "Ctrl-D" not in seen
+    assert re.search(r"\nordersigner: 99 signed, 1 refused, \d+\.\d s\n$", seen)
 
 
 def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
@@ -337,7 +479,7 @@ def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
     [
         (["ordersigner", ""], ["compare", "ping", "sign", "signers", "status"]),
         (["ordersigner", "s"], ["sign", "signers", "status"]),
-        (["ordersigner", "--"], ["--help", "--version"]),
+        (["ordersigner", "--"], ["--help", "--socket", "--timeout", "--version"]),
         (["ordersigner", "sign", "--"], ["--help", "--json", "--socket", "--timeout"]),
         (["ordersigner", "signers", ""], ["--help", "--json", "--socket", "--timeout"]),
         (["ordersigner", "ping", ""], ["--help", "--socket", "--timeout"]),
@@ -390,4 +532,4 @@ def test_help_goes_to_standard_output_with_status_0(arguments: list[str], tmp_pa
     status, output, errors = run(str(tmp_path / "socket"), *arguments, "--help")
     assert (status, errors) == (0, "")
     assert output.startswith("usage: ordersigner")
-    assert ("more than 0 and at most 86400" in " ".join(output.split())) == bool(arguments)
+    assert "more than 0 and at most 86400" in " ".join(output.split())

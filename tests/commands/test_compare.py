@@ -195,9 +195,11 @@ def test_requests_of_the_user_go_only_to_a_socket_that_the_user_names(daemon: Da
 
 def test_a_daemon_that_does_not_answer_is_status_2(daemon: Daemon, directory: Path) -> None:
     absent = str(directory / "none")
-    message = f"ordersigner: cannot connect to {absent}: No such file or directory\n"
-    assert run(daemon.path, "compare", "--earlier", absent) == (2, "", message)
-    assert run(absent, "compare", "--earlier", daemon.path) == (2, "", message)
+    message = f"ordersigner: cannot connect to {absent}: No such file or directory"
+    assert run(daemon.path, "compare", "--earlier", absent) == (2, "", f"{message}\n")
+    status, output, errors = run(absent, "compare", "--earlier", daemon.path)
+    assert (status, output) == (2, "")
+    assert errors == f"{message}. Start the daemon there, or give the path of its socket: --socket PATH\n"
 
 
 def test_what_is_not_a_daemon_is_status_2(daemon: Daemon) -> None:

@@ -196,7 +196,7 @@ def test_the_command_shows_the_counters(files: Files) -> None:
         first, *lines = (line.split() for line in output.splitlines())
         assert first[:2] == ["process", f"{daemon.pid},"]
         assert lines == [
-            ["now", "1", "connections,", "1", "of", "1", "keys,", "1", "rule"],
+            ["now", "1", "connection,", "1", "of", "1", "keys,", "1", "rule"],
             ["signed", "3,", "the", "last", "one", *lines[1][5:]],
             ["spot", "3"],
             ["rule", "all", "2"],

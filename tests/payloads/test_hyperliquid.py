@@ -216,7 +216,7 @@ BUY_WORDS, BUY_FIELDS = ' to buy "3" of asset 1 at "100.5"', ("SIDE=buy", "SIZE=
         ({"type": "batchModify", "modifies": [{"order": 7}]}, "", ("ORDERS=1",)),
         ({"type": "modify", "order": []}, "", ("ORDERS=1",)),
         (
-            {"type": "modify", "order": {"a": "x, y", "b": 1, "s": [], "p": "1" * 99}},
+            {"type": "modify", "order": {"a": "x, y", "b": 1, "s": [], "p": "1" * 50}},
             f' of asset "x, y" at "{"1" * 32}…"',
             ("ASSET=x, y", f"PRICE={'1' * 32}…", "ORDERS=1"),
         ),

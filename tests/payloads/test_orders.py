@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 from typing import Any
 
@@ -98,6 +99,57 @@ def refusal(request: dict[str, Any]) -> tuple[str, str]:
         packed(request)
     ((field, (problem,)),) = caught.value.context.items()
     return field, problem.code
+
+
+@pytest.mark.parametrize("request_type", REQUESTS)
+@given(st.data())
+def test_every_wrong_field_is_reported_and_no_other(request_type: str, data: st.DataObject) -> None:
+    fields = sorted({"spot": SPOT_FIELDS, "futures": FUTURES_FIELDS}[request_type])
+    wrong = data.draw(st.sets(st.sampled_from(fields), min_size=1))
+    values = st.sampled_from([NOTHING, None, "", True, [], {}, {"a": 1}, "x", -1, -0.5, 10**90])
+    request = copy.deepcopy(REQUESTS[request_type])
+    for token in request["instrument"].values():
+        if isinstance(token, dict):
+            token["symbol"] = "TOKEN"  # so that it is not empty without its other keys
+    for field in wrong:
+        *path, key = field.split(".")
+        parent = request
+        for step in path:
+            parent = parent[step]
+        value = data.draw(values)
+        if value is NOTHING:
+            del parent[key]
+        else:
+            parent[key] = value
+    with pytest.raises(Refusal) as caught:
+        packed(request)
+    (first,) = caught.value.context
+    unread = copy.deepcopy(request)
+    with pytest.raises(Refusal) as caught:
+        orders.read(request)
+    assert caught.value.context.keys() == wrong
+    assert next(iter(caught.value.context)) == first
+    assert request == unread
+
+
+def test_a_token_that_is_missing_is_reported_with_the_wrong_fields() -> None:
+    for base, quote in itertools.product((NOTHING, None, "", "LEV", {}), repeat=2):
+        request = with_value("spot", "order.price", 0.25)
+        request["order"]["side"] = "BUY"
+        request["instrument"] = {
+            key: token for key, token in {"base": base, "quote": quote}.items() if token is not NOTHING
+        }
+        with pytest.raises(Refusal) as caught:
+            orders.read(request)
+        assert list(caught.value.context) == ["instrument.base", "instrument.quote", "order.side"]
+
+
+def test_an_amount_is_not_blamed_for_wrong_decimals() -> None:
+    request = with_value("spot", "instrument.quote.decimals", 19)
+    request["order"]["price"] = 0.000000000000000001
+    with pytest.raises(Refusal) as caught:
+        orders.read(request)
+    assert list(caught.value.context) == ["instrument.quote.decimals"]
 
 
 def units(number: Any, decimals: int) -> int:
@@ -504,16 +556,16 @@ def test_a_random_order_gets_the_digest_of_the_oracle_or_is_refused_for_a_reason
     try:
         ours = digest(request)
     except Refusal as refusal:
-        ((field, (problem,)),) = refusal.context.items()
         order, instrument = request["order"], request["instrument"]
-        if problem.code == "too_small":
-            key = "base" if field == "order.quantity" else "quote"
-            number = order[field.partition(".")[2]]
-            assert oracle.exact(number) > 0
-            assert oracle.units(number, instrument[key]["decimals"]) == 0
-        else:
-            assert (field, problem.code) == ("order.quantity", "out_of_range")
-            assert max(oracle.fraction(order["quantity"])) >= 2**64
+        for field, (problem,) in refusal.context.items():
+            if problem.code == "too_small":
+                key = "base" if field == "order.quantity" else "quote"
+                number = order[field.partition(".")[2]]
+                assert oracle.exact(number) > 0
+                assert oracle.units(number, instrument[key]["decimals"]) == 0
+            else:
+                assert (field, problem.code) == ("order.quantity", "out_of_range")
+                assert max(oracle.fraction(order["quantity"])) >= 2**64
     else:
         assert ours == oracle.digest(request)
 

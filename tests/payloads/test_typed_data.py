@@ -595,7 +595,7 @@ def test_a_value_from_the_text_of_a_policy(kind: str, text: str, value: Any) -> 
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("uint8", "256"), ("uint8", "01"), ("bool", "yes"), ("bool", "1"), ("bytes4", "0x"), ("address", "a")],
+    [("uint8", "256"), ("uint8", "01"), ("bool", "yes"), ("bool", "1"), ("bytes4", "0x01"), ("address", "a")],
 )
 def test_a_text_that_is_no_value_of_its_type(kind: str, text: str) -> None:
     with pytest.raises(ValueError) as caught:

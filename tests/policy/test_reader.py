@@ -125,6 +125,38 @@ def test_a_policy_without_mistakes_has_no_complaints(text: str) -> None:
     assert len(policy_of(text).rules) >= 1
 
 
+PERMIT = """
+[typed permit]
+type = Permit(address owner,Amount amount)Amount(uint256 value)
+domain.name = Token
+message.owner = 0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        (rule(max_price="1", types="LMT").replace("max-price", "max_price"), "max-price"),
+        (rule(clock="1").replace("clock", "clok"), "clock"),
+        (rule(sides="BUY"), "buy"),
+        (rule(types="lmt"), "LMT"),
+        (rule(markets="lev/eth"), "LEV/ETH"),
+        (rule().replace("[market LEV", "[markets LEV"), "market"),
+        (PERMIT.replace("message.owner", "message.ownr"), "owner"),
+        (PERMIT + "message.amount.Value <= 5", "value"),
+        (PERMIT.replace("message.owner", "massage.owner"), "message"),
+        (PERMIT + "types = x", "type"),
+        (PERMIT + "domain.chainID = 1", "domain.chainId"),
+        (PERMIT.replace("uint256", "unit256"), '"uint256"'),
+        (PERMIT + "[hyperliquid a]\nactions = order\nnetwork = main-net", "mainnet"),
+        (PERMIT + "[message a]\npatern = a", "pattern"),
+    ],
+)
+def test_a_word_that_is_nearly_right_gets_the_right_one(text: str, meant: str) -> None:
+    complaints = "\n".join(map(str, read(text, "policy").errors))
+    assert re.search(f"[Dd]id you mean {re.escape(meant)}\\?", complaints), complaints
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

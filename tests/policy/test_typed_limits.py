@@ -257,7 +257,7 @@ def test_values_are_compared_as_they_are_hashed(kind: str, text: str, good: list
         ("message.feeAmount =", "message.feeAmount", "a value is missing"),
         ("message.feeAmount = 1 0x1", "message.feeAmount", "twice"),
         ("message.partiallyFillable = no", "message.partiallyFillable", "true or false"),
-        ("message.receiver = 0x12", "message.receiver", "not an address"),
+        ("message.receiver = 0x12", "message.receiver", "must be an address"),
         ("message.receiver = 0x70997970c51812dc3a010c7d01b50e0d17dc79C8", "message.receiver", "EIP-55"),
         ("domain.salt = 0x00", "domain.salt", "32"),
         ("domain.other = 1", "domain.other", "others need a setting"),
