@@ -74,9 +74,13 @@ class Service:
 
     def status(self) -> str:
         """For people, in one line."""
-        totals = self.counters.line()
+        parts = [self.counters.line()]
         held, wanted = self.keyring.count(self.policy.keys)
-        return f"{totals}; {held} of {wanted} keys" if wanted else totals
+        if wanted:
+            parts.append(f"{held} of {wanted} keys")
+        if self.journal.hangs:
+            parts.append("the journal takes no entries")
+        return "; ".join(parts)
 
     def numbers(self) -> protocol.Message:
         """For monitoring."""

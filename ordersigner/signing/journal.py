@@ -9,7 +9,6 @@ a limit (journald.py). Past the limit it waits no more, until an entry is taken 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import traceback
@@ -19,7 +18,7 @@ from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer, user_behind
 from ordersigner.policy.rules import Denied, Permit
 from ordersigner.refusal import Refusal
-from ordersigner.systemd.journald import STDERR, Journald, Send, write_to_stderr
+from ordersigner.systemd.journald import Send, sender
 from ordersigner.text import entered
 
 LEVELS = {"err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}  # syslog's names and numbers
@@ -46,6 +45,11 @@ class Journal:
         self._refusals_by_policy = _RatePerUser()  # no other refusal must keep their entries out
         self._faults = _Rate()
         self._unread = _Rate()  # of its own: the client's requests may all be refused
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the last entry was not taken."""
+        return self._untaken_in_a_row > 0
 
     def signed(self, peer: Peer, payload: Payload, signer: str, permit: Permit | None, microseconds: int) -> bool:
         """A signature was made. Returns whether it has its entry, if it must have one.
@@ -233,23 +237,8 @@ class _RatePerUser:
 
 
 def open_journal(level: str) -> Journal:
-    """The journal of systemd if stderr is connected to it, else stderr. level: a key of LEVELS.
-
-    To be called before sockets are opened.
-    """
-    return Journal(LEVELS[level], Journald() if _stderr_is_journal() else write_to_stderr)
-
-
-def _stderr_is_journal() -> bool:
-    try:
-        stderr = os.fstat(STDERR)
-    except OSError:  # it is closed; the next descriptor to be opened, perhaps a client's, would get the text
-        null = os.open(os.devnull, os.O_WRONLY)
-        if null != STDERR:
-            os.dup2(null, STDERR)
-            os.close(null)
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
+    """The journal that this process has to write to. level: a key of LEVELS. To be called before sockets are opened."""
+    return Journal(LEVELS[level], sender())
 
 
 def _rule_field(rule: str) -> tuple[str, ...]:

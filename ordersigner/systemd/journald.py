@@ -1,7 +1,9 @@
 """An entry on its way to journald, or as a line on its way to stderr, each within a time limit.
 
 In: an entry, as "FIELD=value" strings of which MESSAGE is the first, and whether to wait if nobody takes it at once.
-Raises OSError if the entry was not taken, and of these BlockingIOError if WAIT_SECONDS were not enough.
+Raises OSError if the entry was not taken, and of these BlockingIOError if WAIT_SECONDS were not enough. Nothing that
+was meant for journald goes to stderr instead: in a unit, that may be /dev/null. The only reader of JOURNAL_STREAM,
+SYSTEMD_EXEC_PID and INVOCATION_ID.
 
 Not by sd_journal_sendv(): that waits without limit for a journald that hangs, and signing would wait with it. Source:
 systemd's native journal protocol.
@@ -17,6 +19,7 @@ import struct
 from time import monotonic
 from typing import Callable, Sequence
 
+from ordersigner.systemd import activation
 from ordersigner.text import in_quotes, printable
 
 SOCKET = "/run/systemd/journal/socket"
@@ -26,10 +29,30 @@ WAIT_SECONDS = 5.0  # below work.STALLED and the time that a stop has
 Send = Callable[[Sequence[str], bool], None]
 
 
-class Journald:
-    """Sends entries to journald, and their text to stderr where journald cannot be reached."""
+def sender() -> Send:
+    """Where entries go: to journald if systemd runs this process or stderr leads there, else to stderr.
 
-    def __init__(self, path: str = SOCKET) -> None:
+    To be called before sockets are opened.
+    """
+    return Journald(SOCKET) if is_used() else write_to_stderr
+
+
+def is_used() -> bool:
+    """Whether entries go to journald."""
+    return _stderr_is_journal() or is_in_unit()
+
+
+def is_in_unit() -> bool:
+    """Whether systemd started this very process, for a unit. What it started may pass its environment on."""
+    return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()) or (
+        activation.is_handed_over() and "INVOCATION_ID" in os.environ  # systemd before 248
+    )
+
+
+class Journald:
+    """Sends entries to the socket of a journald."""
+
+    def __init__(self, path: str) -> None:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
@@ -38,15 +61,10 @@ class Journald:
         try:
             self._send(message, wait)
         except BlockingIOError:
-            raise  # stderr leads to the same journald
+            raise
         except OSError:  # it is not connected yet, or journald has a new socket
-            try:
-                self._socket.connect(self._path)
-                self._send(message, wait)
-            except BlockingIOError:
-                raise
-            except OSError:
-                write_to_stderr(entry, wait)
+            self._socket.connect(self._path)
+            self._send(message, wait)
 
     def close(self) -> None:
         self._socket.close()
@@ -113,6 +131,18 @@ def encoded(entry: Sequence[str]) -> bytes:
         name, value = (part.encode(errors="backslashreplace") for part in field.split("=", 1))
         parts += [name, b"\n", struct.pack("<Q", len(value)), value, b"\n"]
     return b"".join(parts)
+
+
+def _stderr_is_journal() -> bool:
+    try:
+        stderr = os.fstat(STDERR)
+    except OSError:  # it is closed; the next descriptor to be opened, perhaps a client's, would get the text
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != STDERR:
+            os.dup2(null, STDERR)
+            os.close(null)
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
 def _is_writable(descriptor: int, seconds: float) -> bool:

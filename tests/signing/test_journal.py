@@ -25,6 +25,7 @@ from ordersigner.policy.kinds import KINDS
 from ordersigner.signing import journal
 from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.systemd import journald
 
 KEY = EXAMPLE["request"]["signer"]
 PEER = Peer(pid=11, uid=22, gid=33)
@@ -376,6 +377,27 @@ def test_an_entry_says_how_many_are_missing() -> None:
     assert signed["MESSAGE_ID"] == journal.SIGNED
     assert missing["MESSAGE"] == "3 entries before the last one are missing: nobody took them in time"
     assert missing["PRIORITY"] == "4"
+
+
+def test_in_a_unit_no_signature_is_given_before_journald_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever stderr is: systemd connects it to /dev/null if it cannot connect it to the journal."""
+    monkeypatch.setattr(journald, "SOCKET", str(tmp_path / "journal"))
+    monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getpid()))
+    send = journald.sender()
+    assert isinstance(send, journald.Journald)
+    talk = Conversation(Service(Journal(LEVELS["info"], send)), PEER)
+    assert b"not_recorded" in talk.respond(EXAMPLE_LINE)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reader:
+        reader.bind(str(tmp_path / "journal"))
+        reader.settimeout(TIME_LIMIT)
+        assert talk.respond(EXAMPLE_LINE) == EXAMPLE_RESPONSE
+        assert reader.recv(10_000).startswith(b"MESSAGE=Signed")
+        assert reader.recv(10_000).startswith(b"MESSAGE=1 entries before the last one are missing")
+    assert b"not_recorded" in talk.respond(EXAMPLE_LINE)
+    send.close()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_signature_that_needs_no_entry_does_not_wait_for_the_journal() -> None:

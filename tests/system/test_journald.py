@@ -105,14 +105,14 @@ def test_a_restart_of_journald_costs_no_signature_and_no_entry(installed: Machin
 
 
 def test_without_journald_and_its_sockets_no_signature_is_given_if_the_kernel_says_so(installed: Machine) -> None:
-    """systemd 257 leaves journald's old socket open. It takes entries, and nobody ever reads them: a known limit."""
+    """systemd 257 may leave journald's old socket open, which takes entries that nobody ever reads: a known limit."""
     before = installed.now()
     with connected(installed) as client:
         assert client.ask() == ""
         installed.run("systemctl", "stop", *SOCKETS, JOURNALD)
         try:
-            open_socket = installed.property(JOURNALD, "SubState") == "dead-resources-pinned"
-            assert client.ask() == ("" if open_socket else "not_recorded")
+            may_be_open = installed.property(JOURNALD, "SubState") == "dead-resources-pinned"
+            assert client.ask() in (["", "not_recorded"] if may_be_open else ["not_recorded"])
         finally:
             installed.run("systemctl", "start", *SOCKETS, JOURNALD)
         assert client.ask() == ""

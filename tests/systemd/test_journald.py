@@ -1,4 +1,4 @@
-"""How an entry gets to journald, over a socket like its own, or as a line to stderr."""
+"""How an entry gets to journald, over a socket like its own, and when, or as a line to stderr."""
 
 from __future__ import annotations
 
@@ -101,16 +101,49 @@ def test_a_new_socket_of_journald_is_found(path: str, send: Journald) -> None:
         os.unlink(path)
 
 
-def test_without_journald_the_text_goes_to_stderr(send: Journald, capfd: pytest.CaptureFixture[str]) -> None:
-    send(ENTRY, True)
-    assert capfd.readouterr().err == "ordersigner: Signed\n"
+def test_without_journald_it_raises_and_nothing_goes_to_stderr(
+    send: Journald, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        send(ENTRY, True)
+    assert capfd.readouterr().err == ""
 
 
-def test_an_entry_too_long_for_a_message_goes_to_stderr(
+def test_an_entry_too_long_for_a_message_is_not_taken(
     reader: socket.socket, send: Journald, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    send(("MESSAGE=" + "x" * 1_000_000, "PRIORITY=3"), True)
-    assert capfd.readouterr().err == "ordersigner: " + "x" * 1_000_000 + "\n"
+    with pytest.raises(OSError, match="Message too long"):
+        send(("MESSAGE=" + "x" * 1_000_000, "PRIORITY=3"), True)
+    assert capfd.readouterr().err == ""
+    send(ENTRY, True)
+    assert reader.recv(1000) == b"MESSAGE=Signed\nPRIORITY=6\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "there"),
+    [
+        ({}, False),
+        ({"SYSTEMD_EXEC_PID": "{pid}"}, True),
+        ({"SYSTEMD_EXEC_PID": "1", "INVOCATION_ID": "ab", "NOTIFY_SOCKET": "/x", "JOURNAL_STREAM": "9:9"}, False),
+        ({"LISTEN_PID": "{pid}", "INVOCATION_ID": "ab"}, True),
+        ({"LISTEN_PID": "{pid}"}, False),  # systemd-socket-activate, and managers other than systemd
+        ({"LISTEN_PID": "1", "INVOCATION_ID": "ab"}, False),
+        ({"JOURNAL_STREAM": "{stderr}"}, True),
+    ],
+)
+def test_entries_go_to_journald_if_systemd_started_this_process_or_stderr_leads_there(
+    environment: dict[str, str], there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stderr = os.fstat(2)
+    for name in ("SYSTEMD_EXEC_PID", "INVOCATION_ID", "LISTEN_PID", "JOURNAL_STREAM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.format(pid=os.getpid(), stderr=f"{stderr.st_dev}:{stderr.st_ino}"))
+    assert journald.is_used() == there
+    send = journald.sender()
+    assert isinstance(send, Journald) == there
+    if isinstance(send, Journald):
+        send.close()
 
 
 def test_the_line_of_an_entry_has_its_text_and_then_its_fields_without_those_for_journald() -> None:
