@@ -26,7 +26,7 @@ What only some parts may use. So payloads is pure, and so is policy, but for the
     select                  serving systemd commands client
     threading time          daemon serving signing systemd commands client
     os                      policy/accounts daemon serving signing systemd commands keytool client peer
-    open                    policy/accounts policy/reader signing/keyring commands keytool peer
+    open                    policy/accounts policy/reader signing/keyring systemd/losses commands keytool peer
     grp pwd                 commands peer
     subprocess              commands keytool
     systemd                 systemd

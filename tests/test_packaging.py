@@ -109,6 +109,14 @@ def test_what_is_locked_is_all_that_this_python_needs(name: str, tmp_path: Path)
     assert len(list(tmp_path.iterdir())) > 3
 
 
+def test_journald_drops_no_entry_of_any_unit_for_its_rate() -> None:
+    """With 0 it would take its default. Instances get the settings of ordersigner.service: see debian/rules."""
+    units = {path.name: path.read_text() for path in UNITS.glob("*.service")}
+    assert "ordersigner.service" in units
+    for name, text in units.items():
+        assert re.findall("^LogRateLimit.*", text, re.MULTILINE) == ["LogRateLimitIntervalSec=1us"], name
+
+
 def test_the_journal_catalog_explains_every_message_id() -> None:
     catalog = (UNITS / "ordersigner.catalog").read_text()
     explained = re.findall(

@@ -1,22 +1,24 @@
 """`ordersignerd --check`: the policy in words, with what it does not limit.
 
-In: a Reading, and the held keys if they are known. Out: lines for people, and everything that is wrong.
+In: a Reading, the held keys if they are known, and what journald drops. Out: lines for people, and everything that is
+wrong.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Sequence
 
 from ordersigner.policy.reader import Reading
 from ordersigner.policy.rules import Rule
 from ordersigner.signing.keyring import Keyring
 
 
-def check(reading: Reading, keyring: Keyring | None) -> int:
+def check(reading: Reading, keyring: Keyring | None, losses: Sequence[str]) -> int:
     """Print what the policy means, and what is wrong. Returns the exit status: 0, or 1 if anything is wrong.
 
-    keyring: None if the keys are not known. A user or group that does not exist is wrong here, and so is a key that a
-    rule names and no file holds. The daemon itself works without them.
+    keyring: None if the keys are not known. losses: of entries, a sentence for each. A user or group that does not
+    exist is wrong here, and so is a key that a rule names and no file holds. The daemon itself works without them.
     """
     problems = reading.lines([*reading.errors, *reading.warnings])
     if keyring is not None:
@@ -30,6 +32,7 @@ def check(reading: Reading, keyring: Keyring | None) -> int:
         print(f"{reading.path} has no rules: nobody may use a key that the daemon holds.")
     for rule in reading.policy.rules:
         print("\n".join(_words(rule)))
+    problems += losses
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

@@ -28,7 +28,7 @@ from ordersigner.signing import keyring
 from ordersigner.signing.conversation import Service
 from ordersigner.signing.journal import Journal, open_journal
 from ordersigner.signing.keyring import Keyring
-from ordersigner.systemd import activation, handover
+from ordersigner.systemd import activation, handover, journald, losses
 from ordersigner.systemd.activation import HandedOver
 from ordersigner.systemd.notify import Notifier
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     if arguments.check:
         reading = reader.read_file(arguments.policy or reader.DEFAULT_PATH)
-        return check.check(reading, keys if arguments.keys else None)
+        return check.check(reading, keys if arguments.keys else None, losses.of_package(""))
     process.let_threads_end()
     journal = open_journal(arguments.log_level)
     limits = within_descriptors(
@@ -78,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         for label, reason in keys.refused.items():
             journal.say("warning", f"Key {label} is not used: {reason}")
+        say_what_gets_lost(service)
         reload.take_policy(service, path)
         remove_socket = None if arguments.socket is None else cleanup.close
         return Daemon(handed_over, service, limits, path, remove_socket=remove_socket).run()
@@ -98,6 +99,16 @@ def held_keys(arguments: argparse.Namespace) -> Keyring:
         return keyring.from_directory(arguments.keys)
     directory = activation.credentials()
     return Keyring() if directory is None else keyring.from_credentials(directory)
+
+
+def say_what_gets_lost(service: Service) -> None:
+    """Say in the journal which entries journald drops."""
+    journal = service.journal
+    if journald.is_used() and journal.has_signatures:
+        found = losses.of_this_process("")
+        service.entries_get_lost = bool(found)
+        for each in found:
+            journal.say("warning", each)
 
 
 def may_read(peer: Peer, path: str | None) -> bool:

@@ -49,6 +49,7 @@ class Service:
         self.policy = policy or Policy()
         self.wire_keys = wire_keys
         self.may_read_status = may_read_status
+        self.entries_get_lost = False  # whether journald drops entries after it took them
         self._replacing = threading.Lock()
         self.reloads = 0  # readings of the policy that have begun; see reload.take_policy()
         self.counters = Counters()
@@ -78,6 +79,8 @@ class Service:
         held, wanted = self.keyring.count(self.policy.keys)
         if wanted:
             parts.append(f"{held} of {wanted} keys")
+        if self.entries_get_lost:
+            parts.append("journald drops entries: see the journal")
         if self.journal.hangs:
             parts.append("the journal takes no entries")
         return "; ".join(parts)

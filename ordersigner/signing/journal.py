@@ -47,6 +47,11 @@ class Journal:
         self._unread = _Rate()  # of its own: the client's requests may all be refused
 
     @property
+    def has_signatures(self) -> bool:
+        """Whether signatures leave entries."""
+        return self._level >= LEVELS["info"]
+
+    @property
     def hangs(self) -> bool:
         """Whether the last entry was not taken."""
         return self._untaken_in_a_row > 0
@@ -56,7 +61,7 @@ class Journal:
 
         signer: an address; permit: what allowed it, None for a key of the client's.
         """
-        if self._level < LEVELS["info"]:
+        if self._level < LEVELS["info"]:  # not by the property, because every signature comes here
             return True
         what, fields = payload.entry()
         digest = "0x" + payload.digest.hex()

@@ -34,9 +34,12 @@ from support.daemon import (
 from support.files import LINE, ME, RULE, Files
 from support.keys import ADDRESS, KEY, OTHER_KEY, put
 
+from ordersigner import process
+from ordersigner.daemon import main
 from ordersigner.daemon.reload import take_policy
 from ordersigner.signing.conversation import Service
 from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.systemd import journald, losses
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -263,6 +266,31 @@ def test_the_check_needs_no_keys(files: Files) -> None:
     assert run("--check", "--policy", str(files.policy)).stdout == (
         f"{files.policy} has no rules: nobody may use a key that the daemon holds.\n"
     )
+
+
+LOSS = "journald drops entries of desk.service"
+
+
+def test_the_check_ends_with_1_if_journald_drops_entries(
+    files: Files, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(losses, "of_package", lambda namespace: [LOSS])
+    monkeypatch.setattr(process, "close_memory", lambda: None)
+    assert main.main(["--check", *files.options]) == 1
+    assert capsys.readouterr().err == f"{LOSS}\n"
+
+
+@pytest.mark.parametrize(("used", "level", "said"), [(True, "info", 1), (True, "notice", 0), (False, "info", 0)])
+def test_at_the_start_the_daemon_says_what_journald_drops(
+    used: bool, level: str, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries: list[str] = []
+    service = Service(Journal(LEVELS[level], lambda entry, wait: entries.append(entry[0])))
+    monkeypatch.setattr(losses, "of_this_process", lambda namespace: [LOSS])
+    monkeypatch.setattr(journald, "is_used", lambda: used)
+    main.say_what_gets_lost(service)
+    assert entries == [f"MESSAGE={LOSS}"] * said
+    assert ("journald drops entries" in service.status()) == bool(said)
 
 
 def test_the_check_of_a_missing_file_is_an_error() -> None:

@@ -314,7 +314,7 @@ def check_words(reading: reader.Reading) -> None:
     """`ordersignerd --check` prints what the policy says, one line for each."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = check(reading, None)
+        status = check(reading, None, [])
     assert status == (1 if reading.warnings else 0)
     printed = out.getvalue().splitlines()
     for rule in reading.policy.rules:
