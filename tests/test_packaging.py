@@ -15,6 +15,7 @@ import pytest
 from support.daemon import SOURCE
 
 from ordersigner import __version__
+from ordersigner.daemon.main import PACKAGED_NAMESPACE
 from ordersigner.policy import reader
 from ordersigner.signing import journal
 
@@ -115,6 +116,18 @@ def test_journald_drops_no_entry_of_any_unit_for_its_rate() -> None:
     assert "ordersigner.service" in units
     for name, text in units.items():
         assert re.findall("^LogRateLimit.*", text, re.MULTILINE) == ["LogRateLimitIntervalSec=1us"], name
+
+
+def test_the_journal_for_held_keys_has_one_name_and_one_group() -> None:
+    unit, rules = (UNITS / "ordersigner.service").read_text(), (DEBIAN / "rules").read_text()
+    assert f"\nEnvironment=ORDERSIGNER_JOURNAL_NAMESPACE={PACKAGED_NAMESPACE}\n" in unit
+    for place in (f"journald@{PACKAGED_NAMESPACE}.conf.d/", f"systemd-journald@{PACKAGED_NAMESPACE}.$$kind.d/"):
+        assert place in rules
+    (settings,) = re.findall(r"journald@\w+\.conf\.d/(\S+)", rules)
+    assert settings < "local.conf"  # of the administrator, which wins only if it sorts later
+    (group,) = re.findall("^SocketGroup=(.+)$", (UNITS / "ordersigner.journald-socket.conf").read_text(), re.MULTILINE)
+    assert re.search(f"^SupplementaryGroups=.*\\b{group}$", unit, re.MULTILINE)
+    assert f"\ng {group} -\n" in (UNITS / "ordersigner.sysusers").read_text()
 
 
 def test_the_journal_catalog_explains_every_message_id() -> None:

@@ -33,6 +33,7 @@ from ordersigner.systemd.activation import HandedOver
 from ordersigner.systemd.notify import Notifier
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+PACKAGED_NAMESPACE = "ordersigner"  # in which the package's unit has entries about held keys
 RELOAD_SECONDS = 5.0  # for a new policy; after that, the daemon looks at the next signal
 # For the stop; after that, the process ends even if something hangs. drain() waits for GRACE + FAREWELL, and then for
 # another GRACE; the worker gets GRACE to end.
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     if arguments.check:
         reading = reader.read_file(arguments.policy or reader.DEFAULT_PATH)
-        return check.check(reading, keys if arguments.keys else None, losses.of_package(""))
+        return check.check(reading, keys if arguments.keys else None, losses.of_package(PACKAGED_NAMESPACE))
     process.let_threads_end()
     journal = open_journal(arguments.log_level)
     limits = within_descriptors(
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         for label, reason in keys.refused.items():
             journal.say("warning", f"Key {label} is not used: {reason}")
-        say_what_gets_lost(service)
+        say_where_entries_go(service)
         reload.take_policy(service, path)
         remove_socket = None if arguments.socket is None else cleanup.close
         return Daemon(handed_over, service, limits, path, remove_socket=remove_socket).run()
@@ -101,11 +102,14 @@ def held_keys(arguments: argparse.Namespace) -> Keyring:
     return Keyring() if directory is None else keyring.from_credentials(directory)
 
 
-def say_what_gets_lost(service: Service) -> None:
-    """Say in the journal which entries journald drops."""
-    journal = service.journal
+def say_where_entries_go(service: Service) -> None:
+    """Say in the journal where other entries are, and which of them journald drops."""
+    journal, namespace = service.journal, journald.namespace()
+    if namespace:
+        command = f"journalctl --namespace=+{namespace} --identifier ordersigner"
+        journal.say("info", f"Entries about held keys have a journal of their own. To read all entries: {command}")
     if journald.is_used() and journal.has_signatures:
-        found = losses.of_this_process("")
+        found = losses.of_this_process(namespace)
         service.entries_get_lost = bool(found)
         for each in found:
             journal.say("warning", each)

@@ -5,6 +5,9 @@ what was signed and holds no request as a whole and no key. Text from a client i
 characters and, among words, in quotes.
 Every signature must have its entry: signed() says whether it was taken. If the journal is slow, the daemon waits, up to
 a limit (journald.py). Past the limit it waits no more, until an entry is taken again.
+
+Entries about held keys can have a journal of their own, to which a client without a rule adds nothing: others cannot
+push them out.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer, user_behind
 from ordersigner.policy.rules import Denied, Permit
 from ordersigner.refusal import Refusal
-from ordersigner.systemd.journald import Send, sender
+from ordersigner.systemd.journald import Send, sender, sender_to_namespace
 from ordersigner.text import entered
 
 LEVELS = {"err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}  # syslog's names and numbers
@@ -34,13 +37,15 @@ MAX_USERS = 256  # for whom refusals are counted apart
 
 
 class Journal:
-    """Writes entries up to `level`, a value of LEVELS, by `send`, which raises OSError if an entry is not taken."""
+    """Writes entries up to `level`, a value of LEVELS, by `send`, which raises OSError if an entry is not taken.
 
-    def __init__(self, level: int, send: Send) -> None:
+    send_held: the same for signatures with held keys, for what a rule refused, and for what is in force.
+    """
+
+    def __init__(self, level: int, send: Send, send_held: Send | None = None) -> None:
         self._level = level
-        self._send = send
-        self.untaken = 0  # entries that nobody took
-        self._untaken_in_a_row = 0
+        self._any = _Way(send)
+        self._held = self._any if send_held is None else _Way(send_held)
         self._refusals = _RatePerUser()
         self._refusals_by_policy = _RatePerUser()  # no other refusal must keep their entries out
         self._faults = _Rate()
@@ -52,9 +57,14 @@ class Journal:
         return self._level >= LEVELS["info"]
 
     @property
+    def untaken(self) -> int:
+        """How many entries nobody took."""
+        return sum(way.untaken for way in {self._any, self._held})
+
+    @property
     def hangs(self) -> bool:
         """Whether the last entry was not taken."""
-        return self._untaken_in_a_row > 0
+        return self._any.untaken_in_a_row + self._held.untaken_in_a_row > 0
 
     def signed(self, peer: Peer, payload: Payload, signer: str, permit: Permit | None, microseconds: int) -> bool:
         """A signature was made. Returns whether it has its entry, if it must have one.
@@ -74,6 +84,7 @@ class Journal:
             by += f", rule {rule}, section {section},"
             allowed = (f"ORDERSIGNER_RULE={rule}", f"ORDERSIGNER_SECTION={section}", *values)
         return self._write(
+            self._any if permit is None else self._held,
             "info",
             f"Signed {what} by {by} for {peer} in {microseconds} µs: digest {digest}",
             f"MESSAGE_ID={SIGNED}",
@@ -101,10 +112,12 @@ class Journal:
         field, in_words = entered(next(iter(refusal.context)))
         what = f"{in_words}: {refusal.code}" if field else refusal.code
         fields = [f"ORDERSIGNER_FIELD={field}", f"ORDERSIGNER_CODE={refusal.code}"]
+        way = self._any
         if isinstance(refusal, Denied) and payload is not None and signer is not None:
             closest = f", closest rule {refusal.rule}" if refusal.rule else ""
             reason = f" ({refusal.reason})" if refusal.reason else ""
             digest = "0x" + payload.digest.hex()
+            way = self._held if refusal.rule else self._any
             what += f"{reason}: {payload.entry()[0]} by {signer}{closest}: digest {digest}"
             fields += [
                 f"ORDERSIGNER_TYPE={payload.type}",
@@ -113,6 +126,7 @@ class Journal:
                 *_rule_field(refusal.rule),
             ]
         self._write(
+            way,
             "notice",
             f"Refused a request of {peer}: {what}" + _more(withheld, "refusals of this kind"),
             f"MESSAGE_ID={REFUSED}",
@@ -127,7 +141,7 @@ class Journal:
         withheld = self._refusals.next(peer.uid)
         if withheld is not None:
             message = f"No rule for uid {peer.uid}: a client asked which keys it may use ({peer})"
-            self._write("notice", message + _more(withheld, "refusals of this kind"), *peer.fields)
+            self._write(self._any, "notice", message + _more(withheld, "refusals of this kind"), *peer.fields)
 
     def unread(self, peer: Peer, size: int) -> None:
         """A client sends requests and reads no replies, so no more of them are read. Limited in rate like refusals."""
@@ -139,7 +153,7 @@ class Journal:
                 f"A client does not read its replies, of which {size // 1024} KiB wait here, so its requests are not "
                 f"read either: it must read replies while it writes ({peer})"
             )
-            self._write("notice", message + _more(withheld, "such clients"), *peer.fields)
+            self._write(self._any, "notice", message + _more(withheld, "such clients"), *peer.fields)
 
     def in_force(self, held: Sequence[str], wanted: int, missing: Sequence[str], rules: int, path: str | None) -> None:
         """A policy is in force from now on.
@@ -152,6 +166,7 @@ class Journal:
         keys = f"{len(held)} of {wanted} keys" + (f" ({', '.join(held)})" if held else "")
         gone = f"; not available: {', '.join(missing)}" if missing else ""
         self._write(
+            self._held if held or rules else self._any,
             "info",
             f"In force: {keys}, {rules} {'rule' if rules == 1 else 'rules'}" + (f" of {path}" if path else "") + gone,
             f"MESSAGE_ID={IN_FORCE}",
@@ -168,26 +183,36 @@ class Journal:
             return
         name = str(error) if isinstance(error, OSError) else type(error).__name__
         lines = "".join(traceback.format_tb(error.__traceback__))
-        self._write("err", f"{what}: {name}{_more(withheld, 'faults')}\n{lines}".rstrip(), f"MESSAGE_ID={FAILED}")
+        message = f"{what}: {name}{_more(withheld, 'faults')}\n{lines}".rstrip()
+        self._write(self._any, "err", message, f"MESSAGE_ID={FAILED}")
 
     def say(self, level: str, message: str) -> None:
         """Write an entry about the daemon itself: its start, its end, its limits."""
         if LEVELS[level] <= self._level:
-            self._write(level, message)
+            self._write(self._any, level, message)
 
-    def _write(self, level: str, message: str, *fields: str) -> bool:
+    def _write(self, way: _Way, level: str, message: str, *fields: str) -> bool:
         """Whether the entry was taken."""
         entry = (f"MESSAGE={message}", f"PRIORITY={LEVELS[level]}", "SYSLOG_IDENTIFIER=ordersigner", *fields)
         try:
-            self._send(entry, self._untaken_in_a_row == 0)
+            way.send(entry, way.untaken_in_a_row == 0)
         except OSError:
-            self.untaken += 1
-            self._untaken_in_a_row += 1
+            way.untaken += 1
+            way.untaken_in_a_row += 1
             return False
-        untaken, self._untaken_in_a_row = self._untaken_in_a_row, 0
+        untaken, way.untaken_in_a_row = way.untaken_in_a_row, 0
         if untaken:
-            self._write("warning", f"{untaken} entries before the last one are missing: nobody took them in time")
+            self._write(way, "warning", f"{untaken} entries before the last one are missing: nobody took them in time")
         return True
+
+
+class _Way:
+    """Where entries go. One that hangs holds up no entry that goes elsewhere."""
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+        self.untaken = 0  # entries that nobody took
+        self.untaken_in_a_row = 0  # of them, since the last that was taken
 
 
 class _Rate:
@@ -243,7 +268,7 @@ class _RatePerUser:
 
 def open_journal(level: str) -> Journal:
     """The journal that this process has to write to. level: a key of LEVELS. To be called before sockets are opened."""
-    return Journal(LEVELS[level], sender())
+    return Journal(LEVELS[level], sender(), sender_to_namespace())
 
 
 def _rule_field(rule: str) -> tuple[str, ...]:

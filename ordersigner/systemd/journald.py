@@ -3,7 +3,7 @@
 In: an entry, as "FIELD=value" strings of which MESSAGE is the first, and whether to wait if nobody takes it at once.
 Raises OSError if the entry was not taken, and of these BlockingIOError if WAIT_SECONDS were not enough. Nothing that
 was meant for journald goes to stderr instead: in a unit, that may be /dev/null. The only reader of JOURNAL_STREAM,
-SYSTEMD_EXEC_PID and INVOCATION_ID.
+SYSTEMD_EXEC_PID, INVOCATION_ID and ORDERSIGNER_JOURNAL_NAMESPACE.
 
 Not by sd_journal_sendv(): that waits without limit for a journald that hangs, and signing would wait with it. Source:
 systemd's native journal protocol.
@@ -22,7 +22,7 @@ from typing import Callable, Sequence
 from ordersigner.systemd import activation
 from ordersigner.text import in_quotes, printable
 
-SOCKET = "/run/systemd/journal/socket"
+SOCKET = "/run/systemd/journal{}/socket"  # with a dot and the name of the namespace, if there is one
 STDERR = 2  # the descriptor
 WAIT_SECONDS = 5.0  # below work.STALLED and the time that a stop has
 
@@ -34,12 +34,22 @@ def sender() -> Send:
 
     To be called before sockets are opened.
     """
-    return Journald(SOCKET) if is_used() else write_to_stderr
+    return Journald(SOCKET.format("")) if is_used() else write_to_stderr
 
 
 def is_used() -> bool:
     """Whether entries go to journald."""
     return _stderr_is_journal() or is_in_unit()
+
+
+def namespace() -> str:
+    """The journal namespace that the unit names for entries about held keys; empty if it names none."""
+    return os.environ.get("ORDERSIGNER_JOURNAL_NAMESPACE", "")
+
+
+def sender_to_namespace() -> Send | None:
+    """Where entries about held keys go, if not where the others go."""
+    return Journald(SOCKET.format("." + namespace())) if namespace() else None
 
 
 def is_in_unit() -> bool:

@@ -274,10 +274,10 @@ LOSS = "journald drops entries of desk.service"
 def test_the_check_ends_with_1_if_journald_drops_entries(
     files: Files, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(losses, "of_package", lambda namespace: [LOSS])
+    monkeypatch.setattr(losses, "of_package", lambda namespace: [f"{LOSS}, {namespace}"])
     monkeypatch.setattr(process, "close_memory", lambda: None)
     assert main.main(["--check", *files.options]) == 1
-    assert capsys.readouterr().err == f"{LOSS}\n"
+    assert capsys.readouterr().err == f"{LOSS}, ordersigner\n"
 
 
 @pytest.mark.parametrize(("used", "level", "said"), [(True, "info", 1), (True, "notice", 0), (False, "info", 0)])
@@ -288,9 +288,22 @@ def test_at_the_start_the_daemon_says_what_journald_drops(
     service = Service(Journal(LEVELS[level], lambda entry, wait: entries.append(entry[0])))
     monkeypatch.setattr(losses, "of_this_process", lambda namespace: [LOSS])
     monkeypatch.setattr(journald, "is_used", lambda: used)
-    main.say_what_gets_lost(service)
+    monkeypatch.delenv("ORDERSIGNER_JOURNAL_NAMESPACE", raising=False)
+    main.say_where_entries_go(service)
     assert entries == [f"MESSAGE={LOSS}"] * said
     assert ("journald drops entries" in service.status()) == bool(said)
+
+
+def test_at_the_start_the_daemon_says_how_to_read_entries_about_held_keys(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no such journal here, so no held key signs."""
+    monkeypatch.setenv("ORDERSIGNER_JOURNAL_NAMESPACE", "tests-have-no-such-journal")
+    with standalone(files.directory, *files.options) as daemon:
+        assert codes(daemon, LINE) == ["not_recorded"]
+        assert daemon.ask(EXAMPLE_LINE) == EXAMPLE_RESPONSE
+        assert "journalctl --namespace=+tests-have-no-such-journal --identifier ordersigner" in daemon.log
+        assert "In force" not in daemon.log
 
 
 def test_the_check_of_a_missing_file_is_an_error() -> None:

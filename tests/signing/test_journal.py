@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from oracles import oracle
 from support.daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, SOURCE, TIME_LIMIT, standalone, vectors, wait_until
+from support.keys import held
+from support.policies import policy_of
 
 from ordersigner.payloads import orders
 from ordersigner.peer import Peer
@@ -25,6 +27,7 @@ from ordersigner.policy.kinds import KINDS
 from ordersigner.signing import journal
 from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.signing.keyring import Keyring
 from ordersigner.systemd import journald
 
 KEY = EXAMPLE["request"]["signer"]
@@ -379,11 +382,68 @@ def test_an_entry_says_how_many_are_missing() -> None:
     assert missing["PRIORITY"] == "4"
 
 
+ADDRESS = oracle.signer_address(KEY)
+RULE = f"[rule one]\nkey = {ADDRESS}\nusers = 22\naccounts = any\nmarkets = any\nsides = buy\n"
+
+
+def held_line(**changes: Any) -> bytes:
+    """The example for a key that the daemon holds, with other values inside its order."""
+    return json.dumps({**json.loads(line(**changes)), "signer": ADDRESS}).encode()
+
+
+def holding(main: Entries, other: Entries, rules: str = RULE) -> Service:
+    """A service that holds the key of the example, and writes about it to a journal of its own."""
+    journal = Journal(LEVELS["info"], main.send, other.send)
+    return Service(journal, Keyring({ADDRESS: held(KEY)}), policy_of(rules))
+
+
+def test_entries_about_held_keys_go_to_their_own_journal_and_nothing_else_does() -> None:
+    main, other = Entries(), Entries()
+    service = holding(main, other)
+    service.journal.in_force([ADDRESS], 1, [], 1, "policy")
+    talk = Conversation(service, PEER)
+    for request in (held_line(), held_line(side="sell"), line(), line(price=None), held_line(price=None), b"x"):
+        talk.respond(request)
+    service.journal.failed("A connection failed", MemoryError())
+    service.journal.say("info", "Listening")
+    assert [entry["MESSAGE"].split()[0] for entry in other] == ["In", "Signed", "Refused"]
+    assert [entry.get("ORDERSIGNER_RULE") for entry in other] == [None, "one", "one"]
+    assert [entry["MESSAGE"].split()[0] for entry in main] == ["Signed", *["Refused"] * 3, "A", "Listening"]
+
+
+def test_a_client_without_a_rule_adds_nothing_to_the_journal_for_held_keys() -> None:
+    main, other = Entries(), Entries()
+    talk = Conversation(holding(main, other, RULE.replace("22", "23")), PEER)
+    for request in (held_line(), line(), b"x", b'{"type": "signers"}', b'{"type": "status"}'):
+        talk.respond(request)
+    assert len(main) == 5
+    assert other == []
+
+
+@pytest.mark.parametrize("hanging", ["main", "other"])
+def test_a_journal_that_hangs_costs_only_the_signatures_that_have_their_entries_there(hanging: str) -> None:
+    ways = {"main": Hanging(), "other": Hanging()}
+    for name, way in ways.items():
+        way.hangs = name == hanging
+    service = holding(ways["main"], ways["other"])
+    talk = Conversation(service, PEER)
+    for request, name in ((line(), "main"), (held_line(), "other")):
+        for _ in range(2):
+            assert (b"not_recorded" in talk.respond(request)) == (name == hanging)
+            assert ways[name].waited is True or name == hanging
+    assert service.journal.untaken == 2
+    assert service.journal.hangs
+    assert service.status() == "2 signed, 0 refused, 2 failed; 1 of 1 keys; the journal takes no entries"
+    ways[hanging].hangs = False
+    assert b"true" in talk.respond(line() if hanging == "main" else held_line())
+    assert not service.journal.hangs
+
+
 def test_in_a_unit_no_signature_is_given_before_journald_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever stderr is: systemd connects it to /dev/null if it cannot connect it to the journal."""
-    monkeypatch.setattr(journald, "SOCKET", str(tmp_path / "journal"))
+    monkeypatch.setattr(journald, "SOCKET", str(tmp_path / "journal{}"))
     monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getpid()))
     send = journald.sender()
     assert isinstance(send, journald.Journald)

@@ -242,9 +242,11 @@ class Machine:
         return int(self.run("date", "+%s%6N"))
 
     def entries(self, *matches: str, since: int = 0) -> list[dict[str, str]]:
-        """The journal entries of this boot that match. since: see now()."""
+        """The journal entries of this boot that match, in both journals. since: see now()."""
         self.run("journalctl", "--sync")
-        lines = self.run("journalctl", "--quiet", "--no-pager", "--output=json", "--all", "--boot", *matches)
+        self.run("journalctl", "--sync", "--namespace=ordersigner", check=False)  # before its first entry there is none
+        both = ["--namespace=+ordersigner", "--boot"]
+        lines = self.run("journalctl", "--quiet", "--no-pager", "--output=json", "--all", *both, *matches)
         entries: list[dict[str, str]] = [json.loads(line) for line in lines.splitlines()]
         # Not --after-cursor=: systemd 252 loses the first entry that matches.
         return [entry for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) >= since]

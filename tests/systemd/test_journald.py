@@ -146,6 +146,19 @@ def test_entries_go_to_journald_if_systemd_started_this_process_or_stderr_leads_
         send.close()
 
 
+def test_a_namespace_has_a_socket_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journald, "SOCKET", str(tmp_path / "journal{}"))
+    monkeypatch.setenv("ORDERSIGNER_JOURNAL_NAMESPACE", "desk")
+    with bound(str(tmp_path / "journal.desk")) as reader:
+        send = journald.sender_to_namespace()
+        assert isinstance(send, Journald)
+        with contextlib.closing(send):
+            send(ENTRY, True)
+            assert reader.recv(1000) == b"MESSAGE=Signed\nPRIORITY=6\n"
+    monkeypatch.setenv("ORDERSIGNER_JOURNAL_NAMESPACE", "")
+    assert journald.sender_to_namespace() is None
+
+
 def test_the_line_of_an_entry_has_its_text_and_then_its_fields_without_those_for_journald() -> None:
     own = ("MESSAGE=Signed", "PRIORITY=6", "SYSLOG_IDENTIFIER=ordersigner", "MESSAGE_ID=f8a2")
     assert as_line(own) == "Signed"
