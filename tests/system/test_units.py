@@ -169,6 +169,7 @@ def test_the_socket_survives_a_service_that_cannot_start_and_its_clients_are_ser
 
 def test_the_most_connections_that_the_daemon_accepts_fit_the_limits_of_the_unit(installed: Machine) -> None:
     """As many clients of two users as it accepts. Each sends most of a line of the maximum length, then the rest."""
+    installed.run("systemctl", "start", SERVICE)  # or the clients may all wait before there is a process to look at
     installed.run("usermod", "--append", "--groups", "ordersigner", STRANGER)
     try:
         installed.write("/usr/local/lib/crowd.py", (SOURCE / "tests/system/crowd.py").read_text())
@@ -196,6 +197,7 @@ def test_the_most_connections_that_the_daemon_accepts_fit_the_limits_of_the_unit
 
 def test_a_users_subordinate_uids_share_its_connections(installed: Machine) -> None:
     """With newuidmap(1) the member could connect with each of them."""
+    installed.run("systemctl", "start", SERVICE)
     installed.write("/usr/local/lib/crowd.py", (SOURCE / "tests/system/crowd.py").read_text())
     (first_uid,) = re.findall(rf"^{MEMBER}:(\d+):", installed.run("cat", "/etc/subuid"), re.MULTILINE)
     ping = ["sh", "-c", f'echo \'{{"type": "ping"}}\' | nc -N -U {SOCKET}']
