@@ -19,7 +19,7 @@ from ordersigner.account import Account
 from ordersigner.client import Client, SignerError
 from system.thieves.venue import Venue
 
-# Debian lets a user's processes trace each other. The kernel's Yama, which other systems have, wants to be told so.
+# Debian lets a user's processes trace each other. The kernel's Yama, which other systems have, must be told so.
 SET_PTRACER, ANY = 0x59616D61, 2**64 - 1
 
 
