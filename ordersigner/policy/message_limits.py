@@ -46,11 +46,20 @@ class MessageLimits(Limits):
             message = "A message must be text without characters that are not shown or that change the direction."
             return Objection(2, payload.key, "not_allowed", message)
         if self._pattern is None or len(text) > MAX_TEXT or not self._pattern.matches(text):
-            return Objection(3, payload.key, "not_allowed", "No rule allows this message.")
+            lines = self._pattern is not None and self._pattern.is_of_one_line and "\n" in text
+            return Objection(
+                3,
+                payload.key,
+                "not_allowed",
+                f"No rule allows {'a message of several lines' if lines else 'this message'}.",
+            )
         return None
 
     def permits(self) -> list[str]:
-        words = [] if self._pattern is None else [f"messages that match {self._pattern.text}"]
+        words = []
+        if self._pattern is not None:
+            one_line = " of one line" if self._pattern.is_of_one_line else ""
+            words.append(f"messages{one_line} that match {self._pattern.text}")
         return [*words, "messages that are hashes"] if self._hashes else words
 
     def leaves_open(self) -> list[str]:

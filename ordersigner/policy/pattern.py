@@ -115,6 +115,11 @@ class Pattern:
             sum(positions for set, positions in positions_of.items() if set.takes(first)) for first in self._spans
         ]
 
+    @property
+    def is_of_one_line(self) -> bool:
+        """Whether no text that matches has a newline. Items such as .* take none."""
+        return not self._taking[bisect_right(self._spans, ord("\n")) - 1]
+
     def matches(self, text: str) -> bool:
         states = self._and_beyond(self._starts)
         for character in text:

@@ -61,7 +61,14 @@ def test_a_message_of_several_lines_needs_newlines_in_the_pattern() -> None:
     found = re.search(r"needs a pattern like ``(.*)``", manual)
     assert found
     assert denied(limits_of(pattern=found[1]), text=text) is None
-    assert denied(limits_of(pattern=".*"), text=text) == ("text", "not_allowed")
+    one_line = limits_of(pattern=".*")
+    assert denied(one_line, text=text) == ("text", "not_allowed")
+    objection = one_line.judge(messages.read({"text": text}), 0.0)
+    assert objection is not None
+    assert objection.message == "No rule allows a message of several lines."
+    assert one_line.permits() == ["messages of one line that match .*"]
+    for pattern in (found[1], "[^a]*", "a\\nb", "a|\\n"):
+        assert limits_of(pattern=pattern).permits() == [f"messages that match {pattern}"]
     assert denied(limits_of(pattern=".*\\n.*\\n[^\\t]*\\t.*"), text=text) is None
 
 
@@ -113,12 +120,12 @@ def test_a_section_says_something() -> None:
 
 def test_a_section_in_words() -> None:
     logins = limits_of(pattern="[0-9]{13}")
-    assert logins.permits() == ["messages that match [0-9]{13}"]
+    assert logins.permits() == ["messages of one line that match [0-9]{13}"]
     assert logins.leaves_open() == []
     assert limits_of(pattern=".*").leaves_open() == ["what is at .* in .*"]
     assert limits_of(pattern=r"login [^\n]{8}|\[.+").leaves_open() == [
         rf"what is at {item} in login [^\n]{{8}}|\[.+" for item in (r"[^\n]{8}", ".+")
     ]
     hashes = limits_of(pattern="a", hashes="yes")
-    assert hashes.permits() == ["messages that match a", "messages that are hashes"]
+    assert hashes.permits() == ["messages of one line that match a", "messages that are hashes"]
     assert "transactions" in hashes.leaves_open()[0]
