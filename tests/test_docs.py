@@ -208,6 +208,12 @@ def test_the_pages_name_only_modules_that_exist() -> None:
     assert named - known == {"ordersigner_client.py"}  # what users may call their copy
 
 
+def test_how_it_works_names_every_module() -> None:
+    modules = {path.name for path in (SOURCE / "ordersigner").rglob("*.py") if not path.name.startswith("__")}
+    named = set(re.findall(r"\w+\.py\b", (DOCS / "how.rst").read_text()))
+    assert modules - named == set()
+
+
 def test_the_first_page_begins_with_a_request_and_its_answer(built: Path) -> None:
     blocks = re.findall(r"^   (\{.+?\})\n\n", page(built, "index"), re.MULTILINE | re.DOTALL)
     assert [json.loads(block) for block in blocks] == [EXAMPLE["request"], {"ok": True, **EXAMPLE["expect"]}]
