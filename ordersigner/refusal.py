@@ -1,9 +1,9 @@
 """The exception that every step from line to signature raises to refuse a request.
 
 protocol.py writes it as a response. It carries what the client needs to find the mistake: for each field a code, which
-is documented API, and a text, which may change. Texts repeat no string that the client sent: any of
-them may be a private key in the wrong place. A field may be named by the client; where its name looks like a key, the
-rest of it is left out. Texts use the words of JSON, because their readers write JavaScript, Go or Rust.
+is documented API, and a text, which may change. Texts repeat no string that the client sent, because any of them may be
+a private key in the wrong place. A field may be named by the client: its name is cut where it looks like a key. Texts
+use the words of JSON, because their readers write JavaScript, Go or Rust.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from ordersigner.systemd.activation import HandedOver
 from ordersigner.systemd.notify import Notifier
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-PACKAGED_NAMESPACE = "ordersigner"  # in which the package's unit has entries about held keys
+PACKAGED_NAMESPACE = "ordersigner"  # of the journal for held keys, in the package's unit
 RELOAD_SECONDS = 5.0  # for a new policy; after that, the daemon looks at the next signal
 # For the stop; after that, the process ends even if something hangs. drain() waits for GRACE + FAREWELL, and then for
 # another GRACE; the worker gets GRACE to end.

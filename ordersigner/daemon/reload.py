@@ -2,7 +2,7 @@
 
 The command checks the policy file, sends the daemon SIGHUP, and waits until the new policy is in force: then the daemon
 answers with SIGURG. A process that does not expect SIGURG ignores it, so the daemon may answer any sender. This way
-`systemctl reload` fails if nothing was reloaded, and returns only when the reload is complete.
+`systemctl reload` fails if nothing was reloaded, and returns only when the policy is in force in this process.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 In: an Action and the time. Out: an Objection, or None. Raises WrongSection for a section that is wrong. Pure.
 
 A section names the types of actions that it allows. In those of _KEYS, every order and every asset is judged, and an
-unknown key of the action or of an order is refused, because nobody can say what it does. Other types are allowed as a
-whole, or not. Amounts are compared as the exact decimals that are signed.
+unknown key of the action or of an order is refused, because nobody can say what it does. What is inside an order's `t`,
+or the `builder`, is not looked at. Other types are allowed as a whole, or not. Amounts are compared as the exact
+decimals that are signed.
 """
 
 from __future__ import annotations

@@ -3,11 +3,12 @@
 Under systemd an entry goes to the journal with structured fields, elsewhere it goes to stderr as a line. An entry says
 what was signed and holds no request as a whole and no key. Text from a client is cut short, stripped of control
 characters and, among words, in quotes.
+
 Every signature must have its entry: signed() says whether it was taken. If the journal is slow, the daemon waits, up to
 a limit (journald.py). Past the limit it waits no more, until an entry is taken again.
 
-Entries about held keys can have a journal of their own, to which a client without a rule adds nothing: others cannot
-push them out.
+Entries about held keys can go to a journal of their own, the journal for held keys. A client that no rule names adds
+nothing to it, and so pushes nothing out.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Journal:
 
     @property
     def untaken(self) -> int:
-        """How many entries nobody took."""
+        """How many entries were not taken."""
         return sum(way.untaken for way in {self._any, self._held})
 
     @property
@@ -211,7 +212,7 @@ class _Way:
 
     def __init__(self, send: Send) -> None:
         self.send = send
-        self.untaken = 0  # entries that nobody took
+        self.untaken = 0  # entries that were not taken
         self.untaken_in_a_row = 0  # of them, since the last that was taken
 
 
