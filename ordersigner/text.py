@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from binascii import unhexlify
-from typing import Iterable, Sequence
+from typing import Iterable
 
 MAX_IN_ENTRY = 32  # characters of a client's text in an entry: half of a key's, so that no key fits
 KEY_DIGITS = 64  # hexadecimal digits of a private key
@@ -86,10 +86,10 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def listed(words: Sequence[object]) -> str:
-    """The words with commas between them, and an "or" before the last one."""
+def listed(words: Iterable[object], conjunction: str = "or") -> str:
+    """The words with commas between them, and an "or" or another conjunction before the last one."""
     *first, last = map(str, words)
-    return f"{', '.join(first)} or {last}" if first else last
+    return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
 def similar(word: str, known: Iterable[str]) -> str:

@@ -6,7 +6,6 @@ Problem, and OSError with the file's name. A key goes to systemd-creds on its st
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import re
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from ordersigner.keytool.forms import checked
 from ordersigner.keytool.problem import Problem
-from ordersigner.text import UTF_16, is_utf_16
+from ordersigner.text import UTF_16, is_utf_16, similar
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")  # the policy's limit, and no hidden file
 
@@ -43,8 +42,8 @@ class Directory:
 
     def check_present(self, name: str) -> None:
         if not os.path.lexists(self.path / name):
-            near = difflib.get_close_matches(name, self.names(), 1)
-            hint = f": did you mean {near[0]}?" if near else ": see ordersigner-keys list"
+            near = similar(name, self.names())
+            hint = f": did you mean {near}?" if near else ": see ordersigner-keys list"
             raise Problem(f"there is no key {name} in {self.path}{hint}")
 
     def add(self, name: str, key: str) -> None:

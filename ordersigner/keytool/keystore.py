@@ -16,6 +16,7 @@ from typing import Any
 
 from ordersigner.keytool import forms
 from ordersigner.keytool.problem import Problem
+from ordersigner.text import listed
 
 KEY_SIZE = 32  # bytes of a private key
 
@@ -147,7 +148,7 @@ class _Fields:
         if isinstance(value, str) and value.lower() in known:
             return value.lower()
         named = value if isinstance(value, str) and re.fullmatch("[A-Za-z0-9-]{1,32}", value) else "something else"
-        raise Problem(f"this keystore cannot be opened: its {path} is {named}, and must be {' or '.join(known)}")
+        raise Problem(f"this keystore cannot be opened: its {path} is {named}, and must be {listed(known)}")
 
     def hex(self, path: str, least: int, most: int | None) -> str:
         """The digits, without 0x. least, most: bytes."""

@@ -11,7 +11,6 @@ reported without its text, which could quote a key.
 from __future__ import annotations
 
 import argparse
-import difflib
 import errno
 import os
 import re
@@ -28,7 +27,7 @@ from ordersigner.keytool.directory import NAME, Directory, write
 from ordersigner.keytool.keystore import Keystore
 from ordersigner.keytool.problem import Problem
 from ordersigner.process import close_memory
-from ordersigner.text import printable
+from ordersigner.text import printable, similar
 
 PROGRAM = "ordersigner-keys"
 KEYS = "/etc/ordersigner/keys"
@@ -78,8 +77,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         unknown = re.search(r"invalid choice: '([^']*)'", message)
-        near = difflib.get_close_matches(unknown[1], COMMANDS, 1) if unknown else []
-        hint = f": did you mean {near[0]}?" if near else f": choose from {', '.join(COMMANDS)}" if unknown else ""
+        near = similar(unknown[1], COMMANDS) if unknown else ""
+        hint = f": did you mean {near}?" if near else f": choose from {', '.join(COMMANDS)}" if unknown else ""
         quoting = "unrecognized arguments|invalid choice|ignored explicit argument|ambiguous option"
         super().error(re.sub(f"({quoting}).*", r"\1", message, flags=re.DOTALL) + hint)
 

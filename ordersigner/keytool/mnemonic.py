@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from hashlib import sha256
-from typing import Iterable
 
 from ordersigner.keytool import forms
 from ordersigner.keytool.problem import Problem
+from ordersigner.text import listed
 
 COUNTS = (12, 15, 18, 21, 24)  # of words; source: BIP-39
 _WORDS_FROM = 6  # as many words are meant as a mnemonic, even if they are none
@@ -35,7 +35,7 @@ def checked(text: str) -> str:
         )
     words = unicodedata.normalize("NFKD", text).lower().split()
     if len(words) not in COUNTS:
-        raise Problem(f"a mnemonic has {_listed(COUNTS, 'or')} words, and these are {len(words)}")
+        raise Problem(f"a mnemonic has {listed(COUNTS)} words, and these are {len(words)}")
     lists = {
         language: {word: index for index, word in enumerate(known)} for language, known in forms.word_lists().items()
     }
@@ -46,12 +46,12 @@ def checked(text: str) -> str:
     nearest = min(unknown, key=lambda language: len(unknown[language]))
     if len(unknown[nearest]) > len(words) // 2:
         raise Problem(
-            f"no list that eth-account has contains most of these words: {_listed(map(_named, sorted(lists)), 'and')}. "
+            f"no list that eth-account has contains most of these words: {listed(map(_named, sorted(lists)), 'and')}. "
             "For a mnemonic in another language, export the private key from the wallet and import that"
         )
     if unknown[nearest]:
         one = len(unknown[nearest]) == 1
-        which = f"word {unknown[nearest][0]} is" if one else f"words {_listed(unknown[nearest], 'and')} are"
+        which = f"word {unknown[nearest][0]} is" if one else f"words {listed(unknown[nearest], 'and')} are"
         raise Problem(f"{which} not in the list of the language, {_named(nearest)}: check the spelling")
     if not any(
         _checksum_fits([lists[language][word] for word in words]) for language in lists if not unknown[language]
@@ -73,8 +73,3 @@ def _checksum_fits(indices: list[int]) -> bool:
 
 def _named(language: str) -> str:
     return language.capitalize().replace("_", " ")
-
-
-def _listed(values: Iterable[object], last: str) -> str:
-    *first, end = map(str, values)
-    return f"{', '.join(first)} {last} {end}"
