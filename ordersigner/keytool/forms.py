@@ -14,6 +14,8 @@ from typing import Any
 
 from ordersigner.keytool.problem import Problem
 
+INTERRUPTED = 130  # the exit status that shells give to a command that Ctrl-C ended
+
 try:
     from eth_account import Account
     from eth_account.hdaccount import key_from_seed
@@ -22,6 +24,8 @@ except ModuleNotFoundError as error:
     if error.name != "eth_account":
         raise
     raise SystemExit("ordersigner-keys: the Python package eth-account is missing. Install it with pip.") from None
+except KeyboardInterrupt:  # the import takes a second
+    raise SystemExit(INTERRUPTED) from None
 
 KEY = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{64})")
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1; keys are below it

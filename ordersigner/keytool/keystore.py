@@ -69,7 +69,10 @@ def _document(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text, object_pairs_hook=_lowered)
     except json.JSONDecodeError as error:
-        raise Problem(f"this begins like JSON, and is not: see line {error.lineno}, column {error.colno}") from None
+        if error.pos == len(text):
+            raise Problem("this JSON ends too early: give all of it; at a terminal, in one line") from None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Problem(f"this begins like JSON, and is not: see {place}: {error.msg}") from None
     except (ValueError, RecursionError):
         raise Problem("this JSON is too deep, or has too long a number") from None
     if isinstance(document, list):

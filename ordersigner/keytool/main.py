@@ -78,7 +78,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         unknown = re.search(r"invalid choice: '([^']*)'", message)
         near = similar(unknown[1], COMMANDS) if unknown else ""
-        hint = f": did you mean {near}?" if near else f": choose from {', '.join(COMMANDS)}" if unknown else ""
+        choose = unknown or message.endswith("required: COMMAND")
+        hint = f": did you mean {near}?" if near else f": choose from {', '.join(COMMANDS)}" if choose else ""
         quoting = "unrecognized arguments|invalid choice|ignored explicit argument|ambiguous option"
         super().error(re.sub(f"({quoting}).*", r"\1", message, flags=re.DOTALL) + hint)
 
@@ -165,7 +166,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         except argparse.ArgumentTypeError:
             commands.error(f"argument FILE: {A_KEY}")
     if rest:
-        commands.error("unrecognized arguments")
+        words = " ".join(map(str, (vars(arguments).get("name"), vars(arguments).get("file"), *rest)))
+        commands.error(A_KEY if not_a_key.may_be_secret(words) else "unrecognized arguments")
     if arguments.plain and arguments.keys is None:
         commands.error("--plain needs --keys DIR: the default directory is for sealed keys")
     if arguments.command == "new" and arguments.passphrase_fd is not None and arguments.backup is None:
@@ -245,12 +247,16 @@ def ask_path() -> str:
 
 def list_keys(directory: Directory, arguments: argparse.Namespace) -> int:
     rows = []
+    first: dict[str, str] = {}  # addresses, each with the first key of it: the daemon takes no other
     status = DONE
     if not os.path.lexists(directory.path) and arguments.keys != KEYS:  # before the first key, nothing is at KEYS
         raise Problem(f"there is no directory {directory.path}")
     for name in directory.names():
         try:
-            rows.append((name, forms.address(directory.read(name)), "plain" if directory.plain else "sealed"))
+            address = forms.address(directory.read(name))
+            if first.setdefault(address, name) != name:
+                raise Problem(f"it holds the same key as {first[address]}")
+            rows.append((name, address, "plain" if directory.plain else "sealed"))
         except Problem as problem:
             rows.append((name, "-", f"cannot be used: {problem}"))
             status = FAILED

@@ -15,12 +15,14 @@ from ordersigner.keytool.problem import Problem
 from ordersigner.text import listed
 
 COUNTS = (12, 15, 18, 21, 24)  # of words; source: BIP-39
+_ABBREVIATION = 4  # letters that tell the words of a list apart; source: BIP-39
 _WORDS_FROM = 6  # as many words are meant as a mnemonic, even if they are none
+_WORD = re.compile(r"\b(?!x?[0-9A-Fa-f]+\b)[^\W\d]+\b")  # of letters alone: no part of base64, base58 or a hex dump
 
 
 def looks_like(text: str) -> bool:
     """Whether a text is rather a mnemonic, right or wrong, than anything else."""
-    return len(re.findall(r"[^\W\d_]+", unicodedata.normalize("NFKC", text))) >= _WORDS_FROM
+    return len(_WORD.findall(unicodedata.normalize("NFKC", text).replace("_", " "))) >= _WORDS_FROM
 
 
 def checked(text: str) -> str:
@@ -31,7 +33,7 @@ def checked(text: str) -> str:
     if re.search(r"[\d_]|[^\w\s]", unicodedata.normalize("NFKC", text)):
         raise Problem(
             "give the words of the mnemonic alone, in their order and with blanks between them: "
-            "leave out numbers, commas, quotes and the like"
+            "leave out numbers, commas, quotes and the like, and characters that are not shown"
         )
     words = unicodedata.normalize("NFKD", text).lower().split()
     if len(words) not in COUNTS:
@@ -45,6 +47,8 @@ def checked(text: str) -> str:
     }
     nearest = min(unknown, key=lambda language: len(unknown[language]))
     if len(unknown[nearest]) > len(words) // 2:
+        if all(word.isascii() and len(word) <= _ABBREVIATION for word in words):
+            raise Problem("these may be the first letters of the words, as metal plates have them: give whole words")
         raise Problem(
             f"no list that eth-account has contains most of these words: {listed(map(_named, sorted(lists)), 'and')}. "
             "For a mnemonic in another language, export the private key from the wallet and import that"

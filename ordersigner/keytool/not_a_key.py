@@ -17,7 +17,7 @@ _PUBLIC = [
     ("", "the input is empty: expected 64 hex digits, a version 3 keystore or a mnemonic"),
     (rf"{_X}[0-9A-Fa-f]{{40}}", "this is an address, which has 40 hex digits; its private key has 64"),
     (
-        rf"{_X}0[23][0-9A-Fa-f]{{64}}|{_X}04[0-9A-Fa-f]{{128}}",
+        rf"{_X}0[23][0-9A-Fa-f]{{64}}|{_X}04[0-9A-Fa-f]{{128}}|-----BEGIN [A-Z ]*PUBLIC KEY-----[\s\S]*",
         "this is a public key; the private key has 64 hex digits",
     ),
     (rf"[xyztuv]pub{_BASE58}{{50,}}", "this is an extended public key: no private key follows from it"),
@@ -36,6 +36,7 @@ _SECRET = [
         "this is an extended private key, for many accounts: export the private key of one account",
     ),
     (r"[0-9A-Za-z+/]{43}=", "this is base64 of 32 bytes: turn it into hex digits with base64 -d | xxd -p -c 32"),
+    (r"[0-9]{65,78}", "this is a number in decimal digits: give the key as 64 hex digits"),
     (r"-----BEGIN [\s\S]*", "this is a PEM file: give the private key in it as 64 hex digits"),
     (
         rf"(?:export\s+)?[A-Za-z_]\w*\s*[=:]\s*[\"'`]?{_KEY}[\"'`]?;?",
@@ -49,11 +50,16 @@ def reason(text: str) -> str | None:
     for pattern, known in _PUBLIC + _SECRET:
         if re.fullmatch(pattern, text):
             return known
+    if re.search("ciphertext", text, re.IGNORECASE):
+        return "there is a keystore in it with something around: give its JSON alone, from the first { to the last }"
     found = _ALONE.findall(text)
     if len(found) > 1:
         return f"these are {len(found)} keys: give one"
     if found:
-        return "there is a key in it with something around: give its digits alone, without quotes, names or comments"
+        return (
+            "there is a key in it with something around: "
+            "give its digits alone, without quotes, names, comments or characters that are not shown"
+        )
     if re.fullmatch(_KEY, re.sub(r"[\s:]+", "", text)) and re.search("[0-9]", text):
         return "there are blanks, line ends or colons between the digits of the key: take them out"
     if re.match(r"(?:export\s+)?[A-Za-z_]\w*\s*=\s*[^\s=]", text):

@@ -357,6 +357,8 @@ WIF = "5HueCGU8rMjxEXxiPuD5BDku4MkFqeZyd4dZ1jvhTVqvbTLvyTJ"
 XPRV = "xprv9s21ZrQH143K3QTDL4LXw2F7HEK3wJUD2nW2nRk4stbPy6cq3jPPqjiChkVvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi"
 ONE_LINE = "this is a setting, NAME=VALUE"
 AROUND = "give its digits alone"
+KEYSTORE_AROUND = "give its JSON alone"
+NEITHER = "neither 64 hex digits"
 
 NO_KEYS = {
     "nothing": ("", "the input is empty"),
@@ -367,7 +369,7 @@ NO_KEYS = {
     "63 digits": (KEY[1:], "a private key has 64 hex digits, and this has 63"),
     "65 digits": (f"0x{KEY}0", "a private key has 64 hex digits, and this has 65"),
     "32 digits": (KEY[:32], "a private key has 64 hex digits, and this has 32"),
-    "0x alone": ("0x", "neither 64 hex digits"),
+    "0x alone": ("0x", NEITHER),
     "a letter": (f"{KEY[:10]}g{KEY[11:]}", "character 11 of this key is none of the hex digits"),
     "the letter O": (f"0x{KEY[:-1]}O", "character 64 of this key is none of the hex digits"),
     "a compressed public key": (f"0x02{PUBLIC}", "this is a public key"),
@@ -396,7 +398,29 @@ NO_KEYS = {
     "colons": (":".join(KEY[index : index + 2] for index in range(0, 64, 2)), "take them out"),
     "two lines": (f"{KEY[:32]}\n{KEY[32:]}", "take them out"),
     "base64": ("ASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4mrze8=", "this is base64"),
-    "one word": ("abandon", "neither 64 hex digits"),
+    "base64 of a URL": ("ASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4mrze8", NEITHER),
+    "base58": ("4Z7cXSyeFR8wNGMVXUE1TwtKn5D5Vu7FzEv69dokLv7KrQk7h6pu4LF8ZRR9yQBhc7uSM6RTTZtU1fmaxiNrxXrs", NEITHER),
+    "bech32": ("nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5", NEITHER),
+    "ICAP": ("XE7338O073KYGTWWZN0F2WZ0R8PX5ZPPZS", NEITHER),
+    "0x twice": (f"0x0x{KEY}", NEITHER),
+    "bytes of Python": (repr(bytes.fromhex(KEY)), NEITHER),
+    "escapes": ("".join(f"\\x{KEY[index : index + 2]}" for index in range(0, 64, 2)), NEITHER),
+    "numbers in hex": (", ".join(f"0x{KEY[index : index + 2]}" for index in range(0, 64, 2)), NEITHER),
+    "a hex dump": (" ".join(["00000000:", *(KEY[index : index + 4] for index in range(0, 64, 4)), ".#Eg"]), NEITHER),
+    "a decimal number": (str(int(KEY, 16)), "this is a number in decimal digits"),
+    "PEM of a public key": ("-----BEGIN PUBLIC KEY-----\nMFYwEAYH\n-----END PUBLIC KEY-----", "this is a public key"),
+    "a character that is not shown": (f"0x{KEY}\u200b", "characters that are not shown"),
+    "a mnemonic with one": (f"{ABANDON}\u200b", "characters that are not shown"),
+    "first letters": (" ".join(word[:4] for word in ABANDON.split()), "give whole words"),
+    "a comment above a keystore": (f"// bids\n{json.dumps(made())}", KEYSTORE_AROUND),
+    "a prompt above a keystore": (f"$ cat bids.json\n{json.dumps(made(), indent=2)}", KEYSTORE_AROUND),
+    "a keystore in Markdown": (f"```json\n{json.dumps(made())}\n```", KEYSTORE_AROUND),
+    "a keystore in a string": (json.dumps(json.dumps(made())), KEYSTORE_AROUND),
+    "a keystore of Python": (repr(made()), "Expecting property name enclosed in double quotes"),
+    "two keystores": ("\n".join(2 * [json.dumps(made())]), "see line 2, column 1: Extra data"),
+    "half a keystore": (json.dumps(made(), indent=2)[:100].rpartition(":")[0] + ":", "this JSON ends too early"),
+    "the first line of a keystore": ("{", "this JSON ends too early"),
+    "one word": ("abandon", NEITHER),
 }
 
 

@@ -396,7 +396,8 @@ def test_systemd_creds_gets_the_key_on_its_standard_input_only(keys: Path, tmp_p
 def test_the_list_names_what_cannot_be_used_with_the_reason(keys: Path) -> None:
     keys.mkdir(parents=True)
     seal("good", KEY, keys / "good")
-    seal("newline", f"0x{KEY}\n", keys / "newline")
+    seal("newline", f"0x{'3' * 64}\n", keys / "newline")
+    seal("second", KEY, keys / "second")
     seal("old-name", KEY, keys / "renamed")
     seal("other", "something else", keys / "other")
     seal("zero", "0" * 64, keys / "zero")
@@ -409,12 +410,14 @@ def test_the_list_names_what_cannot_be_used_with_the_reason(keys: Path) -> None:
     assert (status, errors) == (1, "")
     rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in output.splitlines()}
     assert set(rows) == {*os.listdir(keys), "a_b?[2J"} - {".hidden", "a_b\x1b[2J"}
-    assert rows["good"] == rows["newline"] == [ADDRESS, "sealed"]
+    assert rows["good"] == [ADDRESS, "sealed"]
+    assert rows["newline"] == [forms.address("3" * 64), "sealed"]
     expected = {
         "a_b?[2J": "its name has other characters than letters, digits, . and -",
         "folder": "it is not a file",
         "other": "it does not hold a private key",
         "renamed": "it was sealed under the name old-name: give it that name again",
+        "second": "it holds the same key as good",
         "zero": "the number is not a private key of secp256k1",
     }
     for name, reason in expected.items():
@@ -427,9 +430,11 @@ def test_the_list_names_what_cannot_be_used_with_the_reason(keys: Path) -> None:
 
 @sealing
 def test_a_list_of_good_keys_is_status_0(keys: Path) -> None:
-    for name in ("bids", "b"):
-        assert run("import", name, "--keys", keys, stdin=KEY)[0] == 0
-    assert run("list", "--keys", keys) == (0, f"b     {ADDRESS}  sealed\nbids  {ADDRESS}  sealed\n", "")
+    other = "3" * 64
+    for name, key in (("bids", KEY), ("b", other)):
+        assert run("import", name, "--keys", keys, stdin=key)[0] == 0
+    listed = f"b     {forms.address(other)}  sealed\nbids  {ADDRESS}  sealed\n"
+    assert run("list", "--keys", keys) == (0, listed, "")
 
 
 @sealing
@@ -638,7 +643,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "63 digits": (KEY[1:], "a private key has 64 hex digits, and this has 63"),
     "zero": ("0" * 64, NO_KEY),
     "the order": (f"{forms.ORDER:064x}", NO_KEY),
-    "an unfinished object": (keystore()[:-1], NO_JSON),
+    "an unfinished object": (keystore()[:-1], "this JSON ends too early"),
     "a key after the object": (keystore() + KEY, NO_JSON),
     "nested too deep": ('{"a":' * 9000, "this "),
     "too long a number": ('{"version": ' + "3" * 9000 + "}", "this "),
@@ -1001,17 +1006,19 @@ def test_the_tool_reads_exactly_the_files_that_the_daemon_takes(keys: Path, mark
     assert bool(read) == (before != " " and len(end) <= 64 and "0" not in end)
 
 
-def test_a_plain_list_names_files_that_others_may_read(keys: Path) -> None:
+def test_a_plain_list_names_what_the_daemon_does_not_take(keys: Path) -> None:
     put(keys, "good")
     put(keys, "open")
     (keys / "open").chmod(0o640)
     put(keys, "other", KEY[1:])
+    put(keys, "twice")
     assert run("list", "--plain", "--keys", keys) == (
         1,
         (
             f"good   {ADDRESS}  plain\n"
             f"open   {'-':42}  cannot be used: others may read it: chmod 600 {keys}/open\n"
             f"other  {'-':42}  cannot be used: it does not hold a private key\n"
+            f"twice  {'-':42}  cannot be used: it holds the same key as good\n"
         ),
         "",
     )
@@ -1070,6 +1077,33 @@ sys.exit(main())
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert re.fullmatch(r"ordersigner-keys: internal error: ValueError; run:\d+, .*broken:\d+\n", ended.stderr)
+
+
+@pytest.mark.parametrize("arguments", [["import"], ["import", "bids"], ["new"], ["import", "--plain", "--keys", "."]])
+def test_the_words_of_a_mnemonic_as_arguments_are_refused_and_not_repeated(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        keytool.main([*arguments, *MNEMONIC.split()])
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert keytool.A_KEY in errors
+    assert "junk" not in errors
+
+
+def test_no_command_at_all_names_the_commands() -> None:
+    status, _, errors = run()
+    assert status == 2
+    assert errors.endswith("required: COMMAND: choose from new, import, list, remove\n")
+
+
+def test_an_interrupt_while_the_tool_starts_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "eth_account.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{SOURCE}"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "ordersigner.keytool", "list"], env=environment, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (forms.INTERRUPTED, b"", b"")
 
 
 # The daemon, the documentation and the packages
