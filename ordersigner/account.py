@@ -297,6 +297,8 @@ def completed(
 
 def checksummed(address: str) -> str:
     """An address with 0x and the case of EIP-55; raises ValueError, which does not quote it: it may be a key."""
+    if not isinstance(address, str):
+        raise TypeError(f"address: must be text, not {type(address).__name__}")
     digits = address[2:] if address[:2] == "0x" else address
     if not re.fullmatch("[0-9A-Fa-f]{40}", digits):
         raise ValueError("address: must be 40 hexadecimal digits, with or without 0x")

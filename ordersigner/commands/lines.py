@@ -99,7 +99,12 @@ def _readable(file: str) -> os.stat_result:
     if file == STDIN:
         with errors_name(STDIN):
             return os.fstat(0)
-    state = os.stat(file)
+    try:
+        state = os.stat(file)
+    except OSError:
+        if file.lstrip().startswith(("{", "[")):  # not repeated: it may hold a key
+            raise Error("this is a request, not the name of a FILE: write it to standard input, or to a file") from None
+        raise
     if stat.S_ISDIR(state.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), file)
     if not os.access(file, os.R_OK):

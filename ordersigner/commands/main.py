@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 import signal
+import stat
 import sys
 import time
 from typing import NoReturn, Sequence
@@ -104,6 +105,8 @@ def _what_to_do(path: str, number: int | None) -> str:
         return ". To let a user connect: usermod --append --groups ordersigner USER. Then the user must log in again"
     if number == errno.EACCES:
         return f". This user may not connect there; to see who may: ls -ld {shlex.quote(path)}"
+    if number == errno.ECONNREFUSED and os.path.exists(path) and not stat.S_ISSOCK(os.stat(path).st_mode):
+        return ". What is there is not a socket"
     if number == errno.ECONNREFUSED:
         start = ": systemctl restart ordersigner.socket" if is_system else " again"
         return f". The daemon that made this socket has ended. Start it{start}"

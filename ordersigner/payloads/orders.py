@@ -220,7 +220,7 @@ def _uint(value: object, size: int, field: str, *, digits_allowed: bool = False)
 def _decimals(token: Object, field: str) -> int:
     decimals = _integer(token.get("decimals", MISSING), field)
     if decimals > MAX_DECIMALS:
-        raise out_of_range(field)
+        raise Refusal.of(field, "out_of_range", f"A token has at most {MAX_DECIMALS} decimals.")
     return decimals
 
 

@@ -35,6 +35,7 @@ _TYPE = re.compile(r"([^\[\]]+)((?:\[(?:[1-9][0-9]*)?\])*)").fullmatch
 # What is wrong, and what is wanted, for people.
 _FIELD = 'an object such as {"name": "owner", "type": "address"}'
 _FIELDS = "an array of the fields"
+_LETTERS = "Use letters from a to z and A to Z, digits and _."
 _ONLY_NAME_AND_TYPE = (
     "Unexpected key. A field has name and type, and nothing else: others, such as internalType, are not hashed, so this"
     " daemon refuses them. Remove this key."
@@ -142,8 +143,12 @@ def _read(declared: dict[str, object], primary_type: str) -> Types:
 
 def _read_type(name: str, definitions: object, declared: dict[str, object], primary_type: str) -> tuple[Field, ...]:
     path = f"typed_data.types.{name}"
-    if not (_NAME if name == primary_type else _INNER_NAME)(name) or _ATOM_NAME(name):
-        raise Refusal.of(path, "not_name", "This is not a name that a type can have.")
+    if _ATOM_NAME(name):
+        raise Refusal.of(path, "not_name", "This name is one that EIP-712 or Solidity gives to a type of its own.")
+    if not (_NAME if name == primary_type else _INNER_NAME)(name):
+        raise Refusal.of(
+            path, "not_name", f"This is not a name that a type can have. {_LETTERS[:-1]}, and no digit first."
+        )
     if type(definitions) is not list:
         raise mistyped(definitions, path, list, wanted=_FIELDS)
     fields: dict[str, Field] = {}
@@ -166,7 +171,7 @@ def _read_field(definition: object, declared: dict[str, object], in_domain: bool
     if type(name) is not str or not name:
         raise Fault(name, str, wanted="the name of the field", step=".name")
     if not _NAME(name):
-        raise wrong("not_name", "This is not a name that a field can have.", ".name")
+        raise wrong("not_name", f"This is not a name that a field can have. {_LETTERS}", ".name")
     if type(text) is not str or not text:
         raise Fault(text, str, wanted='the type of the field, such as "uint256"', step=".type")
     if len(definition) != 2:
@@ -229,6 +234,8 @@ def _no_type(base: str) -> str:
     """What to say about a type that is neither declared nor one of EIP-712. base: without its dimensions."""
     if not base:
         return "This is not a type, or not the dimensions of an array, such as [] and [2]."
+    if base == DOMAIN:
+        return "The domain is signed beside the message, and is not a part of it."
     sized = re.fullmatch("(u?int|bytes)[0-9]+", base)
     meant = _MEANT.get(base) or similar(base, ATOMS)
     if sized:

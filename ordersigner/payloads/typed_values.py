@@ -301,7 +301,7 @@ def array(encode_element: Encode, length: str, hashes: int, budget: Budget) -> E
         if type(value) is not list:
             raise Fault(value, list)
         if length and str(len(value)) != length:
-            raise wrong("wrong_length", f"This array has {len(value)} elements. It must have as many as its type says.")
+            raise wrong("wrong_length", f"This array has {len(value)} elements. By its type, it must have {length}.")
         budget.spend(HASH + work * len(value))
         words: list[bytes] = []
         try:

@@ -40,7 +40,8 @@ class Signer:
         try:
             self._key = coincurve.PrivateKey(secret)
         except ValueError:
-            raise _not_key() from None
+            message = "This number is not a private key of secp256k1: it is zero, or not below the order of the curve."
+            raise Refusal.of("signer", "not_key", message) from None
         self._address = ""
 
     def __repr__(self) -> str:
@@ -127,7 +128,7 @@ def address_in(signer: str) -> str | None:
 def _not_key() -> Refusal:
     message = (
         "This is neither an address nor a private key. An address has 40 hexadecimal digits, a private key 64, with or"
-        " without 0x."
+        " without 0x, and nothing else: no blanks, no end of a line."
     )
     return Refusal.of("signer", "not_key", message)
 

@@ -213,13 +213,15 @@ def _problems(message: Message) -> Refusal:
     if compared is not None:
         for key in islice((key for key in message if key not in _ALLOWED[compared]), MAX_UNEXPECTED):
             meant = similar(key, _ALLOWED[compared] - message.keys())
-            context[key] = [Problem("unexpected", f'Unexpected key. Did you mean "{meant}"?' if meant else _UNEXPECTED)]
+            hint = (
+                f'Did you mean "{meant}"?' if meant else f"Such a request has {', '.join(sorted(_ALLOWED[compared]))}."
+            )
+            context[key] = [Problem("unexpected", f"Unexpected key. {hint}")]
     return Refusal(context)
 
 
 _SUCH_AS = 'such as {"type": "ping"}'
 _NOT_JSON_RPC = f"This daemon does not speak JSON-RPC: a request is an object {_SUCH_AS}; see ordersigner-protocol(7)."
-_UNEXPECTED = "Unexpected key. Requests of this type do not have it."
 
 
 def _id_refusal(request_id: object) -> Refusal:
@@ -255,7 +257,8 @@ def decode_with_care(text: str) -> object:
     except json.JSONDecodeError as error:
         raise Refusal.of("", "not_json", f"This is not JSON. {_what_is_wrong(text, error)}") from None
     if end != len(text):
-        reason = f"This is not JSON. Something follows the value that ends in column {end}. {_ONE_LINE}"
+        rule = _ONE_REQUEST if type(message) in (dict, list) else _ONE_LINE
+        reason = f"This is not JSON. Something follows the value that ends in column {end}. {rule}"
         raise Refusal.of("", "not_json", reason)
     found = _find_problem(message)
     if found is not None:
@@ -276,17 +279,22 @@ def _what_is_wrong(text: str, error: json.JSONDecodeError) -> str:
         return f"The control character in {column} must be escaped, such as \\n or \\u001b."
     if error.msg.startswith("Invalid \\"):
         return f"JSON does not have the escape in {column}."
-    if rest[:1] == "'":
-        return f"Strings have double quotes, not single ones as in {column}."
+    if rest[:1] and rest[0] in "'`“”„‘’":
+        return f'Strings have straight double quotes ("), not what is in {column}.'
     if error.msg.startswith("Illegal trailing") or (rest[:1] in ("}", "]") and text[:place].rstrip()[-1:] == ","):
         return f"Remove the comma before the end of an object or array in {column}."
     if rest.startswith(("True", "False", "None")):
         return f"The word in {column} must be true, false or null."
     if rest[:1] == "\ufeff":
         return f"There is a byte order mark in {column}."
+    if place == 0:
+        return f"A request is an object, {_SUCH_AS}."
+    if error.msg.startswith("Expecting property name"):
+        return f"In {column} must be a key in double quotes."
     return f"The fault is in {column}."
 
 
+_ONE_REQUEST = "A line has one request, and nothing after it."
 _ONE_LINE = "A request must be on one line. To put JSON that has several lines on one: jq -c . FILE"
 
 

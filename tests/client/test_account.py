@@ -349,6 +349,9 @@ def test_an_address_has_the_case_of_eip_55(address: str) -> None:
 
 @pytest.mark.parametrize("wrong", ["", "0x", 39 * "a", 41 * "a", 64 * "1", "0x" + 64 * "1", 40 * "g", 40 * "a" + "\n"])
 def test_what_is_not_an_address_is_refused_and_not_quoted(wrong: str) -> None:
+    for other in (None, 5, b"x"):
+        with pytest.raises(TypeError, match=r"^address: must be text, not (NoneType|int|bytes)$"):
+            Account(other)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^address: must be 40 hexadecimal digits, with or without 0x$"):
         Account(wrong)
 

@@ -134,6 +134,23 @@ def test_a_socket_that_nobody_listens_at_is_reported_as_such(directory: Path) ->
     assert "Connection refused. The daemon that made this socket has ended." in errors
 
 
+def test_a_path_that_is_no_socket_is_reported_as_such(directory: Path) -> None:
+    (directory / "file").touch()
+    for path in (directory, directory / "file"):
+        status, output, errors = run(str(path), "ping")
+        assert (status, output) == (2, "")
+        assert errors == f"ordersigner: cannot connect to {path}: Connection refused. What is there is not a socket\n"
+
+
+@pytest.mark.parametrize("before", ["", " "])
+def test_a_request_in_place_of_a_file_is_not_repeated(directory: Path, before: str) -> None:
+    for request in (EXAMPLE_LINE.decode(), f"[{EXAMPLE_LINE.decode()}]", "{" + "a" * 5000):
+        status, output, errors = run(str(directory / "none"), "sign", before + request)
+        assert (status, output) == (2, "")
+        assert errors.startswith("ordersigner: this is a request, not the name of a FILE: ")
+        assert EXAMPLE["request"]["signer"][2:] not in errors
+
+
 def test_without_a_command_there_is_the_help(tmp_path: Path) -> None:
     status, output, errors = run(str(tmp_path / "socket"))
     assert (status, output) == (2, "")

@@ -83,6 +83,7 @@ PIECES = [
         b"[],",
         b"{},",
         b'{"a":0},',
+        b'{"a":{"b":0}},',
         b"[[],[]],",
         b'"[",',
     ),
@@ -108,7 +109,15 @@ PIECES = [
         b'"',
     ),
 ]
-FRAMES = [b'{"order":[%b0]}', b'{"order":{%b"z":0}}', b"%b", b'{"type":"ping","id":[%b0]}', b'"%b"', b'{"x":[%b']
+FRAMES = [
+    b'{"order":[%b0]}',
+    b'{"order":{%b"z":0}}',
+    b"%b",
+    b'{"type":"ping","id":[%b0]}',
+    b'"%b"',
+    b'{"x":[%b',
+    b'{"x":[%b{"b":1,"b":1}]}',
+]
 
 
 def json_line(frame: int, piece: int, count: int) -> bytes:

@@ -111,8 +111,17 @@ def test_each_line_of_json_that_is_spread_over_lines_is_told_to_be_one() -> None
         (b'{"a":', "The line ends inside of an object."),
         (b"[1,", "The line ends inside of an array."),
         (b'{"a": 1} {}', "Something follows the value that ends in column 8."),
-        (b"{'a': 1}", "Strings have double quotes, not single ones as in column 2."),
-        (b"{\"a\": 'b'}", "Strings have double quotes, not single ones as in column 7."),
+        (b'{"a": 1} // bids', "A line has one request, and nothing after it."),
+        (b'{"a": 1}\0', "A line has one request, and nothing after it."),
+        (b"{'a': 1}", 'Strings have straight double quotes ("), not what is in column 2.'),
+        (b"{\"a\": 'b'}", 'Strings have straight double quotes ("), not what is in column 7.'),
+        ("{“a”: 1}".encode(), 'Strings have straight double quotes ("), not what is in column 2.'),
+        (b"{`a`: 1}", 'Strings have straight double quotes ("), not what is in column 2.'),
+        (b"{a: 1}", "In column 2 must be a key in double quotes."),
+        (b'{\\"a\\": 1}', "In column 2 must be a key in double quotes."),
+        (b"", 'A request is an object, such as {"type": "ping"}.'),
+        (b"POST / HTTP/1.1", "A request is an object"),
+        (b'/* bids */ {"a": 1}', "A request is an object"),
         (b'{"a": 1,}', "Remove the comma before the end of an object or array in column "),
         (b'{"a": [1, ]}', "Remove the comma before the end of an object or array in column "),
         (b'{"a": True}', "The word in column 7 must be true, false or null."),
@@ -130,6 +139,26 @@ def test_a_line_that_is_not_json_is_told_why_and_where(line: bytes, words: str) 
     ((_, (code, text)),) = Talk().problems(line).items()
     assert code in ("not_json", "wrong_encoding")
     assert words in text
+
+
+def test_an_unexpected_key_is_answered_with_the_keys_of_such_a_request() -> None:
+    said = Talk().problems({"type": "message", "message": "a", "signer": HELD.address})
+    assert said == {"message": ("unexpected", "Unexpected key. Such a request has hex, id, signer, text, type.")}
+
+
+@pytest.mark.parametrize(
+    ("signer", "words"),
+    [
+        ("0" * 64, "it is zero, or not below the order of the curve"),
+        ("0x" + "f" * 64, "it is zero, or not below the order of the curve"),
+        (" " + "1" * 64, "no blanks, no end of a line"),
+        ("1" * 64 + "\n", "no blanks, no end of a line"),
+    ],
+)
+def test_a_signer_that_is_no_key_is_told_why(signer: str, words: str) -> None:
+    said = Talk().problems({"type": "message", "text": "a", "signer": signer})
+    assert said["signer"][0] == "not_key"
+    assert words in said["signer"][1]
 
 
 @pytest.mark.parametrize("request_type", ["typedData", "eth_sign", "pong", "spot ", "", None, 1, {}, [], True])
