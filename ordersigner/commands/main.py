@@ -38,7 +38,7 @@ from ordersigner.client import (
 from ordersigner.commands import compare, status, terminal
 from ordersigner.commands.lines import Progress, Source
 from ordersigner.commands.terminal import STDIN
-from ordersigner.text import printable, similar
+from ordersigner.text import masked, printable, similar
 
 PROGRAM = "ordersigner"
 TIMEOUT_RANGE = f"more than 0 and at most {MAX_TIMEOUT}"  # seconds
@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
             meant = similar(unknown.split()[0].partition("=")[0], options)
             if meant and meant not in unknown.split():
                 message += f"; did you mean {meant}?"
-        super().error(message)
+        super().error(masked(message))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

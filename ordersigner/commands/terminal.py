@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Callable, Iterator
 
-from ordersigner.text import printable
+from ordersigner.text import masked, printable
 
 STDIN = "-"  # as the name of a file
 
@@ -35,7 +35,8 @@ def run(program: str, work: Callable[[], int], *, expected: type[Exception], fai
         report(program, str(error))
         status = failed
     except OSError as error:
-        report(program, f"{'standard output' if error.filename is None else error.filename}: {error.strerror}")
+        file = "standard output" if error.filename is None else masked(str(error.filename))
+        report(program, f"{file}: {error.strerror}")
         status = failed
     try:
         sys.stdout.flush()

@@ -176,6 +176,15 @@ def test_a_word_that_is_nearly_right_gets_the_right_one(arguments: list[str], wo
     assert errors.endswith(f"error: {words}\n") or (words in errors and "=" in arguments[0])
 
 
+@pytest.mark.parametrize("arguments", [[], ["ping"], ["sign"], ["sign", "--key"], ["--timeout"], ["--socket"]])
+@pytest.mark.parametrize("prefix", ["", "0x"])
+def test_a_key_among_the_arguments_is_not_repeated(arguments: list[str], prefix: str, tmp_path: Path) -> None:
+    key = prefix + EXAMPLE["request"]["signer"][2:]
+    status, output, errors = run(str(tmp_path / "socket"), *arguments, key)
+    assert status == 2
+    assert key[-30:] not in output + errors
+
+
 def test_the_options_of_all_commands_may_come_before_the_command(daemon: Daemon) -> None:
     for arguments in (["--socket", daemon.path, "ping"], ["ping", "--socket", daemon.path]):
         assert run("/nonexistent", *arguments)[0] == 0
