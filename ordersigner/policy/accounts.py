@@ -66,16 +66,19 @@ def _state_of(file: os.stat_result) -> tuple[int, ...]:
 
 
 def _read(path: str) -> tuple[dict[str, int], tuple[int, ...] | None]:
-    """The numbers by name in a file, and its state before it was read. The first line of a name counts."""
+    """The numbers by name in a file, and its state before it was read. The first line of a name counts.
+
+    A number counts only with the colon after it: of a file that is being written, it may be the first digits.
+    """
     numbers: dict[str, int] = {}
     try:
         # Lines end with LF only: users may put other characters into the fields about themselves.
         with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
             before = _state_of(os.fstat(file.fileno()))
             for line in file:
-                name, _, number, *_ = [*line.split(":"), "", ""]
-                if number.isascii() and number.isdecimal():
-                    numbers.setdefault(name, int(number))
+                parts = line.split(":")
+                if len(parts) > 3 and parts[2].isascii() and parts[2].isdecimal():
+                    numbers.setdefault(parts[0], int(parts[2]))
     except FileNotFoundError:
         return {}, None
     return numbers, before

@@ -168,6 +168,16 @@ def test_only_these_files_give_numbers(etc: Etc) -> None:
     assert found.groups == {}
 
 
+def test_a_file_that_is_only_partly_written_gives_no_other_numbers(etc: Etc) -> None:
+    for path, name, number in ((etc.passwd, "bid-bot", 1001), (etc.group, "traders", 1002)):
+        text = path.read_text()
+        for size in range(len(text)):
+            path.write_text(text[:size])
+            found = accounts.read()
+            numbers = found.users if path == etc.passwd else found.groups
+            assert numbers.get(name) in (None, number), text[:size]
+
+
 def test_while_the_files_cannot_be_read_nobody_uses_a_held_key(etc: Etc) -> None:
     service = service_with(rule("bids", users="bid-bot"))
     etc.passwd.unlink()
