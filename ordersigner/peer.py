@@ -98,22 +98,36 @@ def user_behind(uid: int, subordinate_uids: str = SUBORDINATE_UIDS) -> int:
         return uid
     try:
         changed = os.stat(subordinate_uids).st_mtime_ns
-        blocks = _subordinate_blocks(subordinate_uids, changed)
+        return _owner(uid, subordinate_uids, changed)
     except OSError:
         return uid
-    return next((owner for owner, first, count in blocks if 0 <= uid - first < count), uid)
+
+
+@functools.lru_cache(maxsize=1024)
+def _owner(uid: int, path: str, changed: int) -> int:
+    """The user to whom a subordinate uid is assigned, or `uid` itself.
+
+    Only names whose block has the uid are looked up: there may be a block for each of many users, and to look one up
+    takes the longer, the more users there are. changed: the file's modification time, a part of the key.
+    """
+    for owner, first, count in _subordinate_blocks(path, changed):
+        if 0 <= uid - first < count:
+            try:
+                return int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
+            except KeyError:  # the user is gone
+                continue
+    return uid
 
 
 @functools.lru_cache(maxsize=1)
-def _subordinate_blocks(path: str, changed: int) -> list[tuple[int, int, int]]:
-    """Owner, first uid and number of uids of each block. changed: the file's modification time, a part of the key."""
+def _subordinate_blocks(path: str, changed: int) -> list[tuple[str, int, int]]:
+    """Owner, first uid and number of uids of each block."""
     blocks = []
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
                 owner, first, count = line.strip().split(":")
-                uid = int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
-                blocks.append((uid, int(first), int(count)))
-            except (ValueError, KeyError):  # a comment, or a user who is gone
+                blocks.append((owner, int(first), int(count)))
+            except ValueError:  # a comment
                 continue
     return blocks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 from pathlib import Path
 
@@ -68,3 +69,19 @@ def test_a_block_that_is_assigned_later_counts_too(subordinate_uids: str) -> Non
 
 def test_without_the_file_each_uid_counts_for_itself(tmp_path: Path) -> None:
     assert user_behind(100_000, str(tmp_path / "subuid")) == 100_000
+
+
+def test_only_the_owner_of_the_block_is_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """useradd(8) assigns a block to every user, and to look up a name takes longer with more users."""
+    path = tmp_path / "subuid"
+    path.write_text("".join(f"user{number}:{100_000 + number * 65_536}:65536\n" for number in range(10_000)))
+    looked_up = []
+
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        looked_up.append(name)
+        raise KeyError(name)
+
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+    for _ in range(2):
+        assert user_behind(100_000 + 4711 * 65_536, str(path)) == 100_000 + 4711 * 65_536
+    assert looked_up == ["user4711"]
