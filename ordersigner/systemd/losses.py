@@ -12,6 +12,7 @@ Source: journald.conf(5), and what systemd 252 and 257 do.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Collection, NamedTuple, Sequence
 
@@ -161,4 +162,4 @@ def _level(name: str) -> int:
 
 def _is_zero(value: str) -> bool:
     """Whether a number or a time span is zero."""
-    return value.lstrip("0").rstrip("abcdefghijklmnopqrstuvwxyz ") == ""
+    return re.fullmatch("0+ ?[a-z]*", value) is not None

@@ -72,6 +72,12 @@ def test_journalds_own_limit_is_named_as_it_is_set(root: Path) -> None:
     assert "beyond 20 in 1min" in found
 
 
+@pytest.mark.parametrize("interval", ["infinity", "nonsense", "10", "1us"])
+def test_a_time_that_is_not_zero_is_a_limit(root: Path, interval: str) -> None:
+    configure(root, "etc/systemd/journald.conf", f"RateLimitIntervalSec={interval}")
+    assert losses.of_this_process("", root)
+
+
 @pytest.mark.parametrize("level", ["notice", "5", "emerg"])
 def test_a_level_that_leaves_signatures_out_is_named_with_its_file(root: Path, level: str) -> None:
     link(root, "log-rate-limit-interval", "1")
