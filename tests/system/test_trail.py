@@ -34,6 +34,7 @@ WITH_HELD_KEY = "ORDERSIGNER_RULE=load-0"
 MANY = 60_000  # more than journald takes from a unit in half a minute by default
 BATCH = 100
 FEW = 2000
+START_LIMIT = 5  # starts in ten seconds, by systemd's default
 
 
 class Trail(NamedTuple):
@@ -146,6 +147,30 @@ def test_no_entry_is_lost_while_its_journald_restarts_is_killed_or_has_nothing_t
                 machine.run("systemctl", "reset-failed", JOURNALD, *NAMESPACE_SOCKETS, check=False)
         given = answers.result()
     assert given == FEW
+    assert signatures(machine, before, WITH_HELD_KEY) == given
+
+
+def test_no_entry_is_lost_while_its_journald_cannot_start(trail: Trail) -> None:
+    """They wait in its socket, which systemd closes when it gives a service up."""
+    machine = trail.machine
+    before = machine.now()
+    assert trail.codes(HELD_LINE) == [""]
+    given = 1
+    drop_in(machine, JOURNALD, "[Service]\nExecStart=\nExecStart=/bin/false\n")
+    machine.run("systemctl", "kill", "--signal=KILL", JOURNALD)
+
+    def tried_more_often_than_systemd_allows_by_default() -> bool:
+        nonlocal given
+        given += trail.codes(HELD_LINE) == [""]
+        return int(machine.property(JOURNALD, "NRestarts")) > START_LIMIT
+
+    try:
+        wait_until(tried_more_often_than_systemd_allows_by_default, TIMEOUT)
+        assert given > 1
+    finally:
+        machine.run("rm", "-r", f"/run/systemd/system/{JOURNALD}.d")
+        machine.run("systemctl", "daemon-reload")
+    wait_until(lambda: machine.property(JOURNALD, "ActiveState") == "active", TIMEOUT)
     assert signatures(machine, before, WITH_HELD_KEY) == given
 
 
