@@ -31,6 +31,7 @@ NAMESPACE_SOCKETS = ("systemd-journald@ordersigner.socket", "systemd-journald-va
 MAIN = "systemd-journald.service"
 MAIN_SOCKETS = ("systemd-journald.socket", "systemd-journald-dev-log.socket")
 WITH_HELD_KEY = "ORDERSIGNER_RULE=load-0"
+MADE_UP = "ORDERSIGNER_RULE=made-up"
 MANY = 60_000  # more than journald takes from a unit in half a minute by default
 BATCH = 100
 FEW = 2000
@@ -126,6 +127,22 @@ def test_no_user_can_write_to_the_journal_for_held_keys(trail: Trail, user: str)
         trail.machine.run("systemctl", "restart", JOURNALD)
     group = trail.machine.run("getent", "group", "ordersigner-journal")
     assert re.fullmatch(r"ordersigner-journal:x:\d+:", group)
+
+
+def test_an_entry_that_a_user_made_up_is_left_out_by_the_units_name(trail: Trail) -> None:
+    machine = trail.machine
+    machine.run(
+        "logger", "--journald", user=STRANGER, input=f"MESSAGE=made up\nSYSLOG_IDENTIFIER=ordersigner\n{MADE_UP}\n"
+    )
+    assert trail.codes(HELD_LINE, EXAMPLE_LINE) == ["", ""]
+    machine.entries()
+    shown = ["journalctl", "--namespace=+ordersigner", "--quiet", "--no-pager", "--output=cat"]
+    by_unit = [*shown, "--unit", "ordersigner*"]
+    assert machine.run(*shown, MADE_UP) == "made up"
+    assert machine.run(*by_unit, MADE_UP) == ""
+    own = machine.run(*by_unit, f"MESSAGE_ID={journal.SIGNED}").splitlines()
+    assert any("rule load-0" in line for line in own)
+    assert any("rule" not in line for line in own)
 
 
 @pytest.mark.parametrize("group", ["adm", "systemd-journal"])
