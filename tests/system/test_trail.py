@@ -140,6 +140,7 @@ def test_an_entry_that_a_user_made_up_is_left_out_by_the_units_name(trail: Trail
     by_unit = [*shown, "--unit", "ordersigner*"]
     assert machine.run(*shown, MADE_UP) == "made up"
     assert machine.run(*by_unit, MADE_UP) == ""
+    assert in_namespace(machine, MADE_UP, since=0) == []
     own = machine.run(*by_unit, f"MESSAGE_ID={journal.SIGNED}").splitlines()
     assert any("rule load-0" in line for line in own)
     assert any("rule" not in line for line in own)
