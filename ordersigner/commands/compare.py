@@ -146,7 +146,7 @@ def steps(earlier: Listener) -> str:
     elif not earlier.is_owners:
         end = f"# ... but not process {earlier.pid}, which is not of the user who owns the socket"
     elif earlier.unit:
-        end = f"systemctl disable --now {shlex.quote(earlier.unit)}"
+        end = f"systemctl disable --now {shlex.quote(earlier.unit)}  # if it runs nothing else, as cron.service would"
     else:
         end = f"kill {earlier.pid}  # no service of systemd: also remove what starts it at boot"
     # For another path than the usual one.
