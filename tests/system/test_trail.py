@@ -154,18 +154,24 @@ def test_those_who_may_read_the_systems_journal_may_read_it(trail: Trail, group:
     assert "rule load-0" in trail.machine.run(*command, "--no-pager")
 
 
-def test_no_entry_is_lost_while_its_journald_restarts_is_killed_or_has_nothing_to_do(trail: Trail) -> None:
+@pytest.mark.parametrize(
+    "actions", [("restart", "stop"), ("restart", "stop", "kill --signal=KILL")], ids=["ends", "is killed"]
+)
+def test_no_entry_that_waits_is_lost_while_its_journald(trail: Trail, actions: tuple[str, ...]) -> None:
+    """A journald that is killed loses at most the entry that it has just read."""
     machine = trail.machine
     before = machine.now()
+    kills = 0
     with ThreadPoolExecutor(1) as pool:
         answers = pool.submit(trail.ask_often, HELD_LINE, FEW)
         while not answers.done():
-            for action in (("restart",), ("stop",), ("kill", "--signal=KILL")):
-                machine.run("systemctl", *action, JOURNALD)
+            for action in actions:
+                machine.run("systemctl", *action.split(), JOURNALD)
                 machine.run("systemctl", "reset-failed", JOURNALD, *NAMESPACE_SOCKETS, check=False)
+                kills += action.startswith("kill")
         given = answers.result()
     assert given == FEW
-    assert signatures(machine, before, WITH_HELD_KEY) == given
+    assert given - kills <= signatures(machine, before, WITH_HELD_KEY) <= given
 
 
 def test_no_entry_is_lost_while_its_journald_cannot_start(trail: Trail) -> None:
