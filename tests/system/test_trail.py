@@ -138,7 +138,7 @@ def test_an_entry_that_a_user_made_up_is_left_out_by_the_units_name(trail: Trail
     machine.entries()
     shown = ["journalctl", "--namespace=+ordersigner", "--quiet", "--no-pager", "--output=cat"]
     by_unit = [*shown, "--unit", "ordersigner*"]
-    assert machine.run(*shown, MADE_UP) == "made up"
+    assert "made up" in machine.run(*shown, MADE_UP).splitlines()
     assert machine.run(*by_unit, MADE_UP) == ""
     assert in_namespace(machine, MADE_UP, since=0) == []
     own = machine.run(*by_unit, f"MESSAGE_ID={journal.SIGNED}").splitlines()
