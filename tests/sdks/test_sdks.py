@@ -85,7 +85,9 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
 
 def signed(daemon: Daemon) -> list[tuple[str, str]]:
     """What the daemon has signed, in the journal's words, and its digest."""
-    return re.findall(r"^ordersigner: Signed (.+) by 0x.+: digest (0x[0-9a-f]{64})$", daemon.log, re.MULTILINE)
+    return re.findall(
+        r"^ordersigner: Signed (.+) by 0x.+: digest (0x[0-9a-f]{64}) ORDERSIGNER_TYPE=", daemon.log, re.MULTILINE
+    )
 
 
 def example(section: str) -> str:
@@ -139,9 +141,9 @@ def test_hyperliquid_trades_and_transfers(hyperliquid: Venue, daemon: Daemon) ->
     actions = [sent for sent in hyperliquid.sent if sent.path == "/exchange"]
     assert [signer_of_action(sent) for sent in actions] == [LOCAL.address] * 3
     assert [what for what, _ in signed(daemon)] == [
-        "Hyperliquid's action order on testnet",
-        "Hyperliquid's action cancel on testnet",
-        f"Hyperliquid's action order on testnet of vault {OTHER}",
+        'Hyperliquid action "order" on testnet to buy "0.2" of asset 0 at "1100"',
+        'Hyperliquid action "cancel" on testnet of asset 0',
+        f'Hyperliquid action "order" on testnet for vault {OTHER} to sell "0.2" of asset 0 at "1100"',
     ]
 
     venue.expires_after = venue.vault_address = None
@@ -150,7 +152,9 @@ def test_hyperliquid_trades_and_transfers(hyperliquid: Venue, daemon: Daemon) ->
     fields = signing.USD_SEND_SIGN_TYPES, "HyperliquidTransaction:UsdSend"
     signer = signing.recover_user_from_user_signed_action(sent["action"], sent["signature"], *fields, False)
     assert signer == LOCAL.address
-    assert signed(daemon)[3][0].startswith("typed data HyperliquidTransaction:UsdSend for HyperliquidSignTransaction")
+    assert signed(daemon)[3][0].startswith(
+        'typed data "HyperliquidTransaction:UsdSend" for "HyperliquidSignTransaction", 421614, 0x'
+    )
     with pytest.raises(SignerError, match=r"action\.orders\[0\]\.s: .*over_limit"):
         venue.order("ETH", True, 0.3, 1100, {"limit": {"tif": "Gtc"}})
     with pytest.raises(SignerError, match=r"typed_data\.message\.amount: .*not_allowed"):
@@ -196,8 +200,10 @@ def test_polymarket_logs_in_and_signs_an_order(monkeypatch: pytest.MonkeyPatch, 
     headers = {name.upper(): value for name, value in venue.sent[0].headers.items()}
     assert headers["POLY_ADDRESS"] == LOCAL.address
     (login, login_digest), (ordered, order_digest) = signed(daemon)
-    assert login == "typed data ClobAuth for ClobAuthDomain, 137"
-    assert ordered.startswith("typed data Order for Polymarket CTF Exchange, 137, 0xe111")
+    assert login.startswith(
+        f'typed data "ClobAuth" for "ClobAuthDomain", 137 with message.address {LOCAL.address.lower()}'
+    )
+    assert ordered.startswith('typed data "Order" for "Polymarket CTF Exchange", 137, 0xe111')
     assert signer_of(login_digest, headers["POLY_SIGNATURE"]) == LOCAL.address
     assert signer_of(order_digest, order.signature) == LOCAL.address
     assert (order.token_id, order.maker_amount, order.taker_amount) == (TOKEN, 5_000_000, 10_000_000)
