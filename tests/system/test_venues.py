@@ -8,9 +8,11 @@ from typing import Any
 import eth_account
 import pytest
 from eth_account.messages import encode_typed_data
+from support.daemon import wait_until
 from support.held import address
 from support.venues import BY_NAME, KEY, ORDER, STRANGER, adapted, changed
 
+from ordersigner.signing.journal import SIGNED
 from system.conftest import MEMBER, ask
 from system.machine import Machine
 from system.test_held_keys import KEYS, holder, refusal, restart, seal, set_policy
@@ -80,6 +82,6 @@ def test_a_sealed_key_signs_for_a_venue_and_for_its_user_only(holder: Machine, v
     for user in (OTHER_MEMBER, "root"):
         assert refusal(ask(holder, request, user=user)) == ("signer", "unknown_signer")
     assert not holder.succeeds("cat", f"{KEYS}/{venue}", user=MEMBER)
-    entries = holder.entries("SYSLOG_IDENTIFIER=ordersigner", since=before)
-    assert next(entry.get("ORDERSIGNER_RULE") for entry in entries if "ORDERSIGNER_DIGEST" in entry) == venue
-    assert key_of(venue)[2:] not in json.dumps(entries)
+    # The journal for held keys may only just have started.
+    assert wait_until(lambda: holder.entries(f"MESSAGE_ID={SIGNED}", f"ORDERSIGNER_RULE={venue}", since=before))
+    assert key_of(venue)[2:] not in json.dumps(holder.entries("SYSLOG_IDENTIFIER=ordersigner", since=before))

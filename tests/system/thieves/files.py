@@ -75,7 +75,7 @@ def main() -> None:
                     take_file("descriptors", path)
             except OSError:  # it was closed
                 pass
-    take("journal", output("journalctl", "--all", "--output=json"))
+    take("journal", output("journalctl", "--all", "--output=json", "--namespace=*"))
     take("units", output("systemctl", "show", "--all", "*.service"))
     take("units", output("systemctl", "cat", "ordersigner.service"))
     take("units", output("ordersigner", "signers"))
