@@ -90,7 +90,8 @@ def test_the_readmes_lines_make_a_key_and_a_rule_and_a_user_signs_without_seeing
     assert listed == account.address.lower()
     (signature,) = re.findall("^0x[0-9a-f]{130}$", output, re.MULTILINE)
     assert f"user {MEMBER} (" in output  # of --check
-    (digest,) = re.findall(f"by {listed}, rule bids, for uid .* digest 0x([0-9a-f]{{64}})", output)  # of the journal
+    entry = f"by {listed}, rule bids, section LEV/ETH, for uid .* digest 0x([0-9a-f]{{64}})"
+    (digest,) = re.findall(entry, output)  # of the journal
     assert Account._recover_hash(bytes.fromhex(digest), signature=signature) == account.address
     assert "unknown_signer" in tool.run(
         "sh", "-c", f"echo '{json.dumps({**REQUEST, 'signer': listed})}' | nc -N -U /run/ordersigner/ordersigner.sock"
