@@ -448,6 +448,16 @@ def test_a_long_input_gets_a_progress_bar_on_a_terminal(daemon: Daemon, director
     assert re.search(r"\r\x1b\[Kordersigner: 40,000 signed, 0 refused, \d+\.\d s\n$", seen)
 
 
+def shown_on(terminal: int) -> str:
+    """What a terminal gets until its other side is closed."""
+    seen = b""
+    with contextlib.suppress(OSError):  # EIO: the other side is closed
+        while True:
+            seen += os.read(terminal, 4096)
+    os.close(terminal)
+    return seen.decode()
+
+
 def at_a_terminal(path: str, typed: bytes, *arguments: str | Path) -> str:
     """What a user sees who types that, with Ctrl-D at the end, without the echo of it."""
     ours, theirs = pty.openpty()
@@ -457,13 +467,9 @@ def at_a_terminal(path: str, typed: bytes, *arguments: str | Path) -> str:
     os.write(ours, typed + b"\x04")
     with running(path, *arguments, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
-        seen = b""
-        with contextlib.suppress(OSError):  # EIO: the other side is closed
-            while True:
-                seen += os.read(ours, 4096)
-        os.close(ours)
+        seen = shown_on(ours)
         process.wait(TIME_LIMIT)
-    return seen.decode().replace("\r\n", "\n")
+    return seen.replace("\r\n", "\n")
 
 
 def test_at_a_terminal_it_says_that_it_waits_and_leaves_no_empty_lines(daemon: Daemon) -> None:
@@ -490,14 +496,10 @@ def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
         daemon.path, "sign", directory / "orders", stdout=output, stderr=theirs
     ) as process:
         os.close(theirs)
-        seen = b""
-        with contextlib.suppress(OSError):  # EIO: the other side is closed
-            while True:
-                seen += os.read(ours, 4096)
-        os.close(ours)
+        seen = shown_on(ours)
         assert process.wait(TIME_LIMIT) == 0
     assert (directory / "signatures").read_text() == (SIGNATURE + "\n") * count
-    return seen.decode()
+    return seen
 
 
 @pytest.mark.parametrize(
