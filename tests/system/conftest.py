@@ -132,6 +132,15 @@ def drop_in(machine: Machine, unit: str, text: str) -> None:
     machine.run("systemctl", "daemon-reload")
 
 
+def answer_on(client: subprocess.Popen[str], request: object) -> object:
+    """The response on a connection that stays open."""
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write(json.dumps(request) + "\n")
+    client.stdin.flush()
+    return json.loads(client.stdout.readline())
+
+
 def ask(machine: Machine, request: object, *, user: str = MEMBER, path: str = SOCKET) -> object:
     """Send `request` with nc and return the response."""
     return json.loads(machine.run("nc", "-N", "-U", path, user=user, input=json.dumps(request) + "\n", timeout=60))

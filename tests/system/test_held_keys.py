@@ -25,6 +25,7 @@ from system.conftest import (
     SOCKET,
     STRANGER,
     Packages,
+    answer_on,
     ask,
     drop_in,
     install,
@@ -221,15 +222,6 @@ def test_a_new_user_with_a_deleted_users_number_is_refused_without_a_reload(hold
     finally:
         for user in users:
             holder.run("userdel", user)
-
-
-def answer_on(client: subprocess.Popen[str], request: object) -> object:
-    """The response on a connection that stays open."""
-    assert client.stdin is not None
-    assert client.stdout is not None
-    client.stdin.write(json.dumps(request) + "\n")
-    client.stdin.flush()
-    return json.loads(client.stdout.readline())
 
 
 FAULTS = {

@@ -5,16 +5,14 @@ One machine plays both parts: the bot's user is alice, the signer's account is b
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 from support.daemon import SOURCE, wait_until
 
 from ordersigner.signing import journal
-from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, Packages, ask, install, is_installed
+from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, Packages, answer_on, ask, install, is_installed
 from system.machine import TIMEOUT, Machine
 from system.test_held_keys import BY_ADDRESS, KEY, KEYS, POLICY, restart, rule, seal, set_policy
 
@@ -124,11 +122,11 @@ def test_a_bot_signs_with_a_held_key_and_its_own_and_the_journal_names_its_accou
 
 def test_a_restart_of_the_daemon_does_not_end_a_connection_of_the_tunnel(remote: Machine) -> None:
     with remote.started("nc", "-U", tunnel(remote), user=MEMBER) as client:
-        assert answer_of(client, BY_ADDRESS) == RESPONSE
+        assert answer_on(client, BY_ADDRESS) == RESPONSE
         process = remote.property(SERVICE, "MainPID")
         restart(remote)
         assert remote.property(SERVICE, "MainPID") != process
-        assert answer_of(client, BY_ADDRESS) == RESPONSE
+        assert answer_on(client, BY_ADDRESS) == RESPONSE
 
 
 def test_a_tunnel_that_was_killed_comes_back_and_finds_a_socket_in_a_new_directory(remote: Machine) -> None:
@@ -145,14 +143,6 @@ def answer_to_ping(machine: Machine) -> str:
     return machine.run(
         "nc", "-N", "-U", tunnel(machine), user=MEMBER, input='{"type": "ping"}\n', check=False, timeout=60
     )
-
-
-def answer_of(client: subprocess.Popen[str], request: object) -> object:
-    assert client.stdin is not None
-    assert client.stdout is not None
-    client.stdin.write(json.dumps(request) + "\n")
-    client.stdin.flush()
-    return json.loads(client.stdout.readline())
 
 
 def test_a_bots_account_gets_no_shell_no_command_and_no_file(remote: Machine) -> None:
