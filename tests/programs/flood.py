@@ -15,11 +15,9 @@ Needs root.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +28,11 @@ sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 from support.daemon import EXAMPLE, SOURCE, connect, wait_until
 from support.held import address
 from support.load import HELD
-from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, STRANGER, SUITES, build, install
-from system.machine import Machine, Unavailable, make_tree
+from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, STRANGER
+from system.machine import Machine
 
 from ordersigner.signing import journal
+from programs.booted import run
 from programs.soak import prepared
 
 SIZE = "16M"
@@ -142,30 +141,5 @@ def flood(machine: Machine, seconds: float) -> str:
     return figures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10, help="default: %(default)s")
-    parser.add_argument("--suite", choices=SUITES, default=SUITES[-1], help="default: %(default)s")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        output = Path(directory) / "dist"
-        build(SOURCE, arguments.suite, output)
-        packages = [
-            next((output / arguments.suite).glob(f"{name}_*.deb")) for name in ("ordersigner", "ordersigner-keys")
-        ]
-        machine = Machine(Path(directory) / "tree")
-        try:
-            make_tree(arguments.suite, machine.tree, packages, [])
-            machine.boot()
-            for user in (MEMBER, STRANGER):
-                machine.run("useradd", "--create-home", user)
-            install(machine, packages[0])
-            print(flood(machine, arguments.minutes * 60))
-        except Unavailable as error:
-            raise SystemExit(str(error)) from None
-        finally:
-            machine.power_off()
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, flood, MEMBER, STRANGER)

@@ -15,12 +15,10 @@ Needs root.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import random
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -31,10 +29,12 @@ from typing import NamedTuple
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
-from support.daemon import EXAMPLE_LINE, SOURCE, connect, wait_until
+from support.daemon import EXAMPLE_LINE, connect, wait_until
 from support.load import HABITS, HELD, IDLE, LOCK_STEP, ONE_EACH, PIPELINING, Load, faithful, policy, questions
-from system.conftest import SERVICE, SOCKET, SUITES, build, install
-from system.machine import TIMEOUT, Machine, Unavailable, make_tree
+from system.conftest import SERVICE, SOCKET
+from system.machine import TIMEOUT, Machine
+
+from programs.booted import run
 
 GUEST = "ordersigner@guest.service"  # comes and goes
 STEADY = "ordersigner@steady.service"  # stays
@@ -191,29 +191,5 @@ def soak(machine: Machine, seconds: float) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10, help="default: %(default)s")
-    parser.add_argument("--suite", choices=SUITES, default=SUITES[-1], help="default: %(default)s")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        output = Path(directory) / "dist"
-        build(SOURCE, arguments.suite, output)
-        packages = [
-            next((output / arguments.suite).glob(f"{name}_*.deb")) for name in ("ordersigner", "ordersigner-keys")
-        ]
-        machine = Machine(Path(directory) / "tree")
-        try:
-            make_tree(arguments.suite, machine.tree, packages, [])
-            machine.boot()
-            machine.run("useradd", "--create-home", "alice")
-            install(machine, packages[0])
-            print(soak(machine, arguments.minutes * 60))
-        except Unavailable as error:
-            raise SystemExit(str(error)) from None
-        finally:
-            machine.power_off()
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, soak, "alice")
