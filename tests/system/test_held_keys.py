@@ -377,7 +377,7 @@ def with_check(machine: Machine, settings: str) -> None:
 
 def test_keys_for_which_there_is_no_time_are_named_and_the_others_work(holder: Machine) -> None:
     """systemd-creds takes as long as it may for one of the keys."""
-    slow = '#!/bin/sh\ncase $* in *key_m-slow*) sleep infinity ;; esac\nexec /usr/bin/systemd-creds "$@"\n'
+    slow = '#!/bin/sh\ncase $* in *key_m-slow*) exec sleep infinity ;; esac\nexec /usr/bin/systemd-creds "$@"\n'
     holder.write("/usr/local/lib/slow/systemd-creds", slow)
     holder.run("chmod", "+x", "/usr/local/lib/slow/systemd-creds")
     with_check(
