@@ -5,10 +5,11 @@ through serving, signing, payloads, policy if it names a held key, and back thro
 closed. docs/how.rst follows one.
 
     part      imports                           what it does
-    daemon    serving signing policy systemd    ordersignerd: arguments, wiring, reload, stop
+    daemon    serving signing policy state systemd  ordersignerd: arguments, wiring, reload, stop
     serving   signing                           many clients at once: bytes to lines, responses to bytes
-    signing   policy payloads systemd           a line to its response: JSON, keys, journal, counters
+    signing   policy payloads state systemd     a line to its response: JSON, keys, journal, counters
     policy    payloads                          who may have what signed with a key that the daemon holds
+    state     -                                 what lasts longer than a request: totals, rates, freezes
     payloads  -                                 what can be signed: JSON to a digest, and the facts that a rule judges
     systemd   -                                 what systemd hands over and what it is told; journald
 
@@ -24,8 +25,8 @@ What only some parts may use. So payloads is pure, and so is policy, but for the
 
     socket socketserver     serving systemd daemon commands client peer
     select                  serving systemd commands client
-    threading time          daemon serving signing systemd commands client
-    os                      policy/accounts daemon serving signing systemd commands keytool client peer
+    threading time          daemon serving signing state systemd commands client
+    os                      policy/accounts daemon serving signing state systemd commands keytool client peer
     open                    policy/accounts policy/reader signing/keyring systemd/losses commands keytool peer
     grp pwd                 commands peer
     subprocess              commands keytool

@@ -47,6 +47,8 @@ CODES = {
     "key_on_wire": "the daemon takes no keys from clients, only addresses of keys that it holds",
     "not_allowed": "no rule allows this value",
     "over_limit": "the value is past the limit of the rule that came closest",
+    "over_total": "the total of a rule or section has no room for this until earlier signatures are past",
+    "frozen": "the rule is frozen: it allows nothing until root thaws it",
     "rate_limited": "the rule allows no more signatures for now",
     "ambiguous": "the signature could also be valid for something else; see ordersigner-policy(5)",
     # The daemon's own fault. The type of this error is InternalError.
@@ -85,6 +87,8 @@ REMEDIES = {
     "key_on_wire": "send the address of a held key as signer",
     "not_allowed": "ask the administrator for a rule that allows it, or change the request",
     "over_limit": "stay within the limit, or ask the administrator for another",
+    "over_total": "wait until earlier signatures have left the span, or ask the administrator for another total",
+    "frozen": "ask the administrator, who can thaw the rule",
     "rate_limited": "wait, and try again",
     "ambiguous": "sign such data with a key of your own, or ask the administrator for a rule that allows it",
     "not_recorded": "try again later; the administrator must find out why journald takes no entries",

@@ -37,6 +37,7 @@ from ordersigner.serving import server
 from ordersigner.serving.framing import MAX_LINE
 from ordersigner.signing import journal
 from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.state.memory import Memory
 
 DOCS = SOURCE / "docs"
 
@@ -246,7 +247,7 @@ def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Pat
     (grant,) = policy_of(POLICY).grants(ALICE).values()
     for kind in KINDS:
         payload = KINDS[kind].form.read(request_of(kind))
-        written.signed(ALICE, payload, ADDRESS, grant.allow(payload, now=0.0, ticks=0.0), 1)
+        written.signed(ALICE, payload, ADDRESS, grant.allow(payload, now=0.0, ledger=Memory()), 1)
     written.refused(Peer(1, 2, 3), Refusal.of("order.price", "negative", ""))
     names = {entry.partition("=")[0] for entry in entries if entry.startswith("ORDERSIGNER_")}
     assert len(names) == 26

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Mapping, Sequence
 
 from ordersigner.payloads.payload import Payload
-from ordersigner.policy.rules import Judge
+from ordersigner.policy.rules import Judge, Need, Total
 from ordersigner.policy.settings import Section, section_of
 
 
@@ -26,6 +26,9 @@ class Limits:
     rule_settings: ClassVar[tuple[str, ...]] = ()  # others of a rule, which need `listed_by`
     has_any: ClassVar[bool] = False  # whether `listed_by` may say "any", so that no section can have this name
 
+    has_conditions: ClassVar[bool] = False  # whether lines of these sections that are no settings are conditions
+
+    totals: Sequence[Total] = ()
     name: str  # of the section, set by compile(). A judge that is made otherwise has none, and entry() fails.
 
     def __init__(self, section: Section) -> None:
@@ -47,6 +50,10 @@ class Limits:
         """
         chosen = rule.all(cls.listed_by, section_of(cls.kind, sections))
         return [judge for judge in chosen if judge is not None]
+
+    def needs(self, payload: Payload) -> Sequence[Need]:
+        """As Judge.needs()."""
+        return ()
 
     def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
         """As Judge.entry()."""

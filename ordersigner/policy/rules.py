@@ -8,13 +8,13 @@ a rule nobody may do anything, root included.
 An address that the client has no rule for is denied before it is looked up among the held keys. So nobody learns, from
 an answer or from the time that it takes, which other keys there are.
 
-No sockets, no files, no keys; the rates are the only state. reader.py makes a Policy from a file.
+No sockets, no files, no keys. What lasts longer than a request is in a Ledger, which is handed in. reader.py makes a
+Policy from a file.
 """
 
 from __future__ import annotations
 
 import copy
-from collections import deque
 from typing import AbstractSet, Mapping, NamedTuple, Protocol, Sequence
 
 from ordersigner.payloads.payload import Payload
@@ -22,7 +22,9 @@ from ordersigner.peer import Peer
 from ordersigner.policy.accounts import Accounts, Named, State
 from ordersigner.refusal import Refusal
 
-RATE_STEP = 1000  # of the objection of a rate: more than that of any objection to what is signed
+# Steps of objections that come after any objection to what is signed.
+TOTAL_STEP, RATE_STEP, FROZEN_STEP = 1000, 1001, 1002
+SPANS = {3600: "an hour", 86400: "a day"}  # of a total, by its seconds
 
 
 class Objection(NamedTuple):
@@ -46,6 +48,11 @@ class Judge(Protocol):
         The name is "any" if the rule says so. The words follow those of the payload.
         """
 
+    totals: Sequence[Total]
+
+    def needs(self, payload: Payload) -> Sequence[Need]:
+        """What a payload that it allows takes of its totals."""
+
     def permits(self) -> list[str]:
         """What it allows, in words: the payload, and then each of its limits."""
 
@@ -53,24 +60,51 @@ class Judge(Protocol):
         """What it does not limit, in words."""
 
 
-class Rate:
+class Rate(NamedTuple):
     """No more than `number` signatures in any span of `seconds`."""
 
-    def __init__(self, number: int, seconds: int) -> None:
-        self.number = number
-        self.seconds = seconds
-        self._times: deque[float] = deque(maxlen=number)
+    number: int
+    seconds: int
 
-    def take(self, now: float) -> bool:
-        """Count one more signature, if the rate allows it. now: seconds of a clock that never goes back."""
-        if len(self._times) == self.number and now - self._times[0] < self.seconds:
-            return False
-        self._times.append(now)
-        return True
 
-    def carry_over(self, earlier: Rate) -> None:
-        """Count the signatures that the same rule allowed before a reload, too."""
-        self._times.extend(earlier._times)
+class Total(NamedTuple):
+    """No more than `limit` of a term in all signatures of any span of `seconds`."""
+
+    section: str  # "" for a setting of the rule itself
+    term: str  # without blanks
+    seconds: int
+    limit: int  # in the smallest units: a whole token has 10**decimals
+    decimals: int
+
+
+class Need(NamedTuple):
+    """What one payload takes of a total. field: where a refusal is filed."""
+
+    total: Total
+    amount: int
+    field: str
+
+
+class Ledger(Protocol):
+    """What lasts longer than a request: totals, rates, and which rules are frozen.
+
+    Each method raises OSError if it cannot tell, and then the rule must not be used.
+    """
+
+    def enter(self, rule: str) -> bool:
+        """Begin a signature under a rule. If it is frozen, return False, and there is nothing to leave."""
+
+    def leave(self, rule: str) -> None:
+        """The signature has been handed out, or there will be none."""
+
+    def reserve(
+        self, totals: Sequence[tuple[str, int, int, int]], rate: tuple[str, int, int] | None
+    ) -> tuple[int, int] | None:
+        """Count one more signature, for good, if all totals and the rate have room for it.
+
+        totals: for each its key, its seconds, its limit and the amount; rate: its key, its number and its seconds.
+        Returns None, or the index of the first total that has no room and what it has left; len(totals) is the rate's.
+        """
 
 
 class Rule:
@@ -113,27 +147,91 @@ class Rule:
     def is_for(self, uid: int, gids: AbstractSet[int]) -> bool:
         return uid in self._uids or not self._gids.isdisjoint(gids)
 
-    def judge(self, payload: Payload, now: float, ticks: float) -> Objection | Permit:
-        """now, ticks: see Grant.allow()."""
+    def judge(self, payload: Payload, now: float, ledger: Ledger) -> Objection | Permit:
+        """A Permit counts as a signature, and the rule is entered until permit.leave()."""
         closest = _NOT_THIS_TYPE
-        for judge in self.judges.get(payload.type, ()):
-            objection = judge.judge(payload, now)
-            if objection is None:
-                return Permit(self, judge) if self.rate is None or self.rate.take(ticks) else _TOO_FAST
-            if objection.step > closest.step:
-                closest = objection
+        is_entered = False
+        try:
+            for judge in self.judges.get(payload.type, ()):
+                objection = judge.judge(payload, now)
+                if objection is None:
+                    if not is_entered and not ledger.enter(self.name):
+                        return Objection(FROZEN_STEP, "signer", "frozen", f"[rule {self.name}] is frozen.")
+                    is_entered = True
+                    objection = self._reserve(judge, payload, ledger)
+                    if objection is None:
+                        is_entered = False
+                        return Permit(self, judge, ledger)
+                if objection.step > closest.step:
+                    closest = objection
+        except OSError:
+            return Objection(FROZEN_STEP, "signer", "frozen", f"[rule {self.name}] cannot be used: {_DAMAGED}")
+        finally:
+            if is_entered:
+                ledger.leave(self.name)
         return closest
+
+    def _reserve(self, judge: Judge, payload: Payload, ledger: Ledger) -> Objection | None:
+        """Count the signature, or say what has no room for it."""
+        needs = judge.needs(payload) if judge.totals else ()
+        if not needs and self.rate is None:
+            return None
+        rate = None if self.rate is None else (self.rate_key, *self.rate)
+        totals = [(self.key_of(total), total.seconds, total.limit, amount) for total, amount, _ in needs]
+        shortage = ledger.reserve(totals, rate)
+        if shortage is None:
+            return None
+        index, left = shortage
+        if index == len(needs):
+            message = f"[rule {self.name}] allows no more signatures for now."
+            return Objection(RATE_STEP, "signer", "rate_limited", message)
+        return over_total(needs[index], left, f"rule {self.name}")
+
+    @property
+    def totals(self) -> list[Total]:
+        """Those of all its judges."""
+        judges = dict.fromkeys(judge for judges in self.judges.values() for judge in judges)
+        return [total for judge in judges for total in judge.totals]
+
+    @property
+    def rate_key(self) -> str:
+        """The rate's key in a ledger."""
+        return f"{self.name}\n\nrate"
+
+    def key_of(self, total: Total) -> str:
+        """A total's key in a ledger: it begins at 0 when the rule, the section or the term gets another name."""
+        return f"{self.name}\n{total.section}\n{total.term}"
+
+
+def over_total(need: Need, left: int, rule: str) -> Objection:
+    """The objection to a payload for which a total has no room. left: in the smallest units."""
+    total = need.total
+    where = total.section or rule
+    message = f"This is more than [{where}] has left for {SPANS[total.seconds]}: {in_tokens(left, total.decimals)}."
+    return Objection(TOTAL_STEP, need.field, "over_total", message)
+
+
+def in_tokens(units: int, decimals: int) -> str:
+    """An amount of whole tokens, exactly, without zeros at its end."""
+    whole, part = divmod(abs(units), 10**decimals)
+    fraction = f".{part:0{decimals}}".rstrip("0").rstrip(".") if part else ""
+    return f"{'-' if units < 0 else ''}{whole}{fraction}"
 
 
 class Permit(NamedTuple):
-    """The rule that allows a payload, and the one of its judges that does."""
+    """The rule that allows a payload, and the one of its judges that does. Who gets one must leave() it."""
 
     rule: Rule
     judge: Judge
+    ledger: Ledger
+
+    def leave(self) -> None:
+        """The signature has been handed out, or there will be none."""
+        self.ledger.leave(self.rule.name)
 
 
+_DAMAGED = "the daemon's state is damaged or full; the journal says more."
 _NOT_THIS_TYPE = Objection(0, "type", "not_allowed", "No rule allows this type of request with this key.")
-_TOO_FAST = Objection(RATE_STEP, "signer", "rate_limited", "Too many signatures in too short a time.")
 
 
 class Denied(Refusal):
@@ -156,15 +254,12 @@ class Grant:
         self.address = address
         self.rules = tuple(rules)
 
-    def allow(self, payload: Payload, *, now: float, ticks: float) -> Permit:
-        """The permit for `payload`; the rate of its rule counts one more signature from here on. Raises Denied.
-
-        now: seconds since 1970; ticks: seconds of a clock that never goes back.
-        """
+    def allow(self, payload: Payload, *, now: float, ledger: Ledger) -> Permit:
+        """The permit for `payload`, which counts from here on. Raises Denied. now: seconds since 1970."""
         closest: Objection | None = None
         name = ""
         for rule in self.rules:
-            verdict = rule.judge(payload, now, ticks)
+            verdict = rule.judge(payload, now, ledger)
             if isinstance(verdict, Permit):
                 return verdict
             if closest is None or verdict.step > closest.step:
@@ -200,17 +295,6 @@ class Policy:
                 for key in rule.keys:
                     rules.setdefault(key, []).append(rule)
         return {address: Grant(address, own) for address, own in rules.items()}
-
-    def carry_over(self, earlier: Policy) -> None:
-        """Take over how often the rules of the same names were used under an earlier policy.
-
-        A reload must not reset a rate. A rule that had another name, or no rate, begins a new count.
-        """
-        rates = {rule.name: rule.rate for rule in earlier.rules}
-        for rule in self.rules:
-            rate = rates.get(rule.name)
-            if rule.rate is not None and rate is not None:
-                rule.rate.carry_over(rate)
 
 
 _UNKNOWN_SIGNER = (

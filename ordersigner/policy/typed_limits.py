@@ -25,7 +25,7 @@ from ordersigner.payloads.typed_data import Path, Schema, TypedData
 from ordersigner.payloads.typed_types import DOMAIN
 from ordersigner.payloads.typed_values import Value
 from ordersigner.policy.limits import Limits
-from ordersigner.policy.rules import RATE_STEP, Judge, Objection
+from ordersigner.policy.rules import TOTAL_STEP, Judge, Need, Objection, Total
 from ordersigner.policy.settings import Section, WrongSection, did_you_mean, number, quoted
 from ordersigner.text import ELLIPSIS, cleaned, entered
 
@@ -193,6 +193,11 @@ class TypedLimits(Limits):
 class AnyTypedData:
     """All typed data, for `typed = any`, except Hyperliquid's Agent: it stands for an action that it does not show."""
 
+    totals: Sequence[Total] = ()
+
+    def needs(self, payload: Payload) -> Sequence[Need]:
+        return ()
+
     def judge(self, payload: Payload, now: float) -> Objection | None:
         assert isinstance(payload, TypedData)
         return _TYPE if payload.schema.type == AGENT_TYPE else None
@@ -272,11 +277,11 @@ def _first_objection(checks: Sequence[_Check], first_step: int, data: TypedData,
                 else:
                     end = middle
             place = check.access.place(data, first)
-            return Objection(min(step, RATE_STEP - 1), f"{_SIGNED_DATA}.{place}", check.code, check.message)
+            return Objection(min(step, TOTAL_STEP - 1), f"{_SIGNED_DATA}.{place}", check.code, check.message)
         if check.has_star and check.access.empty(data):
             place = f"{_SIGNED_DATA}.{check.path.partition('.*')[0]}"
             return Objection(
-                min(step, RATE_STEP - 1), place, "not_allowed", "No rule allows this array without elements."
+                min(step, TOTAL_STEP - 1), place, "not_allowed", "No rule allows this array without elements."
             )
     return None
 

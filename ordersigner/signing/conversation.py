@@ -16,13 +16,14 @@ from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
 from ordersigner.policy import accounts, rules
 from ordersigner.policy.kinds import KINDS
-from ordersigner.policy.rules import Grant, Permit, Policy
+from ordersigner.policy.rules import Grant, Ledger, Permit, Policy
 from ordersigner.refusal import Refusal
 from ordersigner.signing import protocol
 from ordersigner.signing.counters import Counters
 from ordersigner.signing.journal import Journal
 from ordersigner.signing.keyring import Keyring
 from ordersigner.signing.keys import HeldKey, Signer, address_in
+from ordersigner.state.memory import Memory
 
 NOT_RECORDED = Refusal.of(
     "", "not_recorded", "The journal did not take the entry of this signature in time.", type="InternalError"
@@ -40,6 +41,7 @@ class Service:
         keyring: Keyring | None = None,
         policy: Policy | None = None,
         *,
+        ledger: Ledger | None = None,
         wire_keys: bool = True,
         may_read_status: Callable[[Peer], bool] = lambda peer: False,
     ) -> None:
@@ -47,6 +49,7 @@ class Service:
         self.journal = journal
         self.keyring = keyring or Keyring()
         self.policy = policy or Policy()
+        self.ledger: Ledger = ledger or Memory()
         self.wire_keys = wire_keys
         self.may_read_status = may_read_status
         self.entries_get_lost = False  # whether journald drops entries after it took them
@@ -57,7 +60,6 @@ class Service:
     def replace_policy(self, policy: Policy) -> None:
         """From the next request on, `policy` is in force."""
         with self._replacing:
-            policy.carry_over(self.policy)
             self.policy = policy
         self.counters.forget_rules_except({rule.name for rule in policy.rules})
 
@@ -117,6 +119,7 @@ class Conversation:
         request_id: str | int | None = None
         payload: Payload | None = None
         address: str | None = None
+        permit: Permit | None = None
         try:
             message = protocol.decode(line)
             request_id = protocol.read_id(message)
@@ -131,7 +134,6 @@ class Conversation:
             payload = form.read(request.members)
             address = address_in(request.signer)
             signer: Signer | HeldKey
-            permit: Permit | None = None
             if address is None:
                 signer = self._key_of_client(request.signer)
                 if form.check_signer is not None:
@@ -153,6 +155,9 @@ class Conversation:
             service.counters.failed += 1
             service.journal.failed(f"A request of {self._peer} could not be answered", error)
             return protocol.failed(request_id)
+        finally:
+            if permit is not None:
+                permit.leave()
         service.counters.count(request.type, permit.rule.name if permit else "")
         return response
 
@@ -189,13 +194,14 @@ class Conversation:
 
     def _held_key_if_allowed(self, address: str, payload: Payload) -> tuple[HeldKey, Permit]:
         """The held key of an address, and the permit of the rule that lets this client sign `payload` with it."""
+        service = self._service
         grant = self._grants_in_force().get(address)
         if grant is None:
             raise rules.unknown_signer(self._peer)
-        key = self._service.keyring.get(address)
+        key = service.keyring.get(address)
         if key is None:
             raise rules.key_unavailable(grant.rules[0])
-        return key, grant.allow(payload, now=time(), ticks=monotonic())
+        return key, grant.allow(payload, now=time(), ledger=service.ledger)
 
     def _grants_in_force(self) -> dict[str, Grant]:
         """What the policy that is in force lets this client do.

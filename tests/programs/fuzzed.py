@@ -34,13 +34,14 @@ from ordersigner.daemon.check import check
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
 from ordersigner.policy.kinds import KINDS
-from ordersigner.policy.rules import RATE_STEP, Permit, Rate
+from ordersigner.policy.rules import FROZEN_STEP, Permit, Rate
 from ordersigner.refusal import CODES, Refusal
 from ordersigner.serving.framing import HttpRequest, LineBuffer, LineTooLong
 from ordersigner.signing import protocol
 from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
 from ordersigner.signing.keyring import Keyring
+from ordersigner.state.memory import Memory
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
 NOW = 1_700_000_000
@@ -301,13 +302,13 @@ def read_policy(data: bytes) -> None:
         assert rule.keys
         assert rule.users or rule.groups or reading.warnings
         for payload in PAYLOADS:
-            verdict = rule.judge(payload, NOW, 0.0)
+            verdict = rule.judge(payload, NOW, Memory())
             if isinstance(verdict, Permit):
                 section, _, _ = verdict.judge.entry(payload)
                 assert section
             else:
                 assert verdict.code in CODES
-                assert 0 <= verdict.step <= RATE_STEP
+                assert 0 <= verdict.step <= FROZEN_STEP
 
 
 def check_words(reading: reader.Reading) -> None:
