@@ -15,7 +15,7 @@ Policy from a file.
 from __future__ import annotations
 
 import copy
-from typing import AbstractSet, Mapping, NamedTuple, Protocol, Sequence
+from typing import Mapping, NamedTuple, Protocol, Sequence
 
 from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
@@ -125,27 +125,17 @@ class Rule:
         self.name = name
         self.line = line
         self.keys = tuple(keys)
-        self._set_users(users, groups)
-        self.judges = {type: tuple(several) for type, several in judges.items()}
-        self.rate = rate
-
-    def _set_users(self, users: Sequence[Named], groups: Sequence[Named]) -> None:
         self.users = tuple(users)
         self.groups = tuple(groups)
-        self._uids = frozenset(user.number for user in users)
-        self._gids = frozenset(group.number for group in groups)
+        self.judges = {type: tuple(several) for type, several in judges.items()}
+        self.rate = rate
 
     def looked_up(self, accounts: Accounts) -> Rule:
         """The same rule, with the numbers that its users and groups have now. Both count for the same rate."""
         rule = copy.copy(self)
-        rule._set_users(
-            [user.looked_up(accounts.users) for user in self.users],
-            [group.looked_up(accounts.groups) for group in self.groups],
-        )
+        rule.users = tuple(user.looked_up(accounts.users) for user in self.users)
+        rule.groups = tuple(group.looked_up(accounts.groups) for group in self.groups)
         return rule
-
-    def is_for(self, uid: int, gids: AbstractSet[int]) -> bool:
-        return uid in self._uids or not self._gids.isdisjoint(gids)
 
     def judge(self, payload: Payload, now: float, ledger: Ledger) -> Objection | Permit:
         """A Permit counts as a signature, and the rule is entered until permit.leave()."""
@@ -276,6 +266,15 @@ class Policy:
         self.rules = tuple(rules)
         self.keys = {key for rule in rules for key in rule.keys}
         self.accounts_state = accounts_state
+        # The places of the rules in the file, by the numbers of their users and groups: a client must not pay for the
+        # rules of others.
+        self._of_users: dict[int | None, list[int]] = {}
+        self._of_groups: dict[int | None, list[int]] = {}
+        for place, rule in enumerate(self.rules):
+            for user in rule.users:
+                self._of_users.setdefault(user.number, []).append(place)
+            for group in rule.groups:
+                self._of_groups.setdefault(group.number, []).append(place)
 
     @property
     def named(self) -> set[Named]:
@@ -288,12 +287,14 @@ class Policy:
 
     def grants(self, peer: Peer) -> dict[str, Grant]:
         """What a client may do, by the address of the key."""
-        gids = {peer.gid, *peer.groups}
+        places = set(self._of_users.get(peer.uid, ()))
+        for gid in {peer.gid, *peer.groups}:
+            places.update(self._of_groups.get(gid, ()))
         rules: dict[str, list[Rule]] = {}
-        for rule in self.rules:
-            if rule.is_for(peer.uid, gids):
-                for key in rule.keys:
-                    rules.setdefault(key, []).append(rule)
+        for place in sorted(places):
+            rule = self.rules[place]
+            for key in rule.keys:
+                rules.setdefault(key, []).append(rule)
         return {address: Grant(address, own) for address, own in rules.items()}
 
 

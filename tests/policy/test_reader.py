@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support.daemon import SOURCE
 from support.policies import policy_of
 
+from ordersigner.peer import Peer
 from ordersigner.policy import accounts, reader
 from ordersigner.policy.accounts import Named
 from ordersigner.policy.reader import read
@@ -335,7 +336,7 @@ def test_a_user_or_group_that_does_not_exist_is_a_warning_and_the_others_work() 
         Complaint(6, "there is no group no-such-group"),
     ]
     assert reading.policy.rules[0].users == (Named("root", 0), Named("no-such-user", None))
-    assert reading.policy.rules[0].is_for(0, set())
+    assert reading.policy.grants(Peer(1, 0, 0))
 
 
 def test_names_are_those_of_the_system() -> None:
