@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from typing import Callable, NamedTuple, Sequence
+from collections import Counter, deque
+from typing import Callable, Mapping, NamedTuple, Sequence
 
 BUCKETS = {3600: 60, 86400: 144}  # of a total, by its seconds
 
@@ -17,23 +17,26 @@ BUCKETS = {3600: 60, 86400: 144}  # of a total, by its seconds
 class _Window:
     """What was signed of a total, by buckets of time."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
         self.buckets: dict[int, int] = {}
 
     def used(self, seconds: int, now: float) -> int:
         """At `now` in bucket k, buckets k - 60 (or k - 144) to k count, and later ones, if the clock went back."""
-        number = BUCKETS[seconds]
-        oldest = self.bucket(seconds, now) - number
+        oldest = self._bucket(now) - BUCKETS[self.seconds]
         self.buckets = {bucket: amount for bucket, amount in self.buckets.items() if bucket >= oldest}
-        return sum(self.buckets.values())
+        used = sum(self.buckets.values())
+        if seconds != self.seconds:  # another span than before a reload: what was spent counts as spent now
+            self.seconds = seconds
+            self.buckets = {self._bucket(now): used}
+        return used
 
-    def add(self, seconds: int, now: float, amount: int) -> None:
-        bucket = self.bucket(seconds, now)
+    def add(self, now: float, amount: int) -> None:
+        bucket = self._bucket(now)
         self.buckets[bucket] = self.buckets.get(bucket, 0) + amount
 
-    @staticmethod
-    def bucket(seconds: int, now: float) -> int:
-        return int(now // (seconds // BUCKETS[seconds]))
+    def _bucket(self, now: float) -> int:
+        return int(now // (self.seconds // BUCKETS[self.seconds]))
 
 
 class Frozen(NamedTuple):
@@ -44,37 +47,50 @@ class Frozen(NamedTuple):
 
 
 class Memory:
-    """A Ledger. Safe for use by many threads."""
+    """A Ledger, with what the daemon asks of one besides. Safe for use by many threads.
+
+    It has the methods of state_file.State, where they are described.
+    """
+
+    generation = 0
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds."""
         self._clock = clock
-        self._lock = threading.Lock()
-        self._windows: dict[tuple[str, int], _Window] = {}
+        self._changed = threading.Condition()
+        self._windows: dict[str, _Window] = {}
         self._rates: dict[str, deque[float]] = {}
+        self._inside: Counter[str] = Counter()  # threads, by rule
+        self._counts: dict[str, tuple[int, int]] = {}
         self.frozen: dict[str, Frozen] = {}
 
     def enter(self, rule: str) -> bool:
-        return rule not in self.frozen
+        with self._changed:
+            if rule in self.frozen:
+                return False
+            self._inside[rule] += 1
+            return True
 
     def leave(self, rule: str) -> None:
-        pass
+        with self._changed:
+            self._inside[rule] -= 1
+            if rule in self.frozen:
+                self._changed.notify_all()
 
     def reserve(
         self, totals: Sequence[tuple[str, int, int, int]], rate: tuple[str, int, int] | None
     ) -> tuple[int, int] | None:
-        """As Ledger.reserve()."""
-        with self._lock:
+        with self._changed:
             now = self._clock()
-            windows = [self._windows.setdefault((key, seconds), _Window()) for key, seconds, _, _ in totals]
+            windows = [self._windows.setdefault(key, _Window(seconds)) for key, seconds, _, _ in totals]
             for index, (window, (_, seconds, limit, amount)) in enumerate(zip(windows, totals)):
                 used = window.used(seconds, now)
                 if used + amount > limit:
                     return index, max(limit - used, 0)
             if rate is not None and not self._take(rate, now):
                 return len(totals), 0
-            for window, (_, seconds, _, amount) in zip(windows, totals):
-                window.add(seconds, now, amount)
+            for window, (_, _, _, amount) in zip(windows, totals):
+                window.add(now, amount)
         return None
 
     def _take(self, rate: tuple[str, int, int], now: float) -> bool:
@@ -86,3 +102,46 @@ class Memory:
             return False
         times.append(now)
         return True
+
+    def used(self, key: str, seconds: int) -> int:
+        with self._changed:
+            window = self._windows.get(key)
+            return window.used(seconds, self._clock()) if window else 0
+
+    def raise_generation(self) -> int:
+        """There is no other process to tell."""
+        return self.generation
+
+    def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
+        with self._changed:
+            since = time.time()
+            for rule in rules:
+                self.frozen.setdefault(rule, Frozen(since, uid))
+            return self._changed.wait_for(lambda: self._is_idle(rules), patience)
+
+    def is_idle(self, rules: Sequence[str]) -> bool:
+        with self._changed:
+            return self._is_idle(rules)
+
+    def _is_idle(self, rules: Sequence[str]) -> bool:
+        return not any(self._inside[rule] for rule in rules)
+
+    def thaw(self, rules: Sequence[str]) -> list[str]:
+        with self._changed:
+            thawed = [rule for rule in dict.fromkeys(rules) if rule in self.frozen]
+            for rule in thawed:
+                del self.frozen[rule]
+            return thawed
+
+    def add_counts(self, counts: Mapping[str, tuple[int, int]]) -> None:
+        with self._changed:
+            for rule, (signed, refused) in counts.items():
+                before = self._counts.get(rule, (0, 0))
+                self._counts[rule] = before[0] + signed, before[1] + refused
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        with self._changed:
+            return dict(self._counts)
+
+    def close(self) -> None:
+        pass
