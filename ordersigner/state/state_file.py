@@ -4,13 +4,13 @@ In: the keys of totals and rates, and the names of rules. Out: whether they have
 Opening raises OSError if there can be no state: damaged, of another version, not readable, no space. The methods raise
 OSError if it cannot be used for this key or rule; the others go on. Knows no policy and no requests.
 
-A total or rate that a killed process, a power failure or damage leaves unclear counts too much, never too little. A
-frozen rule is found by a flag that is looked at while a lock on the rule is shared; freeze() writes the flag, and then
-waits until nobody shares the lock. So who looks later sees the flag, and who looked before is waited for.
+What a killed process, a power failure or damage leaves unclear counts as signed. A signer shares a lock on the rule,
+and looks then whether it is frozen; freeze() says so first, and waits then until nobody shares the lock. So who looks
+later knows, and who looked before is waited for.
 
-Time goes on from the later of the wall clock and the latest time in the file when a boot opens the file for the first
-time, and then with the kernel's clock that nobody sets. So in all processes of a boot it is the same, and setting the
-wall clock changes nothing.
+Time goes on from the later of the wall clock and the latest time in the file when the file is opened for the first
+time in a boot, and from there with a clock of the kernel's that nobody sets. So the processes of a boot have the same
+time, and setting the wall clock changes nothing.
 """
 
 from __future__ import annotations
@@ -21,51 +21,48 @@ import hashlib
 import os
 import stat
 import struct
-import threading
 import time
 import zlib
+from operator import attrgetter
 from time import monotonic, sleep
-from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from ordersigner.state.memory import Frozen
-from ordersigner.state.slots import SLOTS, Rate, Slot, Slots, Total, name_of
-from ordersigner.state.storage import DAMAGED, LOCKS, PAGE, PATIENCE, File, Lock, LockByte, NoRoom, Table
+from ordersigner.state.rates import Rate
+from ordersigner.state.slots import SLOTS, Slot, Slots, name_of
+from ordersigner.state.storage import DAMAGED, PAGE, PATIENCE, File, Lock, NoRoom, SharedLock, Table
+from ordersigner.state.totals import LARGEST, Total
 
 NAME = "state"  # of the file
 _FORMAT = b"ordersigner state, format 1\n"
 
-# Where things are in the file. CHANGES holds the generation of the policy, and the number of changes of what is frozen.
-_CLOCK, _CHANGES, _FROZEN = PAGE // 2, PAGE, 2 * PAGE
+# What is where in the file.
+_CLOCK = PAGE // 2
+_GENERATION = PAGE
+_CHANGE = PAGE + 8  # 8 bytes that are others after each change of what is frozen
+_FROZEN = 2 * PAGE
 _COUNTS = _FROZEN + 2 * Table.SIZE
 _TOTALS = _COUNTS + 2 * Table.SIZE
 _RATES = _TOTALS + SLOTS * Total.SIZE
-_SIZE = _RATES + SLOTS * Rate.SIZE
-_RULES = LOCKS << 1  # what the lock bytes of rules are behind
+_END = _RATES + SLOTS * Rate.SIZE
+_RULES = 1 << 61  # behind the file: the locks of rules
 
-
-def _uptime() -> int:
-    """Nanoseconds since the boot, times of suspension included."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+_CLOCK_RECORD = struct.Struct("<I32sq")  # checksum, hash of the boot's id, nanoseconds
 
 
 class _View(NamedTuple):
-    """What is frozen, and what CHANGES was when it was read."""
+    """What is frozen, as it was read after _CHANGE was `change`."""
 
-    changes: bytes
+    change: bytes
     frozen: Mapping[str, Frozen]
 
 
-class _Door:
-    """The signatures under way under one rule."""
-
-    def __init__(self, file: File, rule: str) -> None:
-        self.mutex = threading.Lock()
-        self.inside = 0  # threads of this process; while there are any, the lock is shared
-        self.byte = LockByte(file, _RULES + int.from_bytes(name_of(rule)[:7], "little"))
+def _uptime() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class State:
-    """A Ledger. Safe for use by many threads, but not in a process that was forked after opening."""
+    """A Ledger. Safe for use by many threads, but not by a child that is forked while it is open."""
 
     def __init__(
         self,
@@ -75,98 +72,64 @@ class State:
         wall_clock: Callable[[], int] = time.time_ns,
         uptime: Callable[[], int] = _uptime,
     ) -> None:
-        """boot: the id of this boot, or "" if the kernel is to be asked. The clocks give nanoseconds."""
+        """boot: the id of this boot, or "" to ask the kernel.
+
+        wall_clock: nanoseconds since 1970. uptime: nanoseconds since the boot, with those that the system slept.
+        """
         self._wall_clock = wall_clock
         self._uptime = uptime
+        self._rules: dict[str, SharedLock] = {}
+        self._view = _View(b"", {})
         with _only_one(directory) as inside:
-            self._file = _open(inside, directory)
+            self._file = _open(inside, os.path.join(directory, NAME))
             try:
                 self._frozen = Table(self._file, _FROZEN)
                 self._counts = Table(self._file, _COUNTS)
-                self._changing = Lock(self._file, _CHANGES)
+                self._generation = Lock(self._file, _GENERATION)
                 self._totals = Slots(self._file, _TOTALS, Total)
                 self._rates = Slots(self._file, _RATES, Rate)
-                self._doors: dict[str, _Door] = {}
-                self._view = _View(b"", {})
-                self._offset = self._clock_offset(boot)
+                self._offset = self._clock_offset(boot or _boot_id())
             except BaseException:
                 self._file.close()
                 raise
 
     def enter(self, rule: str) -> bool:
         """As Ledger.enter()."""
-        # The first look is for who waits in freeze(): once this process has seen the flag, it shares the lock no more.
+        # The first look is for who waits in freeze(): after one look at a frozen rule, this process shares its lock no
+        # more, however many clients ask.
         if rule in self._view.frozen and rule in self.frozen:
             return False
-        door = self._door(rule)
-        with door.mutex:
-            if door.inside == 0:
-                door.byte.share(monotonic() + PATIENCE)
-            door.inside += 1
+        lock = self._rule(rule)
+        lock.take()
         try:
-            may_sign = rule not in self.frozen
+            is_frozen = rule in self.frozen
         except BaseException:
-            self.leave(rule)
+            lock.give_back()
             raise
-        if not may_sign:
-            self.leave(rule)
-        return may_sign
+        if is_frozen:
+            lock.give_back()
+        return not is_frozen
 
     def leave(self, rule: str) -> None:
         """As Ledger.leave()."""
-        door = self._doors[rule]
-        with door.mutex:
-            door.inside -= 1
-            if door.inside == 0:
-                with contextlib.suppress(OSError):  # it is closed, and has no locks any more
-                    door.byte.give_back()
+        self._rule(rule).give_back()
 
     def reserve(
         self, totals: Sequence[tuple[str, int, int, int]], rate: tuple[str, int, int] | None
     ) -> tuple[int, int] | None:
         """As Ledger.reserve(); no key comes twice. If it raises OSError, some of them may have counted."""
-        given_totals = [self._totals.give(key, self._now()) for key, _, _, _ in totals]
-        given_rates = [] if rate is None else [self._rates.give(rate[0], self._now())]
-        given: list[tuple[Slot, bytes]] = [*given_totals, *given_rates]
-        held: list[Slot] = []
-        try:
-            for slot, _ in sorted(given, key=_in_the_file) if len(given) > 1 else given:
-                slot.lock.take()
-                held.append(slot)
+        now = self._now()
+        own_totals = [self._totals.give(key, now) for key, _, _, _ in totals]
+        own_rates = [] if rate is None else [self._rates.give(rate[0], now)]
+        own: list[tuple[Slot, bytes]] = [*own_totals, *own_rates]
+        with _locked([slot for slot, _ in own]):
             now = self._now()
-            for slot, _ in given:
+            for slot, _ in own:
                 slot.load(now)
-            if all(slot.name == name for slot, name in given):
-                return self._reserve([slot for slot, _ in given_totals], totals, given_rates, rate, now)
-        finally:
-            for slot in held:
-                slot.lock.give_back()
-        # Another process has given an empty slot to another key.
-        for key, _, _, _ in totals:
-            self._totals.forget(key)
-        if rate is not None:
-            self._rates.forget(rate[0])
+            if all(slot.name == name for slot, name in own):
+                return _reserve([slot for slot, _ in own_totals], totals, [slot for slot, _ in own_rates], rate, now)
+        self._forget_slots([key for key, _, _, _ in totals], rate)
         return self.reserve(totals, rate)
-
-    def _reserve(
-        self,
-        slots: Sequence[Total],
-        totals: Sequence[tuple[str, int, int, int]],
-        rates: Sequence[tuple[Rate, bytes]],
-        rate: tuple[str, int, int] | None,
-        now: int,
-    ) -> tuple[int, int] | None:
-        for index, (slot, (_, seconds, limit, amount)) in enumerate(zip(slots, totals)):
-            left = limit - slot.used(seconds, now)
-            if amount > left:
-                return index, max(left, 0)
-        if rate is not None and not rates[0][0].has_room(rate[1], rate[2], now):
-            return len(totals), 0
-        for slot, (_, _, limit, amount) in zip(slots, totals):
-            slot.spend(amount, limit)
-        if rate is not None:
-            rates[0][0].take(now)
-        return None
 
     def used(self, key: str, seconds: int) -> int:
         """What a total counts now."""
@@ -179,41 +142,52 @@ class State:
             slot.load(now)
             if slot.name == name:
                 return slot.used(seconds, now)
-        self._totals.forget(key)
+        self._forget_slots([key], None)
         return self.used(key, seconds)
+
+    def _forget_slots(self, totals: Sequence[str], rate: tuple[str, int, int] | None) -> None:
+        """Look them up again: another process has given them, as they were empty, to other keys."""
+        for key in totals:
+            self._totals.forget(key)
+        if rate is not None:
+            self._rates.forget(rate[0])
 
     @property
     def generation(self) -> int:
-        """Of the policy: how often raise_generation() was called, by any process."""
-        return int.from_bytes(self._file.read(_CHANGES, 8), "little")
+        """Of the policy: another number tells that it is to be read again."""
+        return int.from_bytes(self._file.read(_GENERATION, 8), "little")
 
     def raise_generation(self) -> int:
         """Tell all processes to read the policy again. Returns the new generation."""
-        with self._changing:
-            generation = self.generation + 1
-            self._file.write(_CHANGES, generation.to_bytes(8, "little"))
+        with self._generation:
+            generation = (self.generation + 1) % 2**64
+            self._file.write(_GENERATION, generation.to_bytes(8, "little"))
         return generation
 
     @property
     def frozen(self) -> Mapping[str, Frozen]:
         """The rules that are frozen now."""
-        changes = self._file.read(_CHANGES + 8, 8)
+        change = self._file.read(_CHANGE, 8)
         view = self._view
-        if view.changes != changes:
-            table = self._frozen.read()  # it was written before the number of changes
-            view = self._view = _View(changes, {rule: Frozen(since, uid) for rule, (since, uid) in table.items()})
+        if view.change != change:
+            view = self._view = _View(change, _as_frozen(self._read_frozen()))
         return view.frozen
 
-    def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
-        """Freeze rules, for good. patience: seconds to wait for signatures that are under way.
+    def _read_frozen(self) -> dict[str, Any]:
+        try:
+            return self._frozen.read()
+        except OSError:  # two changes in a row may have met both copies
+            with self._frozen.lock:
+                return self._frozen.read()
 
-        Returns whether there are none any more. If not, the rules are frozen all the same, for all who enter() later.
+    def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
+        """Freeze rules, until they are thawed. patience: seconds to wait for signatures that are under way.
+
+        Returns whether there are none any more. Even if not, the rules are frozen for whoever enters them later.
         """
         since = self._wall_clock() / 1_000_000_000
         with self._frozen.lock:
-            table = self._frozen.read()
-            if not table.keys() >= set(rules):
-                self._freeze_exactly({**{rule: [since, uid] for rule in rules}, **table})
+            self._freeze({**dict.fromkeys(rules, (since, uid)), **self._frozen.read()})
         deadline = monotonic() + patience
         pause = 0.0002
         while not self.is_idle(rules):
@@ -224,34 +198,34 @@ class State:
         return True
 
     def thaw(self, rules: Sequence[str]) -> list[str]:
-        """End the freezing of rules. Returns those that were frozen."""
+        """Returns the rules that were frozen."""
         with self._frozen.lock:
             table = self._frozen.read()
-            thawed = [rule for rule in dict.fromkeys(rules) if rule in table]
-            if thawed:
-                self._freeze_exactly({rule: entry for rule, entry in table.items() if rule not in thawed})
+            thawed = [rule for rule in dict.fromkeys(rules) if table.pop(rule, None) is not None]
+            self._freeze(table)
         return thawed
 
-    def _freeze_exactly(self, table: dict[str, list[float]]) -> None:
-        """The caller holds the lock of the table."""
-        self._frozen.write(table)
-        changes = int.from_bytes(self._file.read(_CHANGES + 8, 8), "little") + 1
-        self._file.write(_CHANGES + 8, changes.to_bytes(8, "little"))
+    def _freeze(self, table: Mapping[str, Any]) -> None:
+        """Freeze exactly these, even if they are: whoever froze them may have been killed before others knew."""
+        self._frozen.write(dict(table))
+        self._file.write(_CHANGE, os.urandom(8))
         self._file.sync()
-        self._frozen.write(table)  # the other copy, so that the damage of one does not thaw a rule
+        self._frozen.write(dict(table))  # the other copy, so that no damage to one of them thaws a rule
         self._file.sync()
 
     def is_idle(self, rules: Sequence[str]) -> bool:
         """Whether no process has a signature under way under these rules."""
-        for rule in rules:
-            door = self._door(rule)
-            with door.mutex:
-                if door.inside or not door.byte.is_free():
-                    return False
-        return True
+        return all(self._rule(rule).is_free() for rule in rules)
+
+    def _rule(self, rule: str) -> SharedLock:
+        lock = self._rules.get(rule)
+        if lock is None:
+            number = int.from_bytes(name_of(rule)[:7], "little")
+            lock = self._rules.setdefault(rule, SharedLock(self._file, _RULES + number))
+        return lock
 
     def add_counts(self, counts: Mapping[str, tuple[int, int]]) -> None:
-        """Add signed and refused requests, by rule."""
+        """Add requests that were signed and refused, by rule. If there are too many rules, old ones are forgotten."""
         with self._counts.lock:
             table = self._counts.read()
             for rule, (signed, refused) in counts.items():
@@ -261,32 +235,24 @@ class State:
                 try:
                     return self._counts.write(table)
                 except NoRoom:
-                    del table[next(iter(table))]  # the one that has not changed for longest
+                    del table[next(iter(table))]
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """Signed and refused requests of all processes, by rule."""
-        return {rule: (signed, refused) for rule, (signed, refused) in self._counts.read().items()}
+        """Requests that all processes have signed and refused, by rule."""
+        with self._counts.lock:
+            return {rule: (signed, refused) for rule, (signed, refused) in self._counts.read().items()}
 
     def close(self) -> None:
-        """End the use of the file. After a clean end nothing is counted ahead, so a boot counts nothing too much."""
+        """End the use of the file, and leave nothing planned, so that a boot counts nothing too much."""
         try:
-            if self._plan_nothing():
-                self._file.sync()
+            for slot in self._slots():
+                with contextlib.suppress(OSError), slot.lock:  # damaged, or locked by another process for too long
+                    slot.load(self._now())
+                    if slot.plan_nothing():
+                        slot.store()
+            self._file.sync()
         finally:
             self._file.close()
-
-    def _plan_nothing(self) -> bool:
-        changed = False
-        for slot in self._slots():
-            with contextlib.suppress(OSError), slot.lock:  # one that is damaged, or whose lock another process holds
-                slot.load(self._now())
-                if slot.plan_nothing():
-                    slot.store()
-                    changed = True
-        return changed
-
-    def _door(self, rule: str) -> _Door:
-        return self._doors.get(rule) or self._doors.setdefault(rule, _Door(self._file, rule))
 
     def _slots(self) -> Iterator[Slot]:
         yield from self._totals
@@ -296,23 +262,17 @@ class State:
         return self._uptime() + self._offset
 
     def _clock_offset(self, boot: str) -> int:
-        """What to add to the uptime. At the first opening of a boot, count what the last one may have lost."""
-        boot_hash = hashlib.sha256((boot or _boot_id()).encode()).digest()
+        """What to add to the uptime. At the first opening in a boot, count what the last one may have lost."""
+        boot_hash = hashlib.sha256(boot.encode()).digest()
         raw = self._file.read(_CLOCK, _CLOCK_RECORD.size)
         checksum, opened_in, offset = _CLOCK_RECORD.unpack(raw)
         if checksum == zlib.crc32(raw[4:]) and opened_in == boot_hash:
             return int(offset)
-        uptime = self._uptime()
-        latest = 0
+        offset = max(self._wall_clock(), self._latest()) - self._uptime()
         for slot in self._slots():
-            with contextlib.suppress(OSError), slot.lock:  # a damaged one refuses when it is used
-                slot.load(0)
-                latest = max(latest, slot.latest())
-        offset = max(self._wall_clock(), latest) - uptime
-        for slot in self._slots():
-            with contextlib.suppress(OSError), slot.lock:
-                slot.load(0)
-                if slot.count_planned(offset):  # at the latest when this boot began
+            with contextlib.suppress(OSError), slot.lock:  # if it is damaged, it refuses when it is used
+                slot.load(offset)
+                if slot.count_planned(offset):  # when this boot began, or before
                     slot.store()
         self._file.sync()
         body = _CLOCK_RECORD.pack(0, boot_hash, offset)[4:]
@@ -320,17 +280,71 @@ class State:
         self._file.sync()
         return offset
 
+    def _latest(self) -> int:
+        latest = 0
+        for slot in self._slots():
+            with contextlib.suppress(OSError), slot.lock:
+                slot.look()
+                latest = max(latest, slot.latest())
+        return latest
 
-_CLOCK_RECORD = struct.Struct("<I32sq")  # checksum, hash of the boot's id, nanoseconds
+
+def read_frozen(directory: str) -> Mapping[str, Frozen]:
+    """The rules that are frozen, for who only wants to look. It changes nothing. Raises OSError."""
+    path = os.path.join(directory, NAME)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return {}
+    file = File(descriptor, path)
+    try:
+        _check(file)
+        return _as_frozen(Table(file, _FROZEN).read())
+    finally:
+        file.close()
 
 
-def _in_the_file(given: tuple[Slot, bytes]) -> int:
-    """The order of locks, so that two processes do not wait for each other."""
-    return given[0].offset
+def _as_frozen(table: Mapping[str, Any]) -> Mapping[str, Frozen]:
+    return {rule: Frozen(since, uid) for rule, (since, uid) in table.items()}
+
+
+@contextlib.contextmanager
+def _locked(slots: list[Slot]) -> Iterator[None]:
+    """Hold their locks. Everybody takes them in the same order, so that no two wait for each other."""
+    held = []
+    try:
+        for slot in sorted(slots, key=attrgetter("offset")):
+            slot.lock.take()
+            held.append(slot)
+        yield
+    finally:
+        for slot in held:
+            slot.lock.give_back()
+
+
+def _reserve(
+    slots: Sequence[Total],
+    totals: Sequence[tuple[str, int, int, int]],
+    rates: Sequence[Rate],
+    rate: tuple[str, int, int] | None,
+    now: int,
+) -> tuple[int, int] | None:
+    """As Ledger.reserve(). slots, rates: those of `totals` and `rate`, locked."""
+    for index, (total, (_, seconds, limit, amount)) in enumerate(zip(slots, totals)):
+        left = min(limit, LARGEST) - total.used(seconds, now)
+        if amount > left:
+            return index, max(left, 0)
+    if rate is not None and not rates[0].has_room(rate[1], rate[2], now):
+        return len(totals), 0
+    for total, (_, _, limit, amount) in zip(slots, totals):
+        total.spend(amount, limit)
+    if rate is not None:
+        rates[0].take(now)
+    return None
 
 
 def _boot_id() -> str:
-    """The kernel's id of this boot. Where it is hidden, each start counts as a boot, which counts too much at most."""
+    """The kernel's id of this boot. Where it is hidden, each start counts as a boot."""
     try:
         descriptor = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -353,45 +367,51 @@ def _only_one(directory: str) -> Iterator[int]:
                 break
             except BlockingIOError:
                 if monotonic() > deadline:
-                    raise OSError(f"Another process has held a lock on {directory} for too long.") from None
+                    raise OSError(f"{directory} was locked for more than {PATIENCE:.0f} seconds") from None
             sleep(0.001)
         yield inside
     finally:
         os.close(inside)
 
 
-def _open(inside: int, directory: str) -> File:
-    """The file in a directory. Makes it if there is none."""
-    path = os.path.join(directory, NAME)
+def _open(inside: int, path: str) -> File:
+    """The file of a directory. Makes it if there is none."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(NAME, flags, dir_fd=inside)
-    except FileNotFoundError:
-        _create(inside, path)
-        descriptor = os.open(NAME, flags, dir_fd=inside)
+        try:
+            descriptor = os.open(NAME, flags, dir_fd=inside)
+        except FileNotFoundError:
+            _create(inside, path)
+            descriptor = os.open(NAME, flags, dir_fd=inside)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
     file = File(descriptor, path)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(f"{path} is not a file")
-        begin = os.pread(descriptor, len(_FORMAT), 0)
-        if begin != _FORMAT and begin[:18] == _FORMAT[:18]:
-            raise OSError(f"{path} has a format of another version of ordersigner. {DAMAGED}")
-        if begin != _FORMAT or status.st_size != _SIZE:
-            raise file.damaged("it does not begin or end as it should")
+        _check(file)
     except BaseException:
         file.close()
         raise
     return file
 
 
+def _check(file: File) -> None:
+    status = os.fstat(file.descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{file.path} is not a file")
+    start = os.pread(file.descriptor, len(_FORMAT), 0)
+    if start != _FORMAT and start[:-2] == _FORMAT[:-2]:
+        raise OSError(f"{file.path} is of another version of ordersigner. {DAMAGED}")
+    if start != _FORMAT or status.st_size != _END:
+        raise file.damaged("its beginning or its length is wrong")
+
+
 def _create(inside: int, path: str) -> None:
-    """Make the file under another name first, so that one with the right name is whole."""
+    """Make the file under another name first, so that under its own name it is always whole."""
     new = NAME + ".new"
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     file = File(os.open(new, flags, 0o600, dir_fd=inside), path)
     try:
-        os.posix_fallocate(file.descriptor, 0, _SIZE)
+        os.posix_fallocate(file.descriptor, 0, _END)
         file.write(0, _FORMAT)
         Table(file, _FROZEN).create()
         Table(file, _COUNTS).create()

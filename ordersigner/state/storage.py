@@ -1,11 +1,11 @@
 """A file that several processes change at the same time: reading, writing, locks, and small tables in it.
 
-In: offsets and bytes. Out: bytes that another process or a power failure has not torn. Raises OSError, with a text for
-the administrator, if the file is too short, damaged or full, or if another process holds a lock for too long.
+In: offsets and bytes. Out: bytes that neither another process nor a power failure has torn. Raises OSError, with a text
+for the administrator, if the file is too short, damaged or full, or if another process holds a lock for too long.
 
 There is no mmap here: with pread() and pwrite(), a truncated file is a short read and a full disk is an OSError, never
-a SIGBUS. Locks are OFD locks on bytes far behind the end of the file. They belong to the open file, not to the process,
-so the kernel drops them when the process is killed, and threads need a mutex beside each of them.
+a SIGBUS. Locks are OFD locks on bytes far behind the end of the file. They belong to the open file, not to the process:
+the kernel drops them when the process ends, however it does, and the threads of a process need a mutex besides.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Any
 
-PAGE = 4096  # bytes that a disk, and a kernel that kills the writer, writes as a whole
-PATIENCE = (
-    2.0  # seconds to wait for a lock: the holder needs some microseconds, or milliseconds if it waits for the disk
+PAGE = 4096  # bytes that the disk writes as a whole, and the kernel too, when it kills the writer
+PATIENCE = 2.0  # seconds to wait for a lock, which is held for microseconds, or milliseconds if the disk is slow
+DAMAGED = (
+    "To begin anew, stop all daemons that use it and remove it. Its totals then begin at 0, and no rule is frozen."
 )
-LOCKS = 1 << 60  # what an offset in the file has its lock byte behind
-DAMAGED = "Totals and frozen rules are not known any more. To begin with none, stop the daemon and remove the file."
 
 _SETLK = 37  # F_OFD_SETLK of <linux/fcntl.h>, which Python has from 3.9 on
 _FLOCK = struct.Struct("hhqqi0q")  # struct flock: type, whence, start, length, process
 _BUSY = (errno.EAGAIN, errno.EACCES)
+_LOCKS = 1 << 60  # the lock byte of what is at an offset is so far behind it
 
 
 class File:
@@ -62,73 +62,61 @@ class File:
         return OSError(f"{self.path} is damaged: {what}. {DAMAGED}")
 
 
-class LockByte:
-    """A lock on one byte, shared or exclusive, which the threads of this process hold together."""
+class _LockByte:
+    """One byte that this open file locks, or not."""
 
     def __init__(self, file: File, offset: int) -> None:
+        """offset: of what it guards; it need not be in the file."""
         self._file = file
-        self._shared = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, offset, 1, 0)
-        self._exclusive = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
-        self._unlock = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, offset, 1, 0)
+        self._mutex = threading.Lock()
+        self._shared, self._exclusive, self._unlock = (
+            _FLOCK.pack(kind, os.SEEK_SET, _LOCKS + offset, 1, 0)
+            for kind in (fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK)
+        )
 
-    def share(self, deadline: float) -> None:
-        self._wait(self._shared, deadline)
+    def _enter_mutex(self) -> None:
+        if not self._mutex.acquire(timeout=PATIENCE):
+            raise self._too_long()
 
-    def take(self, deadline: float) -> None:
-        self._wait(self._exclusive, deadline)
+    def _set(self, lock: bytes) -> None:
+        fcntl.fcntl(self._file.descriptor, _SETLK, lock)
 
-    def is_free(self) -> bool:
-        """Whether no other process holds it. The caller must not hold it."""
-        try:
-            fcntl.fcntl(self._file.descriptor, _SETLK, self._exclusive)
-        except OSError as error:
-            if error.errno in _BUSY:
-                return False
-            raise
-        self.give_back()
-        return True
-
-    def give_back(self) -> None:
-        fcntl.fcntl(self._file.descriptor, _SETLK, self._unlock)
-
-    def _wait(self, lock: bytes, deadline: float) -> None:
-        """Poll, because a wait of the kernel's has no limit, and a process that is stopped keeps its locks."""
-        pause = 0.00005
+    def _wait(self, lock: bytes) -> None:
+        """Poll: a wait of the kernel's has no limit, and a process that is stopped keeps its locks."""
+        pause, deadline = 0.00005, 0.0
         while True:
             try:
-                fcntl.fcntl(self._file.descriptor, _SETLK, lock)
-                return
+                return self._set(lock)
             except OSError as error:
                 if error.errno not in _BUSY:
                     raise
-            if monotonic() > deadline:
-                raise too_long(self._file)
+            if deadline == 0.0:
+                deadline = monotonic() + PATIENCE
+            elif monotonic() > deadline:
+                raise self._too_long()
             sleep(pause)
             pause = min(2 * pause, 0.001)
 
+    def _too_long(self) -> OSError:
+        return OSError(
+            f"{self._file.path} was locked for more than {PATIENCE:.0f} seconds, perhaps by a stopped process"
+        )
 
-class Lock:
-    """An exclusive lock among all threads of all processes. Raises OSError if it is not to be had within PATIENCE."""
 
-    def __init__(self, file: File, offset: int) -> None:
-        """offset: of what it guards."""
-        self._file = file
-        self._mutex = threading.Lock()
-        self._byte = LockByte(file, LOCKS + offset)
+class Lock(_LockByte):
+    """An exclusive lock among all threads of all processes."""
 
     def take(self) -> None:
-        deadline = monotonic() + PATIENCE
-        if not self._mutex.acquire(timeout=PATIENCE):
-            raise too_long(self._file)
+        self._enter_mutex()
         try:
-            self._byte.take(deadline)
+            self._wait(self._exclusive)
         except BaseException:
             self._mutex.release()
             raise
 
     def give_back(self) -> None:
         try:
-            self._byte.give_back()
+            self._set(self._unlock)
         finally:
             self._mutex.release()
 
@@ -141,8 +129,48 @@ class Lock:
         self.give_back()
 
 
-def too_long(file: File) -> OSError:
-    return OSError(f"Another process has held a lock on {file.path} for more than {PATIENCE:.0f} seconds.")
+class SharedLock(_LockByte):
+    """A lock that all threads of all processes can hold at the same time. Anybody can see whether somebody does."""
+
+    def __init__(self, file: File, offset: int) -> None:
+        super().__init__(file, offset)
+        self._holders = 0  # threads of this process
+
+    def take(self) -> None:
+        self._enter_mutex()
+        try:
+            if self._holders == 0:
+                self._wait(self._shared)
+            self._holders += 1
+        finally:
+            self._mutex.release()
+
+    def give_back(self) -> None:
+        with self._mutex:
+            self._holders -= 1
+            if self._holders == 0:
+                try:
+                    self._set(self._unlock)
+                except OSError:
+                    if self._file.descriptor >= 0:  # otherwise closing the file has unlocked it
+                        raise
+
+    def is_free(self) -> bool:
+        """Whether nobody holds it."""
+        self._enter_mutex()
+        try:
+            if self._holders:
+                return False
+            try:
+                self._set(self._exclusive)
+            except OSError as error:
+                if error.errno in _BUSY:
+                    return False
+                raise
+            self._set(self._unlock)
+            return True
+        finally:
+            self._mutex.release()
 
 
 class NoRoom(OSError):
@@ -155,7 +183,7 @@ class Table:
     There are two copies, with a number and a checksum; the valid one with the higher number counts.
     """
 
-    SIZE = 64 * 1024  # of a copy: some 600 of the longest names of rules
+    SIZE = 64 * 1024  # bytes of a copy: some 600 of the longest names of rules
     _HEAD = struct.Struct("<IQI")  # checksum, number, length of the text
 
     def __init__(self, file: File, offset: int) -> None:
@@ -164,30 +192,31 @@ class Table:
         self.lock = Lock(file, offset)
 
     def read(self) -> dict[str, Any]:
+        """The caller holds the lock. Without it, both copies may be in the middle of a change."""
         return self._read()[1]
 
-    def _read(self) -> tuple[int, dict[str, Any]]:
-        newest = -1
-        for place in (0, 1):
-            start = self._offset + place * self.SIZE
-            raw = self._file.read(start, self._HEAD.size)
-            checksum, number, length = self._HEAD.unpack(raw)
-            if number > newest and length <= self.SIZE - self._HEAD.size:
-                text = self._file.read(start + self._HEAD.size, length)
-                if zlib.crc32(text, zlib.crc32(raw[4:])) == checksum:
-                    newest, newest_text = number, text
-        if newest < 0:
-            raise self._file.damaged("a table of names has no valid copy")
-        table: dict[str, Any] = json.loads(newest_text)
-        return newest, table
-
     def write(self, table: dict[str, Any]) -> None:
-        """Replace the older copy. Who reads meanwhile gets the newer one. The caller holds the lock."""
+        """Replace the older copy. The caller holds the lock."""
         self._write(self._read()[0] + 1, table)
 
     def create(self) -> None:
         for number in (0, 1):
             self._write(number, {})
+
+    def _read(self) -> tuple[int, dict[str, Any]]:
+        newest, newest_text = -1, b""
+        for place in (0, 1):
+            start = self._offset + place * self.SIZE
+            head = self._file.read(start, self._HEAD.size)
+            checksum, number, length = self._HEAD.unpack(head)
+            if number > newest and length <= self.SIZE - self._HEAD.size:
+                text = self._file.read(start + self._HEAD.size, length)
+                if zlib.crc32(text, zlib.crc32(head[4:])) == checksum:
+                    newest, newest_text = number, text
+        if newest < 0:
+            raise self._file.damaged("it is not known which rules are frozen, or what was counted")
+        table: dict[str, Any] = json.loads(newest_text)
+        return newest, table
 
     def _write(self, number: int, table: dict[str, Any]) -> None:
         text = json.dumps(table, separators=(",", ":")).encode()
