@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from support.daemon import Daemon, standalone, wait_until
 from support.files import Files
 from support.promises import Promises
+from support.states import Host
 
 # How long an example takes says more about the machine than about the code. In CI, too, examples are new each time.
 settings.register_profile("noisy", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow])
@@ -59,3 +60,10 @@ def stack() -> Iterator[contextlib.ExitStack]:
     """What a test opens, to be closed at its end."""
     with contextlib.ExitStack() as stack:
         yield stack
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    """A host with state on it, and clocks that stand still."""
+    with contextlib.ExitStack() as stack:
+        yield Host(tmp_path, stack)

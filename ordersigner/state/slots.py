@@ -160,9 +160,12 @@ class Slots(Generic[AnySlot]):
         """The slot of a key, if it has one, and the name that it has for as long as it is this key's."""
         if key not in self._known:
             name = name_of(key)
-            for slot in self._all:
-                if slot.current_name() == name:
-                    self._known[key] = slot, name
+            names = [slot.current_name() for slot in self._all]
+            if name in names:
+                self._known[key] = self._all[names.index(name)], name
+            elif None in names:
+                offset = self._all[names.index(None)].offset
+                raise self._file.damaged(f"the slot at byte {offset} may be that of a total or rate which has none")
         return self._known.get(key)
 
     def give(self, key: str, now: int) -> tuple[AnySlot, bytes]:
@@ -178,11 +181,7 @@ class Slots(Generic[AnySlot]):
             found = self.get(key)
             if found is not None:
                 return found
-            names = [slot.current_name() for slot in self._all]
-            if None in names:
-                offset = self._all[names.index(None)].offset
-                raise self._file.damaged(f"the slot at byte {offset} may be that of a total or rate which has none")
-            free = [slot for slot, name in zip(self._all, names) if name == NO_NAME]
+            free = [slot for slot in self._all if slot.current_name() == NO_NAME]
             for slot in free or self._all:
                 with slot.lock:
                     slot.load(now)

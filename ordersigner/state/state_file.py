@@ -244,6 +244,8 @@ class State:
 
     def close(self) -> None:
         """End the use of the file, and leave nothing planned, so that a boot counts nothing too much."""
+        if self._file.descriptor < 0:
+            return
         try:
             for slot in self._slots():
                 with contextlib.suppress(OSError), slot.lock:  # damaged, or locked by another process for too long

@@ -79,7 +79,10 @@ class _LockByte:
             raise self._too_long()
 
     def _set(self, lock: bytes) -> None:
-        fcntl.fcntl(self._file.descriptor, _SETLK, lock)
+        try:
+            fcntl.fcntl(self._file.descriptor, _SETLK, lock)
+        except ValueError as error:  # what fcntl() says of a closed descriptor
+            raise OSError(f"{self._file.path} is closed") from error
 
     def _wait(self, lock: bytes) -> None:
         """Poll: a wait of the kernel's has no limit, and a process that is stopped keeps its locks."""

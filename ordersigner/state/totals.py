@@ -41,7 +41,7 @@ class Total(Slot):
     _new_history = b""  # which a store() of this bucket needs
 
     def used(self, seconds: int, now: int) -> int:
-        """What counts. Buckets that are over are dropped from this object; the file learns of it with spend()."""
+        """What counts. Buckets that are over are dropped from this object; spend() tells the file."""
         bucket = now // _WIDTHS[seconds]
         if seconds != self.seconds:
             self._change_span(seconds, bucket, now)
@@ -75,10 +75,10 @@ class Total(Slot):
     def _change_span(self, seconds: int, bucket: int, now: int) -> None:
         """The policy has another span than before: what counts by the earlier one counts as spent now."""
         used = self.used(self.seconds, now) if self.seconds else 0
-        self.forget()
         self.seconds, self.bucket, self.older, self.spent = seconds, bucket, 0, used
-        self.durable = self.planned = 0
-        self._new_history = b""
+        self.durable, self.planned, self._new_history = 0, used, b""
+        self.store()
+        self.store()
 
     def _read_history(self, number: int) -> bytes:
         """The amounts of the `number` buckets before the newest."""

@@ -346,21 +346,21 @@ def hammer_power(directory: str, rounds: int) -> Result:
             may_enter = again.enter("a")
             again.close()
         least = sum(amount for when, amount in handed.amounts if when // 600 >= clock[0] // 600 - 144)
-        surplus.append((counted - least) / limit)
         if counted < least:
             broken.append(f"{story}{least} units were handed out, and {counted} count")
-        if counted > least + limit // 100 + most and not unreadable and has_clock:
-            broken.append(f"{story}{least} units were handed out, and {counted} count, which is too much")
+        if has_clock and not unreadable:
+            surplus.append((counted - least) / limit)
+            if counted > least + limit // 100 + most:
+                broken.append(f"{story}{least} units were handed out, and {counted} count, which is too much")
         recent = sum(clock[0] - when < rate[2] for when in handed.signatures)
         if room and recent + room > rate[1]:
             broken.append(f"{story}{rate} had room for {room} after {recent}")
         if handed.frozen == [may_enter]:
             broken.append(f"{story}frozen should be {handed.frozen[0]}")
-    mean = sum(surplus) / len(surplus)
-    figures = (
-        f"{rounds} power failures: at most {max(surplus):.1%} of a total counted too much, {mean:.1%} on average;"
-        f" {closed} rates closed"
-    )
+    figures = f"{rounds} power failures, {closed} rates closed"
+    if surplus:
+        mean = sum(surplus) / len(surplus)
+        figures += f"; too much counted: at most {max(surplus):.1%} of a total, {mean:.1%} on average"
     return Result(figures, broken)
 
 
