@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from pathlib import Path
 from typing import List, Optional, Tuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.states import Host
+from support.states import Host, memory_directory
 
 from ordersigner.state.memory import Memory
 
@@ -37,8 +35,8 @@ Step = Tuple[int, str, int, List[Total], Rate]
 def test_the_file_counts_as_the_memory_of_one_process_does(
     steps: list[tuple[int, str, int, list[Total], Rate]],
 ) -> None:
-    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
-        host = Host(Path(directory), stack)
+    with memory_directory() as directory, contextlib.ExitStack() as stack:
+        host = Host(directory, stack)
         memory = Memory(lambda: host.wall_clock)
         processes = [host.open() for _ in range(3)]
         for pause, event, process, totals, rate in steps:

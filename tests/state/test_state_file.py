@@ -10,7 +10,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.daemon import SOURCE, wait_until
-from support.states import Host
+from support.states import Host, memory_directory
 
 from ordersigner.policy.rules import Ledger
 from ordersigner.state import storage
@@ -577,8 +576,8 @@ def test_another_process_that_opens_it_for_too_long_is_an_error(host: Host, monk
 def test_with_any_damage_nothing_counts_too_little_and_all_that_is_raised_is_an_oserror(
     picks: list[int], is_rebooted: bool
 ) -> None:
-    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
-        host = Host(Path(directory), stack)
+    with memory_directory() as directory, contextlib.ExitStack() as stack:
+        host = Host(directory, stack)
         host.open().close()
 
         def use() -> None:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ordersigner.state.state_file import State
 from support.daemon import SOURCE
 
 SECOND = 1_000_000_000  # nanoseconds
+
+
+@contextlib.contextmanager
+def memory_directory() -> Iterator[Path]:
+    """A directory that waits for no disk, where there is one."""
+    shared = "/dev/shm"
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as directory:
+        yield Path(directory)
 
 
 class Host:
