@@ -75,7 +75,7 @@ class Rate(Slot):
         return [*full, (self._time(last), self.taken - last * each)]
 
     def _begin(self, signatures: list[tuple[int, int]], limit: int, seconds: int) -> None:
-        """Begin the ring anew, with the latest of these signatures."""
+        """Empty the ring, and put the latest of these signatures into it."""
         self.forget()
         self.clear()
         self.limit, self.seconds = limit, seconds

@@ -159,14 +159,19 @@ class Slots(Generic[AnySlot]):
     def get(self, key: str) -> tuple[AnySlot, bytes] | None:
         """The slot of a key, if it has one, and the name that it has for as long as it is this key's."""
         if key not in self._known:
-            name = name_of(key)
-            names = [slot.current_name() for slot in self._all]
-            if name in names:
-                self._known[key] = self._all[names.index(name)], name
-            elif None in names:
-                offset = self._all[names.index(None)].offset
-                raise self._file.damaged(f"the slot at byte {offset} may be that of a total or rate which has none")
+            self._look_for(key)
         return self._known.get(key)
+
+    def _look_for(self, key: str) -> list[AnySlot]:
+        """Returns the slots that are free."""
+        name = name_of(key)
+        names = [slot.current_name() for slot in self._all]
+        if name in names:
+            self._known[key] = self._all[names.index(name)], name
+        elif None in names:
+            offset = self._all[names.index(None)].offset
+            raise self._file.damaged(f"the slot at byte {offset} may be that of a total or rate which has none")
+        return [slot for slot, own in zip(self._all, names) if own == NO_NAME]
 
     def give(self, key: str, now: int) -> tuple[AnySlot, bytes]:
         """As get(), but a key without a slot gets one."""
@@ -178,10 +183,9 @@ class Slots(Generic[AnySlot]):
 
     def _give(self, key: str, now: int) -> tuple[AnySlot, bytes]:
         with self._giving:
-            found = self.get(key)
-            if found is not None:
-                return found
-            free = [slot for slot in self._all if slot.current_name() == NO_NAME]
+            free = self._look_for(key)
+            if key in self._known:
+                return self._known[key]
             for slot in free or self._all:
                 with slot.lock:
                     slot.load(now)

@@ -95,8 +95,7 @@ class State:
 
     def enter(self, rule: str) -> bool:
         """As Ledger.enter()."""
-        # The first look is for who waits in freeze(): after one look at a frozen rule, this process shares its lock no
-        # more, however many clients ask.
+        # Without the first look, many clients of a frozen rule could keep its lock shared, and freeze() would not end.
         if rule in self._view.frozen and rule in self.frozen:
             return False
         lock = self._rule(rule)
@@ -183,7 +182,7 @@ class State:
     def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
         """Freeze rules, until they are thawed. patience: seconds to wait for signatures that are under way.
 
-        Returns whether there are none any more. Even if not, the rules are frozen for whoever enters them later.
+        Returns whether there are none any more. Even if not, nobody can enter the rules from here on.
         """
         since = self._wall_clock() / 1_000_000_000
         with self._frozen.lock:
@@ -206,7 +205,7 @@ class State:
         return thawed
 
     def _freeze(self, table: Mapping[str, Any]) -> None:
-        """Freeze exactly these, even if they are: whoever froze them may have been killed before others knew."""
+        """Freeze exactly these, even if the table says so: a process may have been killed before it told the others."""
         self._frozen.write(dict(table))
         self._file.write(_CHANGE, os.urandom(8))
         self._file.sync()

@@ -23,12 +23,10 @@ from typing import Any
 
 PAGE = 4096  # bytes that the disk writes as a whole, and the kernel too, when it kills the writer
 PATIENCE = 2.0  # seconds to wait for a lock, which is held for microseconds, or milliseconds if the disk is slow
-DAMAGED = (
-    "To begin anew, stop all daemons that use it and remove it. Its totals then begin at 0, and no rule is frozen."
-)
+DAMAGED = "To begin again, stop all daemons that use it and remove it. Then all totals are at 0, and no rule is frozen."
 
 _SETLK = 37  # F_OFD_SETLK of <linux/fcntl.h>, which Python has from 3.9 on
-_FLOCK = struct.Struct("hhqqi0q")  # struct flock: type, whence, start, length, process
+_FLOCK = struct.Struct("hhqqi0q")  # struct flock: type, where start is counted from, start, length, process
 _BUSY = (errno.EAGAIN, errno.EACCES)
 _LOCKS = 1 << 60  # the lock byte of what is at an offset is so far behind it
 
@@ -133,7 +131,7 @@ class Lock(_LockByte):
 
 
 class SharedLock(_LockByte):
-    """A lock that all threads of all processes can hold at the same time. Anybody can see whether somebody does."""
+    """A lock that all threads of all processes can hold at the same time. is_free() tells whether one does."""
 
     def __init__(self, file: File, offset: int) -> None:
         super().__init__(file, offset)
@@ -186,7 +184,7 @@ class Table:
     There are two copies, with a number and a checksum; the valid one with the higher number counts.
     """
 
-    SIZE = 64 * 1024  # bytes of a copy: some 600 of the longest names of rules
+    SIZE = 64 * 1024  # bytes of a copy: room for 600 of the longest names of rules
     _HEAD = struct.Struct("<IQI")  # checksum, number, length of the text
 
     def __init__(self, file: File, offset: int) -> None:

@@ -144,7 +144,7 @@ def race(directory: str, totals: list[tuple[str, int, int]]) -> tuple[int, int, 
         else:
             os.kill(pid, signal.SIGKILL)
     statuses = [os.waitpid(pid, 0)[1] for pid in pids]
-    statuses.append(os.waitpid(start(directory, work(PROCESSES)), 0)[1])  # somebody takes what is left
+    statuses.append(os.waitpid(start(directory, work(PROCESSES)), 0)[1])  # one more takes what is left
     dead = sum(map(os.WIFSIGNALED, statuses))
     failed = sum(status != 0 and not os.WIFSIGNALED(status) for status in statuses)
     numbers = cells.all()

@@ -534,6 +534,7 @@ def test_a_truncated_file_refuses_and_crashes_nothing(host: Host, size: int) -> 
         (b"ordersigner state, format 2\n", "another version"),
         (b"ordersigner state, format 9\n" + bytes(9_000_000), "another version"),
     ],
+    ids=["nothing", "zeros", "format 2", "format 9"],
 )
 def test_another_content_is_refused_and_kept(host: Host, content: bytes, text: str) -> None:
     host.file.write_bytes(content)
