@@ -5,8 +5,8 @@ with its line. Where an address is wanted, a wrong word is never repeated, and n
 
     policy  = { blank | ("#" | ";") text | section | setting }     one a line; leading and trailing blanks do not count
     section = "[" KIND " " NAME "]"     KIND: a key of SETTINGS; NAME: letters, digits, . _ / -, up to 64; each once
-    setting = PATH OPERATOR VALUE       PATH: a word or, for typed data, the path of a field; OPERATOR: "=", or another
-                                        one for such a field; each once in a section
+    setting = PATH OPERATOR VALUE       PATH: a word or, in some kinds of sections, the term of a condition; OPERATOR:
+                                        the first one on the line; each once in a section
 
 split() cuts the text into sections. Each kind of limits compiles its own sections. Then each rule asks the kinds of
 limits that it mentions for its judges.
@@ -31,6 +31,7 @@ from ordersigner.policy.kinds import KINDS
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import Judge, Policy, Rule
 from ordersigner.policy.settings import (
+    BLANKS,
     PRIVATE_KEY,
     Complaint,
     Section,
@@ -60,9 +61,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 _HAVE_ANY = {limits.kind for limits in LIMITS if limits.has_any}
 _HEADERS = [f"[{kind} NAME]" for kind in SETTINGS]
 _HEADER = re.compile(rf"\[({'|'.join(SETTINGS)}) ([A-Za-z0-9._/-]{{1,64}})\]")
-# Left of the operator is no blank. `within` is an operator only between blanks, or at the end of a line.
-_SETTING = re.compile(r"([A-Za-z][^\s=<>]*)[ \t]*(=|<=|>=|(?<=[ \t])within(?=[ \t]|$))[ \t]*(.*)")
-_BLANKS = " \t\r"
+_KINDS = {limits.kind: limits for limits in LIMITS}
 
 _Compiled = Dict[str, Dict[str, Any]]  # sections by kind and name; None for one that is wrong
 
@@ -137,7 +136,7 @@ def split(text: str) -> tuple[list[Section], list[Complaint]]:
     errors: list[Complaint] = []
     for number, line in enumerate(text.split("\n"), 1):
         try:
-            _add(line.strip(_BLANKS), number, sections)
+            _add(line.strip(BLANKS), number, sections)
         except ValueError as error:
             errors.append(Complaint(number, str(error)))
     return sections, errors
@@ -152,16 +151,19 @@ def _add(line: str, number: int, sections: list[Section]) -> None:
     if line[0] == "[":
         sections.append(_section(line, number))
         return
-    match = _SETTING.fullmatch(line)
-    if match is None:
+    setting = Setting.of(line, number)
+    if setting is None:
         raise ValueError("this is neither a section, such as [rule NAME], nor a setting, such as NAME = VALUE")
     if not sections:
         raise ValueError("a setting must be in a section, such as [rule NAME]")
-    setting = Setting(number, *match.groups())
-    settings = sections[-1].settings
-    if setting.name in settings:
+    section = sections[-1]
+    limits = _KINDS.get(section.kind)
+    if limits and limits.has_conditions and setting.name not in limits.settings:
+        section.conditions.append(setting)
+    elif setting.name in section.settings:
         raise ValueError(f"{quoted(setting.name)} is set twice in this section")
-    settings[setting.name] = setting
+    else:
+        section.settings[setting.name] = setting
 
 
 def _section(line: str, number: int) -> Section:

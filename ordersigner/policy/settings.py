@@ -11,13 +11,15 @@ word: it may be a private key. quoted() decides what may be repeated.
 from __future__ import annotations
 
 import re
-from typing import Callable, Collection, Iterable, Mapping, NamedTuple, TypeVar
+from itertools import islice
+from typing import Callable, Collection, Iterable, Iterator, Mapping, NamedTuple, TypeVar
 
 from ordersigner.policy.rules import Rate
 from ordersigner.text import similar
 
 MAX_RATE = 100_000  # signatures; a rule remembers the time of each
 MAX_QUOTED = 64  # characters of a word that may be repeated
+MAX_SPLITS = 32  # operators of a line that are looked at
 SPANS = {"second": 1, "minute": 60, "hour": 3600}  # of a rate, in seconds
 
 PRIVATE_KEY = re.compile(r"(?:0x)?[0-9A-Fa-f]{64}")
@@ -25,6 +27,10 @@ AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")  # decimal digits with at 
 _HALF_OF_A_KEY = re.compile(r"[0-9A-Fa-f]{32,}")  # no word that is repeated contains this much of a key
 _ADDRESS = re.compile(r"(?:0x)?([0-9A-Fa-f]{40})")
 _NUMBER = re.compile(r"[0-9]{1,10}")
+# A word is an operator only between blanks, or at the end of a line.
+OPERATOR = re.compile(r"<=|>=|=|(?<=[ \t])(?:within|about|until|matches)(?=[ \t]|$)")
+_LETTER = re.compile("[A-Za-z]")
+BLANKS = " \t\r"
 _RATE = re.compile(r"([0-9]{1,6})/(second|minute|hour)")
 
 T = TypeVar("T")
@@ -42,37 +48,69 @@ class WrongSection(Exception):
 
 
 class Setting(NamedTuple):
-    """A line `PATH OPERATOR VALUE`. PATH is the path of a field for typed data, and a plain word elsewhere."""
+    """A line `PATH OPERATOR VALUE`. PATH is the term of a condition, and a plain word elsewhere.
+
+    text: the line. If it has several operators, the first one is meant, except in a condition whose field has such a
+    word in its name: splits() has all ways to read it.
+    """
 
     line: int
     path: str
     operator: str
     value: str
+    text: str = ""
+
+    @classmethod
+    def of(cls, text: str, line: int) -> Setting | None:
+        """The setting that a line is; None if it is none. text: without blanks at both ends."""
+        found = OPERATOR.search(text)
+        return cls(line, *_split(text, found), text) if found and _LETTER.match(text) else None
+
+    def splits(self) -> Iterator[tuple[str, str, str]]:
+        """Each way to read the line as a path, an operator and a value, the one with the longest path first."""
+        found = list(islice(OPERATOR.finditer(self.text), MAX_SPLITS))
+        return (_split(self.text, operator) for operator in reversed(found))
 
     @property
     def name(self) -> str:
-        """What makes it a setting of its own: a field may have one for each operator."""
+        """What makes it a setting of its own: a path may have one for each operator."""
         return self.path if self.operator == "=" else f"{self.path} {self.operator}"
+
+    @property
+    def is_total(self) -> bool:
+        """Whether it limits all signatures together, so that it needs a place for state."""
+        return self.path == "max-total-notional" or self.path.partition(" ")[0] == "total"
 
     @property
     def words(self) -> list[str]:
         return self.value.split()
 
 
+def _split(text: str, operator: re.Match[str]) -> tuple[str, str, str]:
+    return text[: operator.start()].rstrip(BLANKS), operator[0], text[operator.end() :].lstrip(BLANKS)
+
+
 class Section:
-    """The settings of a section by their names, and what is wrong with them."""
+    """The settings of a section by their names, its conditions, and what is wrong with them.
+
+    conditions: the lines that are no settings, in a section of a kind that has conditions. conditions.py reads them.
+    """
 
     def __init__(self, line: int, kind: str, name: str) -> None:
         self.line = line
         self.kind = kind
         self.name = name
         self.settings: dict[str, Setting] = {}
+        self.conditions: list[Setting] = []
         self.errors: list[Complaint] = []
         self.warnings: list[Complaint] = []
 
     def wrong(self, reason: str, setting: str = "") -> None:
         """setting: the name of the one that is wrong; without it, the section as a whole is."""
-        self.errors.append(Complaint(self._line(setting), _HALF_OF_A_KEY.sub("(a long word)", reason)))
+        self.wrong_at(self._line(setting), reason)
+
+    def wrong_at(self, line: int, reason: str) -> None:
+        self.errors.append(Complaint(line, _HALF_OF_A_KEY.sub("(a long word)", reason)))
 
     def warn(self, reason: str, setting: str) -> None:
         self.warnings.append(Complaint(self._line(setting), reason))
