@@ -25,6 +25,19 @@ class Payload(Protocol):
         """
 
 
+class Unreadable(Exception):
+    """A payload does not have the value that a condition of the policy is about, so it is not allowed.
+
+    place: of the field or the array at fault, such as message.offer. wanted: in words, such as "element 2 of this
+    array".
+    """
+
+    def __init__(self, place: str, wanted: str) -> None:
+        super().__init__(place)
+        self.place = place
+        self.wanted = wanted
+
+
 class Form(NamedTuple):
     """How a request carries one kind of payload.
 

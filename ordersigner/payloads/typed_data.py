@@ -18,11 +18,12 @@ from __future__ import annotations
 import marshal
 import re
 from functools import lru_cache
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, TypeVar
+from itertools import zip_longest
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_types
-from ordersigner.payloads.payload import Form
+from ordersigner.payloads.payload import Form, Unreadable
 from ordersigner.payloads.typed_types import DOMAIN, Field, Types
 from ordersigner.payloads.typed_values import (
     ATOMS,
@@ -48,6 +49,7 @@ MAX_DOMAIN_KEY = 512  # bytes
 
 _HASHED = ("string", "bytes")
 _ADDRESS = re.compile("0x[0-9A-Fa-f]{40}").fullmatch
+_INDEX = re.compile("0|[1-9][0-9]{0,8}").fullmatch
 
 _Result = TypeVar("_Result")
 
@@ -88,31 +90,51 @@ class TypedData(NamedTuple):
 
 
 class Path:
-    """The way to a field that is an atom, in data of its schema. With a "*" it leads to any number of values."""
+    """The way to an atom, or to what is counted, in data of its schema. With a "*" it leads to any number of values.
 
-    __slots__ = ("_in_domain", "_path", "_read", "_root", "_several", "_steps", "type")
+    type: of the atom; of what is counted "elements" or "bytes". where: the place of the one value. array: the place of
+    the first array of which it takes every element; "" if it takes one value.
+    """
 
-    def __init__(self, type: str, root: str, steps: list[str]) -> None:
-        """type: of the field. root: "message" or "domain". steps: a struct's key, or "*" for an array's elements."""
+    __slots__ = ("_counts", "_in_domain", "_path", "_read", "_root", "_steps", "array", "type", "where")
+
+    def __init__(
+        self, type: str, read: Callable[[Any], Value], root: str, steps: list[str | int], *, counts: bool = False
+    ) -> None:
+        """read: a JSON value to its value. root: "message" or "domain". counts: whether the values are lengths.
+
+        steps: a struct's key, an element's number, or "*" for all elements of an array.
+        """
         self.type = type
-        self._read = ATOMS[type].read
+        self._read = read
         self._root = root
         self._in_domain = root == "domain"
+        self._counts = counts
         self._steps = steps
-        self._path = ".".join((root, *steps))
-        self._several = "*" in steps
+        self._path = ".".join(map(str, (*(("count",) if counts else ()), root, *steps)))
+        self.array = _place(root, steps[: steps.index("*")]) if "*" in steps else ""
+        self.where = "" if self.array else _place(root, steps)
 
     def values(self, data: TypedData) -> list[Value]:
-        """The values as policies compare them."""
-        if self._several:
+        """The values as policies compare them. Raises Unreadable where an array has not enough elements.
+
+        An array without elements has not enough, since it would meet any condition. Only a count takes it.
+        """
+        if self.array:
             values = data.arrays.get(self._path)
             if values is None:
-                *_, found = self._walk(data)
-                values = data.arrays[self._path] = [self._read(value) for value in found]
+                try:
+                    *_, found = self._walk(data)
+                except IndexError:
+                    raise self._missing(data) from None
+                values = data.arrays[self._path] = list(map(self._read, found))
             return values
         value: Any = data.domain if self._in_domain else data.message
-        for step in self._steps:
-            value = value[step]
+        try:
+            for step in self._steps:
+                value = value[step]
+        except IndexError:
+            raise self._missing(data) from None
         return [self._read(value)]
 
     def each(self, data: TypedData) -> Iterator[tuple[str, Value]]:
@@ -126,38 +148,54 @@ class Path:
                 for at, element in enumerate(value):
                     yield from self._each(f"{place}[{at}]", element, number)
                 return
-            place, value = f"{place}.{step}", value[step]
+            if type(step) is int and step >= len(value):
+                raise Unreadable(place, f"element {step} of this array")
+            place, value = _place(place, (step,)), value[step]
         yield place, self._read(value)
+
+    def _missing(self, data: TypedData) -> Unreadable:
+        """Which element is not there."""
+        try:
+            for _ in self.each(data):
+                pass
+        except Unreadable as fault:
+            return fault
+        return Unreadable(self.array, "at least one element in this array")
 
     def place(self, data: TypedData, number: int) -> str:
         """The place of one of the values. number: its index in values()."""
+        if not self.array:
+            return self.where
         levels = [[data.domain if self._in_domain else data.message], *self._walk(data)]
-        steps = []  # from the value outwards, since an array can have thousands
+        steps: list[str | int] = []  # from the value outwards, since an array can have thousands
         for step, before in zip(reversed(self._steps), reversed(levels[:-1])):
             if step == "*":
                 at = 0
                 while number >= len(before[at]):
                     number -= len(before[at])
                     at += 1
-                steps.append(f"[{number}]")
+                steps.append(number)
                 number = at
             else:
-                steps.append(f".{step}")
-        return self._root + "".join(reversed(steps))
-
-    def empty(self, data: TypedData) -> bool:
-        """Whether an array on the way has no elements."""
-        return any(step == "*" and [] in before for step, before in zip(self._steps[1:], self._walk(data)))
+                steps.append(step)
+        return _place(self._root, reversed(steps))
 
     def _walk(self, data: TypedData) -> Iterator[list[Any]]:
-        """What there is after each step."""
+        """What there is after each step. Raises IndexError."""
         found: list[Any] = [data.domain if self._in_domain else data.message]
         for step in self._steps:
             if step == "*":
+                if [] in found and not self._counts:
+                    raise IndexError
                 found = [element for value in found for element in value]
             else:
                 found = [value[step] for value in found]
             yield found
+
+
+def _place(root: str, steps: Iterable[str | int]) -> str:
+    """Where the steps lead to from `root`, as refusals say it."""
+    return root + "".join(f"[{step}]" if type(step) is int else f".{step}" for step in steps)
 
 
 class Schema:
@@ -191,65 +229,109 @@ class Schema:
             )
 
     def path(self, path: str) -> Path:
-        """The way to a field: names and dots from `message` or `domain` on, and "*" for every element of an array.
+        """The way to an atom: names and dots from `message` or `domain` on.
 
-        Raises ValueError, with a text for people, if the types have no such field or it is not an atom.
+        For an element of an array stands its number, and "*" for every one. Raises ValueError, with a text for people,
+        if the types have no such field or it is not an atom.
         """
-        root, *steps = path.split(".")
+        base, lengths, root, steps = self._way(path)
+        if lengths:
+            raise ValueError(_ARRAY)
+        if base in self._fields:
+            raise ValueError("this is a struct; a field of it must follow")
+        return Path(base, ATOMS[base].read, root, steps)
+
+    def counted(self, path: str) -> Path:
+        """The way to the length of an array, in elements, or of bytes or a string, in bytes. Raises ValueError."""
+        base, lengths, root, steps = self._way(path)
+        if lengths:
+            return Path("elements", len, root, steps, counts=True)
+        if base not in _HASHED:
+            raise ValueError("only an array, bytes or a string has a length that can be counted")
+        size = _size_of_text if base == "string" else _size_of_bytes
+        return Path("bytes", size, root, steps, counts=True)
+
+    def _way(self, path: str) -> tuple[str, tuple[str, ...], str, list[str | int]]:
+        """Where a path leads to: the type there without its dimensions, and these. Then its root and its steps."""
+        root, *words = path.split(".")
         base = {"message": self.primary_type, "domain": DOMAIN}.get(root, "")
         if base not in self._fields:
             meant = similar(root, ("message", "domain", "type"))
             raise ValueError("a field begins with message." + (f"; did you mean {meant}?" if meant else ""))
         lengths: tuple[str, ...] = ()
-        for step in steps:
-            if (step == "*") != bool(lengths):
-                raise ValueError(_NO_ARRAY if step == "*" else _ARRAY)
-            if step == "*":
+        steps: list[str | int] = []
+        for word in words:
+            if lengths:
+                steps.append(_element(word, lengths[-1]))
                 lengths = lengths[:-1]
-            else:
-                field = next((field for field in self._fields.get(base, ()) if field.name == step), None)
-                if field is None:
-                    meant = similar(step, (field.name for field in self._fields.get(base, ())))
-                    raise ValueError("the type has no such field" + (f"; did you mean {meant}?" if meant else ""))
-                base, lengths = field.base, field.lengths
-        if lengths:
-            raise ValueError(_ARRAY)
-        if base in self._fields:
-            raise ValueError("this is a struct; a field of it must follow")
-        return Path(base, root, steps)
+                continue
+            if word == "*":
+                raise ValueError('"*" stands for every element of an array, and this is not an array')
+            field = next((field for field in self._fields.get(base, ()) if field.name == word), None)
+            if field is None:
+                meant = similar(word, (field.name for field in self._fields.get(base, ())))
+                raise ValueError("the type has no such field" + (f"; did you mean {meant}?" if meant else ""))
+            base, lengths = field.base, field.lengths
+            steps.append(word)
+        return base, lengths, root, steps
 
-    def paths(self) -> Iterator[tuple[str, str]]:
-        """Each atom of the message, as path() takes it, and its type. There can be very many: structs share structs."""
+    def paths(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+        """Each atom of the message: its path with "*" for every dimension, its type, and how long each array must be.
+
+        0 stands for any length. There can be very many: structs share structs.
+        """
         bare: set[str] = set()  # structs with no atom at any depth: the walk through them could last for ages
         for name, fields in self._fields.items():
             if all(field.base in bare for field in fields):
                 bare.add(name)
-        return self._paths_of("message", self.primary_type, bare)
+        return self._paths_of("message", self.primary_type, (), bare)
 
-    def arrays(self, path: str) -> Iterator[str]:
-        """The arrays on the way to a field that may have any number of elements. path: as paths() gives it."""
-        base, way = self.primary_type, "message"
-        lengths: tuple[str, ...] = ()
-        for step in path.split(".")[1:]:
-            if step == "*":
-                if not lengths[-1]:
-                    yield way
-                lengths = lengths[:-1]
-            else:
-                base, lengths = next((field.base, field.lengths) for field in self._fields[base] if field.name == step)
-            way += f".{step}"
+    def difference(self, other: Schema) -> tuple[str, int, str]:
+        """The first field of a struct in which the message's type differs from another one of the same name.
 
-    def _paths_of(self, path: str, base: str, bare: set[str]) -> Iterator[tuple[str, str]]:
+        Returns the struct's name, the field's number, from 1 on, and the field; "" for one that only `other` has.
+        """
+        for name in dict.fromkeys((self.primary_type, *self._fields)):
+            theirs = other._fields.get(name, ())
+            if name != DOMAIN and (theirs or name == self.primary_type):
+                for number, (field, their) in enumerate(zip_longest(self._fields[name], theirs), 1):
+                    if field != their:
+                        return name, number, f"{field.type} {field.name}" if field else ""
+        return self.primary_type, 0, ""  # they are the same
+
+    def _paths_of(
+        self, path: str, base: str, lengths: tuple[int, ...], bare: set[str]
+    ) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         if base not in self._fields:
-            yield path, base
+            yield path, base, lengths
         for field in self._fields.get(base, ()):
             if field.base not in bare:
-                yield from self._paths_of(f"{path}.{field.name}" + ".*" * len(field.lengths), field.base, bare)
+                own = tuple(int(length or 0) for length in reversed(field.lengths))
+                way = f"{path}.{field.name}" + ".*" * len(own)
+                yield from self._paths_of(way, field.base, lengths + own, bare)
 
 
 _PARTS = "an object with types, primaryType, domain and message"
-_ARRAY = 'this is an array; "*" must follow, for every element'
-_NO_ARRAY = '"*" stands for every element of an array, and this is not an array'
+_ARRAY = 'this is an array; "*" must follow, for every element, or the number of one, from 0 on'
+
+
+def _element(word: str, length: str) -> str | int:
+    """The step to elements of an array. length: of the array, as its type says it."""
+    if word == "*":
+        return word
+    if not _INDEX(word):
+        raise ValueError(_ARRAY)
+    if length and int(word) >= int(length):
+        raise ValueError(f"this array has {length} elements, from 0 to {int(length) - 1}")
+    return int(word)
+
+
+def _size_of_text(value: str) -> int:
+    return len(value.encode())
+
+
+def _size_of_bytes(value: str) -> int:
+    return len(value) // 2 - 1
 
 
 def read(request: Mapping[str, object]) -> TypedData:

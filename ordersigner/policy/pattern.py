@@ -21,6 +21,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 MAX_PATTERN = 512  # characters
+MAX_TEXT = 4096  # characters of a text that is matched
 ALPHABET = 256  # characters; a set that takes more from one range leaves open what is there
 MAX_POSITIONS = 1024  # of a pattern: its characters and sets, each as often as it may repeat
 
@@ -35,6 +36,10 @@ class _Set(NamedTuple):
 
     ranges: tuple[tuple[str, str], ...]  # each with its first and its last character
     negated: bool  # takes all characters but those of the ranges
+
+    @property
+    def is_one_character(self) -> bool:
+        return not self.negated and all(first == last for first, last in self.ranges) and len(set(self.ranges)) == 1
 
     def takes(self, code: int) -> bool:
         """code: that of a character, or the one after the last of all."""
@@ -53,6 +58,10 @@ class _Item(NamedTuple):
     set: _Set
     least: int
     most: int | None  # None: any number
+
+    @property
+    def is_one_text(self) -> bool:
+        return self.least == self.most and (self.most == 0 or self.set.is_one_character)
 
 
 class Pattern:
@@ -77,13 +86,15 @@ class Pattern:
     def __init__(self, text: str) -> None:
         self.text = text
         self.open_items: list[str] = []  # such as .* and [^a], which take nearly any character
+        self.is_one_text = True  # whether only one text matches
         self._starts = 0  # the first state of each alternative
         self._ends = 0  # the last state of each
         self._optional = 0  # positions
         self._repeated = 0  # positions
         positions_of: dict[_Set, int] = {}
         at = 0
-        for items in _Parser(text).alternatives():
+        for number, items in enumerate(_Parser(text).alternatives()):
+            self.is_one_text &= number == 0 and all(item.is_one_text for item in items)
             self._starts |= 1 << at
             for item in items:
                 if item.set.is_open and item.text not in self.open_items:
@@ -94,10 +105,10 @@ class Pattern:
                         f"a pattern matches at most {MAX_POSITIONS} characters, not counting those of * and +, in all "
                         "alternatives together"
                     )
-                for number in range(size):
-                    position = 1 << (at + number)
+                for index in range(size):
+                    position = 1 << (at + index)
                     positions_of[item.set] = positions_of.get(item.set, 0) | position
-                    if number >= item.least:
+                    if index >= item.least:
                         self._optional |= position
                 at += size
                 if item.most is None:

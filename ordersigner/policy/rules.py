@@ -15,7 +15,7 @@ Policy from a file.
 from __future__ import annotations
 
 import copy
-from typing import Mapping, NamedTuple, Protocol, Sequence
+from typing import Callable, Mapping, NamedTuple, Protocol, Sequence
 
 from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
@@ -24,6 +24,7 @@ from ordersigner.refusal import Refusal
 
 # Steps of objections that come after any objection to what is signed.
 TOTAL_STEP, RATE_STEP, FROZEN_STEP = 1000, 1001, 1002
+MAX_NAMES = 4  # of what rules allow, that a refusal lists
 SPANS = {3600: "an hour", 86400: "a day"}  # of a total, by its seconds
 
 
@@ -33,7 +34,28 @@ class Objection(NamedTuple):
     step: int  # the number of the check that failed: the higher, the closer the rule came
     field: str
     code: str
-    message: str
+    message: str | Callable[[], str]  # a function if it takes time: most objections are never told
+    section: str = ""  # the name of the one that objects
+    names: Sequence[str] = ()  # what it allows in place of what was given, to follow the message
+
+    @property
+    def text(self) -> str:
+        """What the client is told."""
+        message = self.message if isinstance(self.message, str) else self.message()
+        names = list(dict.fromkeys(self.names))
+        if not names:
+            return message
+        more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+        return f"{message} They allow: {', '.join(names[:MAX_NAMES])}{more}."
+
+
+def closer(one: Objection, other: Objection) -> Objection:
+    """The one that came closer; on a tie the first, with the names of both."""
+    if other.step > one.step:
+        return other
+    if other.step == one.step and other.names:
+        return one._replace(names=(*one.names, *other.names))
+    return one
 
 
 class Judge(Protocol):
@@ -75,6 +97,7 @@ class Total(NamedTuple):
     seconds: int
     limit: int  # in the smallest units: a whole token has 10**decimals
     decimals: int
+    kind: str = ""  # of the section, such as "typed"
 
 
 class Need(NamedTuple):
@@ -152,8 +175,7 @@ class Rule:
                     if objection is None:
                         is_entered = False
                         return Permit(self, judge, ledger)
-                if objection.step > closest.step:
-                    closest = objection
+                closest = closer(closest, objection)
         except OSError:
             return Objection(FROZEN_STEP, "signer", "frozen", f"[rule {self.name}] cannot be used: {_DAMAGED}")
         finally:
@@ -196,9 +218,9 @@ class Rule:
 def over_total(need: Need, left: int, rule: str) -> Objection:
     """The objection to a payload for which a total has no room. left: in the smallest units."""
     total = need.total
-    where = total.section or rule
+    where = f"{total.kind} {total.section}" if total.section else rule
     message = f"This is more than [{where}] has left for {SPANS[total.seconds]}: {in_tokens(left, total.decimals)}."
-    return Objection(TOTAL_STEP, need.field, "over_total", message)
+    return Objection(TOTAL_STEP, need.field, "over_total", message, total.section)
 
 
 def in_tokens(units: int, decimals: int) -> str:
@@ -227,13 +249,15 @@ _NOT_THIS_TYPE = Objection(0, "type", "not_allowed", "No rule allows this type o
 class Denied(Refusal):
     """The policy, or a setting of the daemon, does not allow a request.
 
-    rule: the one that came closest, if there is any. reason: more than the client is told, for the administrator.
+    rule: the one that came closest, if there is any. section: its section that did. reason: more than the client is
+    told, for the administrator.
     """
 
     def __init__(self, objection: Objection, *, rule: str = "", reason: str = "") -> None:
-        refusal = Refusal.of(objection.field, objection.code, objection.message)
+        refusal = Refusal.of(objection.field, objection.code, objection.text)
         super().__init__(refusal.context, type="PermissionError")
         self.rule = rule
+        self.section = objection.section
         self.reason = reason
 
 
@@ -253,7 +277,8 @@ class Grant:
             if isinstance(verdict, Permit):
                 return verdict
             if closest is None or verdict.step > closest.step:
-                closest, name = verdict, rule.name
+                name = rule.name
+            closest = verdict if closest is None else closer(closest, verdict)
         assert closest is not None  # a grant has at least one rule
         raise Denied(closest, rule=name)
 

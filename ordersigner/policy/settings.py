@@ -14,16 +14,20 @@ import re
 from itertools import islice
 from typing import Callable, Collection, Iterable, Iterator, Mapping, NamedTuple, TypeVar
 
-from ordersigner.policy.rules import Rate
+from ordersigner.policy.rules import Rate, in_tokens
 from ordersigner.text import similar
 
 MAX_RATE = 100_000  # signatures; a rule remembers the time of each
 MAX_QUOTED = 64  # characters of a word that may be repeated
+MAX_SHOWN_DIGITS = 38  # of an integer that a refusal repeats; a private key has up to 78
 MAX_SPLITS = 32  # operators of a line that are looked at
 SPANS = {"second": 1, "minute": 60, "hour": 3600}  # of a rate, in seconds
 
 PRIVATE_KEY = re.compile(r"(?:0x)?[0-9A-Fa-f]{64}")
 AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")  # decimal digits with at most one point
+_QUARTER_OF_A_KEY = re.compile(r"[0-9A-Fa-f]{16}")
+_SHOWN = re.compile(r"[A-Za-z0-9.:_+-]{1,24}").fullmatch
+_NAME = re.compile(rf"[A-Za-z0-9_:$ .-]{{1,{MAX_QUOTED}}}").fullmatch
 _HALF_OF_A_KEY = re.compile(r"[0-9A-Fa-f]{32,}")  # no word that is repeated contains this much of a key
 _ADDRESS = re.compile(r"(?:0x)?([0-9A-Fa-f]{40})")
 _NUMBER = re.compile(r"[0-9]{1,10}")
@@ -79,7 +83,7 @@ class Setting(NamedTuple):
     @property
     def is_total(self) -> bool:
         """Whether it limits all signatures together, so that it needs a place for state."""
-        return self.path == "max-total-notional" or self.path.partition(" ")[0] == "total"
+        return self.path == "max-total-notional" or self.path.split(None, 1)[0] == "total"
 
     @property
     def words(self) -> list[str]:
@@ -245,6 +249,26 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """What to add to a complaint about a word that is close to a known one; "" for others."""
     meant = similar(word, known)
     return f"; did you mean {quoted(meant)}?" if meant not in ("", word) else ""
+
+
+def shown_value(value: object, *, type: str = "", digits: int = 0) -> str:
+    """A value that a client sent, as a refusal may repeat it; "" for one that may be a key or a part of one.
+
+    Shown are bools, integers of at most 38 digits, addresses in fields of that type, and short words. digits: of an
+    integer, how many are after the point.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return in_tokens(value, digits) if abs(value) < 10**MAX_SHOWN_DIGITS else ""
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}" if type == "address" else ""
+    return value if isinstance(value, str) and _SHOWN(value) and not _QUARTER_OF_A_KEY.search(value) else ""
+
+
+def shown_name(name: str) -> str:
+    """The name that a client gave to a type or a field, as a refusal may repeat it; "" for one that may be a key."""
+    return name if _NAME(name) and not _QUARTER_OF_A_KEY.search(name) else ""
 
 
 def quoted(word: str) -> str:

@@ -16,22 +16,29 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import islice
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
-from ordersigner.payloads import typed_data, typed_values
+from ordersigner.payloads import typed_data
 from ordersigner.payloads.hyperliquid import AGENT_TYPE
 from ordersigner.payloads.payload import Payload
 from ordersigner.payloads.typed_data import Path, Schema, TypedData
 from ordersigner.payloads.typed_types import DOMAIN
 from ordersigner.payloads.typed_values import Value
+from ordersigner.policy.conditions import Conditions, Field
 from ordersigner.policy.limits import Limits
-from ordersigner.policy.rules import TOTAL_STEP, Judge, Need, Objection, Total
-from ordersigner.policy.settings import Section, WrongSection, did_you_mean, number, quoted
+from ordersigner.policy.rules import Judge, Need, Objection, Total
+from ordersigner.policy.settings import (
+    Section,
+    WrongSection,
+    did_you_mean,
+    quoted,
+    shown_name,
+    shown_value,
+)
+from ordersigner.policy.terms import Term
 from ordersigner.text import ELLIPSIS, cleaned, entered
 
-MAX_SECONDS = 10**9  # of "within"
 MAX_DOMAINS = 64  # that a section remembers
-MAX_OPEN = 100  # fields that leaves_open() lists
 MAX_ENTERED = 16  # fields whose values an entry of the journal has
 MAX_ELEMENTS = 4  # of an array, in an entry
 
@@ -50,32 +57,52 @@ _PACKED = {
 }
 _HASH = "a hash or packed data: what it stands for cannot be seen"
 _SIGNED_DATA = "typed_data"
+_OF_DOMAIN = "domain."
+_PLAIN = 'a field of the domain takes "=" only, and no more than its path'
 
-_NO_TYPE = "No rule allows data of this type. A section allows one type, with exactly its fields and types of fields."
-_TYPE = Objection(1, f"{_SIGNED_DATA}.primaryType", "not_allowed", _NO_TYPE)
-_DOMAIN_TYPE = Objection(2, f"{_SIGNED_DATA}.types.{DOMAIN}", "not_allowed", "No rule allows a domain of this type.")
-_SECONDS = number(1, MAX_SECONDS, "this time in seconds")
-_STEP = 3  # that of the first condition
-
-
-_Holds = Callable[[Sequence[Any], float], bool]  # whether all values, one at least, meet a condition at a time
+_AGENT = "No rule allows this type: it stands for an action of Hyperliquid that it does not show."
+_TYPE_STEP, _FIELDS_STEP, _DOMAIN_STEP = 1, 2, 3  # those of the first objections; conditions follow
 
 
-class _Check(NamedTuple):
-    """A compiled condition."""
+class _Domain:
+    """What the conditions on a domain may be about: its fields, each with the values that it may have."""
 
-    path: str
-    operator: str
-    access: Path
-    holds: _Holds
-    code: str
-    message: str
-    words: str
-    only: Value | None = None  # the one value that holds
+    def __init__(self, schema: Schema) -> None:
+        self.field = schema.path
 
-    @property
-    def has_star(self) -> bool:
-        return "*" in self.path
+    def counted(self, path: str) -> Path:
+        raise ValueError(_PLAIN)
+
+    def check(self, term: Term, operator: str) -> None:
+        if not term.is_plain or operator != "=":
+            raise ValueError(_PLAIN)
+
+    def fields(self) -> Sequence[Field]:
+        return ()
+
+
+class _Message:
+    """What the conditions on a message may be about."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+
+    def field(self, path: str) -> Path:
+        if path.startswith(_OF_DOMAIN):
+            raise ValueError(_PLAIN)
+        return self._schema.path(path)
+
+    def counted(self, path: str) -> Path:
+        if path.startswith(_OF_DOMAIN):
+            raise ValueError(_PLAIN)
+        return self._schema.counted(path)
+
+    def check(self, term: Term, operator: str) -> None:
+        pass
+
+    def fields(self) -> Iterator[Field]:
+        for path, type, lengths in self._schema.paths():
+            yield Field(path, type, lengths, _PACKED.get(path, _HASH if type.startswith("bytes") else ""))
 
 
 class TypedLimits(Limits):
@@ -85,6 +112,7 @@ class TypedLimits(Limits):
     settings = ("type", "domain")
     listed_by = "typed"
     has_any = True
+    has_conditions = True
 
     @classmethod
     def judges(cls, rule: Section, sections: Mapping[str, Any]) -> Sequence[Judge]:
@@ -98,42 +126,69 @@ class TypedLimits(Limits):
         All others are conditions: on fields of the domain, which only take "=", and on fields of the message.
         """
         self._schema = _schema(section)
+        self._label = f"[{self.kind} {section.name}]"
+        self._section = section.name
         self._allowed_domains: set[bytes] = set()  # separators of domains that were allowed before
-        conditions = {name: setting for name, setting in section.settings.items() if name not in self.settings}
-        checks = []
-        for name, condition in conditions.items():
-            check = section.text(name, partial(_compile, self._schema, condition.path, condition.operator))
-            if check is not None:
-                checks.append(check)
-        pinned = {condition.path for condition in conditions.values()}
+        of_domain = [condition for condition in section.conditions if condition.path.startswith(_OF_DOMAIN)]
+        others = [condition for condition in section.conditions if not condition.path.startswith(_OF_DOMAIN)]
+        root = f"{_SIGNED_DATA}."
+        self._domain = Conditions(section, _Domain(self._schema), root, settings=of_domain)
+        self._message = Conditions(section, _Message(self._schema), root, settings=others)
+        named = {condition.path for condition in of_domain}
+        named.update(condition.term.amount.path for condition in self._domain.compiled)
         for field in self._schema.domain:
-            path = f"domain.{field.name}"
-            if path not in pinned:
+            path = f"{_OF_DOMAIN}{field.name}"
+            if path not in named:
                 section.wrong(f"{quoted(path)}: the domain has this field, so it needs a value")
         section.raise_if_wrong()
-        self._domain_checks = [check for check in checks if check.path.startswith("domain.")]
-        self._message_checks = [check for check in checks if check.path.startswith("message.")]
+        self.totals = self._message.totals
+        self._first_step = _DOMAIN_STEP + len(self._domain.compiled)  # of the message's conditions
         # What the journal says of the values: as it is, where a condition allows only one.
         self._entries: dict[str, Path | tuple[str, str]] = {}
-        for check in self._message_checks:
-            if check.only is not None and not check.has_star:
-                self._entries[check.path] = _entry(check.path, check.only)
-            else:
-                self._entries.setdefault(check.path, check.access)
+        for condition in self._message.compiled:
+            for side in condition.sides:
+                path, access = side.amount.path, side.access
+                assert isinstance(access, Path)
+                if condition.only is not None and not access.array:
+                    self._entries[path] = _entry(access.where, condition.only)
+                elif side.amount.function != "count":
+                    self._entries.setdefault(path, access)
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
         assert isinstance(payload, TypedData)
         if payload.schema.type != self._schema.type:
-            return _TYPE
+            return self._type_objection(payload.schema)
         if payload.separator not in self._allowed_domains:
             if payload.schema.domain_type != self._schema.domain_type:
                 return self._domain_objection(payload.schema)
-            objection = _first_objection(self._domain_checks, _STEP, payload, now)
+            objection = self._domain.objection(payload, now, _DOMAIN_STEP)
             if objection is not None:
-                return objection
+                return objection._replace(message=partial(self._domain_text, payload, objection.field))
             if len(self._allowed_domains) < MAX_DOMAINS:
                 self._allowed_domains.add(payload.separator)
-        return _first_objection(self._message_checks, _STEP + len(self._domain_checks), payload, now)
+        return self._message.objection(payload, now, self._first_step)
+
+    def needs(self, payload: Payload) -> Sequence[Need]:
+        return self._message.needs(payload)
+
+    def _type_objection(self, schema: Schema) -> Objection:
+        place = f"{_SIGNED_DATA}.primaryType"
+        if schema.primary_type != self._schema.primary_type:
+            names = [self._schema.primary_type]
+            text: Callable[[], str] = partial(_no_type, schema.primary_type)
+            return Objection(_TYPE_STEP, place, "not_allowed", text, self._section, names)
+        text = partial(self._difference, schema)
+        return Objection(_FIELDS_STEP, place, "not_allowed", text, self._section)
+
+    def _difference(self, schema: Schema) -> str:
+        name, number, theirs = schema.difference(self._schema)
+        of_type = "" if name == schema.primary_type else f" of {shown_name(name) or 'a type'}"
+        if theirs:
+            shown = shown_name(theirs)
+            field = f'{number}{of_type}, "{shown}"' if shown else f"{number}{of_type}"
+        else:
+            field = f"{number}{of_type}, which is missing"
+        return f"{self._label} has another type of this name. The first difference is field {field}."
 
     def _domain_objection(self, schema: Schema) -> Objection:
         """The objection to a field that only one of the two domains has, or else to the domain's type."""
@@ -141,19 +196,30 @@ class TypedLimits(Limits):
         ours = {field.name for field in self._schema.domain}
         for field in (*schema.domain, *self._schema.domain):
             if (field.name in theirs) != (field.name in ours):
-                place = f"{_SIGNED_DATA}.domain.{field.name}"
-                return Objection(2, place, "not_allowed", "No rule allows a domain with, or without, this field.")
-        return _DOMAIN_TYPE
+                place = f"{_SIGNED_DATA}.{_OF_DOMAIN}{field.name}"
+                verb = "has" if field.name in theirs else "lacks"
+                name = shown_name(field.name) or "this field"
+                text = f"{self._label} does not allow this domain: it {verb} {name}."
+                return Objection(_DOMAIN_STEP, place, "not_allowed", text, self._section)
+        text = f"{self._label} does not allow a domain of this type."
+        return Objection(_DOMAIN_STEP, f"{_SIGNED_DATA}.types.{DOMAIN}", "not_allowed", text, self._section)
+
+    def _domain_text(self, payload: TypedData, place: str) -> str:
+        name = place.rpartition(".")[2]
+        access = self._schema.path(f"{_OF_DOMAIN}{name}")
+        shown = shown_value(access.values(payload)[0], type=access.type)
+        is_other = f"is {shown}" if shown else "is another one"
+        return f"{self._label} does not allow this domain: {name} {is_other}."
 
     def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
         """Has the values of the message's fields that conditions name. The payload tells the domain."""
         assert isinstance(payload, TypedData)
         entries: list[tuple[str, str]] = []
-        for path, known in islice(self._entries.items(), MAX_ENTERED):
+        for known in islice(self._entries.values(), MAX_ENTERED):
             if isinstance(known, tuple):
                 entries.append(known)
-            elif "*" not in path:
-                entries.append(_entry(path, known.values(payload)[0]))
+            elif not known.array:
+                entries.append(_entry(known.where, known.values(payload)[0]))
             else:
                 elements = list(islice(known.each(payload), MAX_ELEMENTS + 1))
                 entries += [_entry(place, value) for place, value in elements[:MAX_ELEMENTS]]
@@ -166,28 +232,16 @@ class TypedLimits(Limits):
         return self.name, f" with {', '.join(words)}", fields
 
     def permits(self) -> list[str]:
-        checks = [*self._domain_checks, *self._message_checks]
-        return [f"typed data {self._schema.type}", *(check.words for check in checks)]
+        return [f"typed data {self._schema.type}", *self._domain.permits(), *self._message.permits()]
 
     def leaves_open(self) -> list[str]:
-        judged = {check.path for check in self._message_checks}
-        fixed = {check.path for check in self._message_checks if check.code == "not_allowed"}
-        words = []
-        for path in dict.fromkeys(check.path for check in self._message_checks):
-            operators = {check.operator for check in self._message_checks if check.path == path}
-            if operators == {">="}:
-                words.append(f"how high {path} may be")
-            elif operators == {"<="} and self._schema.path(path).type.startswith("int"):
-                words.append(f"how far below zero {path} may be")
-        paths = list(islice(self._schema.paths(), MAX_OPEN + 1))
-        for path, kind in paths[:MAX_OPEN]:
-            packed = _PACKED.get(path, _HASH if kind.startswith("bytes") else "")
-            if path not in judged or (packed and path not in fixed):
-                words.append(f"{path} ({packed})" if packed else path)
-        if len(paths) > MAX_OPEN:
-            words.append("further fields: the type has very many")
-        arrays = dict.fromkeys(array for path, _ in paths for array in self._schema.arrays(path))
-        return words + [f"how many elements {path} has" for path in arrays]
+        return self._message.leaves_open()
+
+
+def _no_type(name: str) -> str:
+    shown = shown_name(name)
+    type = f'the type "{shown}"' if shown else "this type"
+    return f"No rule of yours allows data of {type}."
 
 
 class AnyTypedData:
@@ -200,7 +254,9 @@ class AnyTypedData:
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
         assert isinstance(payload, TypedData)
-        return _TYPE if payload.schema.type == AGENT_TYPE else None
+        if payload.schema.type != AGENT_TYPE:
+            return None
+        return Objection(_FIELDS_STEP, f"{_SIGNED_DATA}.primaryType", "not_allowed", _AGENT)
 
     def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
         return "any", "", ()
@@ -252,103 +308,13 @@ def _schema(section: Section) -> Schema:
 
 def _standard_domain(section: Section) -> str:
     """The type of a domain that has those of the standard's fields that the section names; raises WrongSection."""
-    paths = [setting.path for setting in section.settings.values() if setting.path.startswith("domain.")]
-    if not paths:
+    lines = {setting.path: setting.line for setting in section.conditions if setting.path.startswith(_OF_DOMAIN)}
+    if not lines:
         section.wrong("type: the domain must be given, such as domain.name and domain.verifyingContract", "type")
     standard = {f"domain.{name}": f"{type} {name}" for name, type in _STANDARD.items()}
-    for path in paths:
+    for path, line in lines.items():
         if path not in standard:
             known = f"only {', '.join(_STANDARD)} are known; others need a setting: domain = {DOMAIN}(…)"
-            section.wrong(f"{quoted(path)}: {known}{did_you_mean(path, standard)}", path)
+            section.wrong_at(line, f"{quoted(path)}: {known}{did_you_mean(path, standard)}")
     section.raise_if_wrong()
-    return f"{DOMAIN}({','.join(field for path, field in standard.items() if path in paths)})"
-
-
-def _first_objection(checks: Sequence[_Check], first_step: int, data: TypedData, now: float) -> Objection | None:
-    """The objection of the first of `checks` that does not hold."""
-    for step, check in enumerate(checks, first_step):
-        values = check.access.values(data)
-        if values and not check.holds(values, now):  # an array can have thousands: they are compared together
-            first, end = 0, len(values)  # between which is the first that does not meet the condition
-            while end - first > 1:
-                middle = (first + end) // 2
-                if check.holds(values[first:middle], now):
-                    first = middle
-                else:
-                    end = middle
-            place = check.access.place(data, first)
-            return Objection(min(step, TOTAL_STEP - 1), f"{_SIGNED_DATA}.{place}", check.code, check.message)
-        if check.has_star and check.access.empty(data):
-            place = f"{_SIGNED_DATA}.{check.path.partition('.*')[0]}"
-            return Objection(
-                min(step, TOTAL_STEP - 1), place, "not_allowed", "No rule allows this array without elements."
-            )
-    return None
-
-
-def _compile(schema: Schema, path: str, operator: str, text: str) -> _Check:
-    """A condition: what stands left of the operator, and right of it. Raises ValueError, with the reason."""
-    if operator != "=" and operator not in _COMPARISONS:
-        raise ValueError(f"after the field comes = or {' or '.join(_COMPARISONS)}")
-    access = schema.path(path)
-    if operator == "=":
-        values = [_value(access.type, word) for word in ([text] if access.type == "string" else text.split())]
-        if not text or not values:
-            raise ValueError("a value is missing")
-        if len(set(values)) != len(values):
-            raise ValueError("a value is there twice")
-        words = " or ".join(map(_shown, values))
-        return _Check(
-            path,
-            operator,
-            access,
-            _one_of(values),
-            "not_allowed",
-            "No rule allows this value.",
-            f"with {path} {words}",
-            only=values[0] if len(values) == 1 else None,
-        )
-    if path.startswith("domain."):
-        raise ValueError('a field of the domain takes "=" only')
-    if "int" not in access.type:
-        raise ValueError(f"this field is of the type {access.type}, and {operator} is for integers")
-    limit = _SECONDS(text) if operator == "within" else int(_value(access.type, text))
-    make, message, words = _COMPARISONS[operator]
-    return _Check(path, operator, access, make(limit), "over_limit", message, f"with {path} {words.format(limit)}")
-
-
-def _one_of(values: Sequence[Value]) -> _Holds:
-    allowed = frozenset(values)
-    return lambda values, _: allowed.issuperset(values)
-
-
-def _at_most(limit: int) -> _Holds:
-    return lambda values, _: max(values) <= limit
-
-
-def _at_least(limit: int) -> _Holds:
-    return lambda values, _: min(values) >= limit
-
-
-def _within(seconds: int) -> _Holds:
-    """Not before now either: 0 often stands for no end at all."""
-    return lambda values, now: int(now) <= min(values) and max(values) <= now + seconds
-
-
-_COMPARISONS: dict[str, tuple[Callable[[int], _Holds], str, str]] = {
-    "<=": (_at_most, "This value is above the limit.", "at most {}"),
-    ">=": (_at_least, "This value is below the limit.", "at least {}"),
-    "within": (_within, "This time is past, or too far from now.", "between now and {} seconds from now"),
-}
-
-
-def _value(kind: str, word: str) -> Value:
-    if kind == "address" and len(word) == 40:
-        word = "0x" + word  # as everywhere in a policy
-    return typed_values.value_of(kind, word)
-
-
-def _shown(value: Value) -> str:
-    if isinstance(value, bytes):
-        return f"0x{value.hex()}"
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    return f"{DOMAIN}({','.join(field for path, field in standard.items() if path in lines)})"

@@ -37,6 +37,7 @@ from support.typed_data import (
 
 from ordersigner import text
 from ordersigner.payloads import typed_data, typed_types, typed_values
+from ordersigner.payloads.payload import Unreadable
 from ordersigner.payloads.typed_data import KEYS
 from ordersigner.payloads.typed_types import DOMAIN
 from ordersigner.refusal import CODES, Refusal
@@ -496,9 +497,12 @@ def test_a_string_that_is_not_an_encoded_type_is_refused(text: str, message: str
         (COW, "domain.verifyingContract", "address", [bytes.fromhex("9008D19f58AAbD9eD0D60971565AA8510560ab41")]),
         (SEAPORT, "message.offer.*.token", "address", [bytes.fromhex("bc4ca0eda7647a8ab7c2061c2e118a18a936f13d")]),
         (SEAPORT, "message.offer.*.itemType", "uint8", [2]),
-        (edge("int8[][2]", [["-1", "0x7"], []]), "message.v.*.*", "int8", [-1, 7]),
+        (edge("int8[][2]", [["-1", "0x7"], [3]]), "message.v.*.*", "int8", [-1, 7, 3]),
+        (edge("int8[][2]", [["-1", "0x7"], [3]]), "message.v.0.*", "int8", [-1, 7]),
+        (edge("int8[][2]", [["-1", "0x7"], [3]]), "message.v.*.0", "int8", [-1, 3]),
+        (edge("int8[][2]", [["-1", "0x7"], [3]]), "message.v.0.1", "int8", [7]),
         (edge("bytes[]", ["0x", "0xAB"]), "message.v.*", "bytes", [b"", b"\xab"]),
-        (edge("bytes[]", []), "message.v.*", "bytes", []),
+        (edge("bytes[]", ["0x", "0xAB"]), "message.v.1", "bytes", [b"\xab"]),
     ],
 )
 def test_a_path_gives_the_type_and_the_values_of_a_field(content: Any, path: str, kind: str, values: list[Any]) -> None:
@@ -519,10 +523,15 @@ def test_a_path_gives_the_type_and_the_values_of_a_field(content: Any, path: str
         ("message.other", "no such field"),
         ("message.offer", "array"),
         ("message.offer.token", "array"),
-        ("message.offer.0.token", "array"),
+        ("message.offer.00.token", "array"),
+        ("message.offer.-1.token", "array"),
+        ("message.offer.1000000000.token", "array"),
+        ("message.offer.0", "struct"),
+        ("message.offer.0.0.token", "no such field"),
         ("message.offer.*", "struct"),
         ("message.offer.*.token.x", "no such field"),
         ("message.offer.*.*.token", "every element"),
+        ("message.salt.0", "no such field"),
         ("message.salt.*", "every element"),
         ("message.offer[0].token", "no such field"),
         ("domain.salt", "no such field"),
@@ -542,9 +551,14 @@ def test_a_schema_from_a_string_has_no_domain() -> None:
 @pytest.mark.parametrize("content", REAL, ids=lambda content: str(content["primaryType"]))
 def test_every_path_of_a_schema_can_be_read(content: Any) -> None:
     data = read(content)
-    for path, kind in data.schema.paths():
+    for path, kind, lengths in data.schema.paths():
         access = data.schema.path(path)
         assert access.type == kind
+        assert len(lengths) == path.count("*")
+        if access.array and data.schema.counted(access.array).values(data) == [0]:
+            with pytest.raises(Unreadable):
+                access.values(data)
+            continue
         for number in range(len(access.values(data))):
             assert access.place(data, number).startswith(path.partition(".*")[0])
 
@@ -554,13 +568,82 @@ def test_a_path_names_the_places_of_its_values() -> None:
     access = data.schema.path("message.v.*.*")
     places = [access.place(data, number) for number in range(3)]
     assert places == ["message.v[0][0]", "message.v[1][0]", "message.v[1][1]"]
-    assert not access.empty(data)
+    assert [data.schema.path(f"message.v.{path}").place(data, 0) for path in ("1.0", "1.*", "*.0")] == [
+        "message.v[1][0]",
+        "message.v[1][0]",
+        "message.v[0][0]",
+    ]
 
 
-@pytest.mark.parametrize("value", [[], [[]], [["1"], []]])
-def test_a_path_knows_of_an_array_without_elements(value: Any) -> None:
+@pytest.mark.parametrize(
+    ("value", "path", "place", "wanted"),
+    [
+        ([], "*.*", "v", "at least one element"),
+        ([[]], "*.*", "v", "at least one element"),
+        ([["1"], []], "*.*", "v", "at least one element"),
+        ([["1"], []], "1.*", "v[1]", "at least one element"),
+        ([["1"], []], "1.0", "v[1]", "element 0 "),
+        ([["1"], []], "2.*", "v", "element 2 "),
+        ([["1", "2"], ["3"]], "*.1", "v[1]", "element 1 "),
+        ([], "0.0", "v", "element 0 "),
+    ],
+)
+def test_a_value_that_is_not_there_cannot_be_read(value: Any, path: str, place: str, wanted: str) -> None:
     data = read(edge("int8[][]", value))
-    assert data.schema.path("message.v.*.*").empty(data)
+    for _ in range(2):  # nothing is kept of a failure
+        with pytest.raises(Unreadable) as caught:
+            data.schema.path(f"message.v.{path}").values(data)
+        assert caught.value.place == f"message.{place}"
+        assert caught.value.wanted.startswith(wanted)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "path", "unit", "sizes"),
+    [
+        ("int8[][]", [["1"], [], ["2", "3"]], "", "elements", [3]),
+        ("int8[][]", [["1"], [], ["2", "3"]], ".*", "elements", [1, 0, 2]),
+        ("int8[][]", [["1"], [], ["2", "3"]], ".2", "elements", [2]),
+        ("int8[][]", [], "", "elements", [0]),
+        ("int8[][]", [], ".*", "elements", []),
+        ("bytes", "0x", "", "bytes", [0]),
+        ("bytes", "0xabcdef", "", "bytes", [3]),
+        ("string", "é€", "", "bytes", [5]),
+        ("string[]", ["a", ""], ".*", "bytes", [1, 0]),
+    ],
+)
+def test_what_has_a_length_is_counted(kind: str, value: Any, path: str, unit: str, sizes: list[int]) -> None:
+    data = read(edge(kind, value))
+    access = data.schema.counted(f"message.v{path}")
+    assert (access.type, access.values(data), access.values(data)) == (unit, sizes, sizes)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "address", "bytes32", "bool"])
+def test_what_has_no_length_is_not_counted(kind: str) -> None:
+    with pytest.raises(ValueError, match="length"):
+        typed_data.schema_of(f"M({kind} v)").counted("message.v")
+
+
+def test_an_element_beyond_the_end_of_an_array_of_one_length_is_no_field() -> None:
+    of_two = typed_data.schema_of("M(uint8[][2] v)")
+    assert of_two.path("message.v.1.7").type == "uint8"
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        of_two.path("message.v.2.0")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "difference"),
+    [
+        ("Order(address maker,uint128 amount,Item[] items)Item(uint8 kind)", ("Order", 2, "uint128 amount")),
+        ("Order(address maker,uint256 amount)", ("Order", 3, "")),
+        ("Order(address maker,uint256 amount,Item[] items,bool last)Item(uint8 kind)", ("Order", 4, "bool last")),
+        ("Order(address maker,uint256 amount,Item[] items)Item(uint16 kind)", ("Item", 1, "uint16 kind")),
+        ("Order(address maker,uint256 amount,Item[] items)Item()", ("Item", 1, "")),
+        ("Order()", ("Order", 1, "")),
+    ],
+)
+def test_the_first_difference_of_two_types(theirs: str, difference: tuple[str, int, str]) -> None:
+    ours = typed_data.schema_of("Order(address maker,uint256 amount,Item[] items)Item(uint8 kind)")
+    assert typed_data.schema_of(theirs).difference(ours) == difference
 
 
 @pytest.mark.parametrize(

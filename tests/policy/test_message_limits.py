@@ -10,7 +10,8 @@ from support.daemon import SOURCE, vectors
 from support.policies import problems_of, section_of
 
 from ordersigner.payloads import messages
-from ordersigner.policy.message_limits import MAX_TEXT, MessageLimits
+from ordersigner.policy.message_limits import MessageLimits
+from ordersigner.policy.pattern import MAX_TEXT
 from ordersigner.policy.settings import Section
 
 HASH = "be609aee343fb3c4b28e1df9e632fca64fcfaede20f02e86244efddf30957bd2"
@@ -65,7 +66,7 @@ def test_a_message_of_several_lines_needs_newlines_in_the_pattern() -> None:
     assert denied(one_line, text=text) == ("text", "not_allowed")
     objection = one_line.judge(messages.read({"text": text}), 0.0)
     assert objection is not None
-    assert objection.message == "No rule allows a message of several lines."
+    assert objection.text == f"No message section of yours allows this text of {len(text)} characters in 3 lines."
     assert one_line.permits() == ["messages of one line that match .*"]
     for pattern in (found[1], "[^a]*", "a\\nb", "a|\\n"):
         assert limits_of(pattern=pattern).permits() == [f"messages that match {pattern}"]
@@ -121,11 +122,121 @@ def test_a_section_says_something() -> None:
 def test_a_section_in_words() -> None:
     logins = limits_of(pattern="[0-9]{13}")
     assert logins.permits() == ["messages of one line that match [0-9]{13}"]
-    assert logins.leaves_open() == []
-    assert limits_of(pattern=".*").leaves_open() == ["what is at .* in .*"]
+    text, when = logins.leaves_open()
+    assert text == "any text that matches [0-9]{13}"
+    assert when.startswith("when ")
+    assert limits_of(pattern=".*").leaves_open() == ["any text that matches .*", "what is at .* in .*", when]
     assert limits_of(pattern=r"login [^\n]{8}|\[.+").leaves_open() == [
-        rf"what is at {item} in login [^\n]{{8}}|\[.+" for item in (r"[^\n]{8}", ".+")
+        r"any text that matches login [^\n]{8}|\[.+",
+        *(rf"what is at {item} in login [^\n]{{8}}|\[.+" for item in (r"[^\n]{8}", ".+")),
+        when,
     ]
     hashes = limits_of(pattern="a", hashes="yes")
     assert hashes.permits() == ["messages of one line that match a", "messages that are hashes"]
-    assert "transactions" in hashes.leaves_open()[0]
+    assert hashes.leaves_open()[0] == when
+    assert "transactions" in hashes.leaves_open()[1]
+    assert limits_of(hashes="yes").leaves_open() == hashes.leaves_open()[1:]
+
+
+@pytest.mark.parametrize(
+    ("lines", "permits", "leaves_open"),
+    [
+        ("text(3) about 60", "at most 60 seconds before or after now", []),
+        ("text(3) within 60", "between now and 60 seconds from now", []),
+        ("text(0) until 60", "from 0 to 60 seconds from now", []),
+        ("text(0) <= 1.5", "from 0 to 1.5", ["when"]),
+        ("text(0) >= 1.5", "at least 1.5", ["how high text may be", "when"]),
+        ("text(0) about 9\npattern = [0-9]+", "at most 9 seconds before or after now", []),
+    ],
+)
+def test_a_text_that_is_a_number_in_words(lines: str, permits: str, leaves_open: list[str]) -> None:
+    limits = MessageLimits(section_of("message", lines))
+    assert limits.permits()[-1] == f"with {lines.split()[0]} {permits}"
+    found = limits.leaves_open()
+    assert len(found) == len(leaves_open)
+    assert all(words.startswith(beginning) for words, beginning in zip(found, leaves_open))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_one"),
+    [
+        ("abc", True),
+        (r"a\.b\n{2}", True),
+        ("[a]{3}", True),
+        ("a?", False),
+        ("[ab]", False),
+        ("a|b", False),
+        (".", False),
+    ],
+)
+def test_a_pattern_that_only_one_text_matches_leaves_open_only_when(pattern: str, is_one: bool) -> None:
+    assert any("any text" in words for words in limits_of(pattern=pattern).leaves_open()) != is_one
+
+
+# The text as a number.
+@pytest.mark.parametrize(
+    ("line", "text", "code"),
+    [
+        ("text(3) about 60", "1700000060750", None),
+        ("text(3) about 60", "1700000060750.000000000001", "over_limit"),
+        ("text(3) about 60", "1699999940750", None),
+        ("text(3) about 60", "1699999940749.9", "over_limit"),
+        ("text(0) within 60", "1700000000", None),
+        ("text(0) within 60", "1699999999", "over_limit"),
+        ("text(0) within 60", "01700000000", "not_allowed"),
+        ("text(0) within 60", "1700000000 ", "not_allowed"),
+        ("text(0) within 60", "1700000000\n", "not_allowed"),
+        ("text(0) within 60", "", "not_allowed"),
+        ("text(2) <= 1.5", "150", None),
+        ("text(2) <= 1.5", "150.1", "over_limit"),
+        ("text(2) >= 1.5", "149", "over_limit"),
+    ],
+)
+def test_a_condition_on_the_text(line: str, text: str, code: str | None) -> None:
+    limits = MessageLimits(section_of("message", line))
+    for request in ({"text": text}, {"hex": "0x" + text.encode().hex()}):
+        objection = limits.judge(messages.read(request), 1_700_000_000.75)
+        (field,) = request
+        assert (objection and (objection.field, objection.code)) == (code and (field, code))
+
+
+def test_a_pattern_and_a_condition_must_both_hold() -> None:
+    limits = MessageLimits(section_of("message", "pattern = [0-9]{4}\ntext(0) <= 5000"))
+    texts = ("0999", "4999", "5000", "5001", "999", "10000")
+    assert [denied(limits, text=text) is None for text in texts] == [False, True, True, False, False, False]
+
+
+def test_a_condition_does_not_allow_a_hash() -> None:
+    number = "1" * 32
+    limits = MessageLimits(section_of("message", "text(0) >= 0"))
+    assert denied(limits, text="1" * 31) is None
+    assert denied(limits, text=number) == ("text", "ambiguous")
+    objection = limits.judge(messages.read({"text": number}), 0.0)
+    assert objection is not None
+    assert objection.text.endswith('allows this text of 32 characters. It needs a section with "hashes = yes".')
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("text about 60", "decimals, such as text(0)"),
+        ("text(3) = 5", "a text takes within"),
+        ("text(3) matches 5", "a text takes within"),
+        ("text = 5", "a text takes within"),
+        ("total text(3) <= 5/day", "a text takes within"),
+        ("text(3) / text(0) <= 5", "a text takes within"),
+        ("count(text) <= 5", "limited by its pattern"),
+        ("bits(text, 0, 1) <= 5", "of the type string"),
+        ("word(text, 0) <= 5", "of the type string"),
+        ("sum(text(0)) <= 5", "needs a"),
+        ("txt(3) about 60", "did you mean text?"),
+        ("message.text(3) about 60", "conditions on text"),
+        ("patern = a", "did you mean pattern?"),
+        ("pattern <= a", "a message section has pattern"),
+    ],
+)
+def test_a_condition_that_is_wrong_is_named(line: str, reason: str) -> None:
+    section = section_of("message", f"hashes = yes\n{line}")
+    found = problems_of(section, MessageLimits)
+    assert [reason in text for text in found.values()] == [True], found
+    assert [error.line for error in section.errors] == [3]

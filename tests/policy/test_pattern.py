@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner.policy.message_limits import MAX_TEXT
-from ordersigner.policy.pattern import MAX_PATTERN, MAX_POSITIONS, Pattern
+from ordersigner.policy.pattern import MAX_PATTERN, MAX_POSITIONS, MAX_TEXT, Pattern
 
 
 @pytest.mark.parametrize(

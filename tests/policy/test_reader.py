@@ -290,7 +290,7 @@ def test_a_rule_may_be_about_typed_data_messages_and_hyperliquid_alone() -> None
         (
             "pattern = [0-9]{13}",
             "words = x",
-            ["policy:16: pattern: ", "policy:17: a [message] section has no setting words"],
+            ["policy:16: pattern: ", "policy:17: words: a message section has pattern, hashes, and conditions on text"],
         ),
         ("max-size = 2.5", "max-size = -1", ["policy:20: max-size: "]),
         ("actions = order cancel\n", "", ["policy:18: actions: "]),

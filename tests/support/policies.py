@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ordersigner.policy.reader import read
+from ordersigner.policy.reader import read, split
 from ordersigner.policy.rules import Policy
-from ordersigner.policy.settings import Section, Setting, WrongSection
+from ordersigner.policy.settings import Section, WrongSection
 
 
 def policy_of(text: str) -> Policy:
@@ -18,13 +18,10 @@ def policy_of(text: str) -> Policy:
 
 
 def section_of(kind: str, settings: str) -> Section:
-    """A section in line 1. settings: PATH OPERATOR VALUE, one a line."""
-    section = Section(1, kind, "name")
-    for line, text in enumerate(filter(None, map(str.strip, settings.split("\n"))), 2):
-        path, operator, *value = text.split(None, 2)
-        setting = Setting(line, path, operator, "".join(value))
-        assert setting.name not in section.settings
-        section.settings[setting.name] = setting
+    """A section of [KIND name] in line 1. settings: PATH OPERATOR VALUE, one a line."""
+    lines = [f"[{kind} name]", *filter(None, map(str.strip, settings.split("\n")))]
+    (section,), errors = split("\n".join(lines))
+    assert not errors
     return section
 
 
@@ -36,6 +33,7 @@ def problems_of(section: Section, compile: Callable[[Section], object]) -> dict[
     for line, text in section.errors:
         subject, _, reason = text.partition(": ")
         assert subject not in problems
-        assert line == (section.settings[subject].line if subject in section.settings else line)
+        named = {**section.settings, **{setting.name: setting for setting in section.conditions}}
+        assert line == (named[subject].line if subject in named else line)
         problems[subject] = reason
     return problems
