@@ -46,6 +46,7 @@ from ordersigner.text import UTF_16, is_utf_16, listed, without_mark
 
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes
+MAX_TOTALS = 256  # totals and rates of all rules, for which a daemon's state has room
 MAX_GRANTS = 190  # keys that the rules name, counted for each rule; the answer to a client that asks has room for these
 
 LIMITS = tuple(dict.fromkeys(kind.limits for kind in KINDS.values()))
@@ -82,8 +83,8 @@ class Reading(NamedTuple):
         return [f"{self.path}:{line}: {reason}" if line else f"{self.path}: {reason}" for line, reason in complaints]
 
 
-def read_file(path: str) -> Reading:
-    """The policy at `path`. No file at DEFAULT_PATH is a policy without rules."""
+def read_file(path: str, *, keeps_state: bool = True) -> Reading:
+    """The policy at `path`. No file at DEFAULT_PATH is a policy without rules. keeps_state: as in read()."""
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_SIZE + 1)
@@ -91,7 +92,7 @@ def read_file(path: str) -> Reading:
             return _unreadable(path, f"it has more than {MAX_SIZE:,} bytes")
         if is_utf_16(content):
             return _unreadable(path, UTF_16)
-        return read(without_mark(content).decode(), path)
+        return read(without_mark(content).decode(), path, keeps_state=keeps_state)
     except OSError as error:
         if path == DEFAULT_PATH and isinstance(error, FileNotFoundError):
             return Reading(path, Policy(), [], [])
@@ -107,8 +108,12 @@ def _unreadable(path: str, reason: str, line: int = 0) -> Reading:
     return Reading(path, Policy(), [Complaint(line, reason)], [])
 
 
-def read(text: str, path: str) -> Reading:
-    """The policy that `text` is. path: for complaints only. Raises OSError as accounts.read() does."""
+def read(text: str, path: str, *, keeps_state: bool = True) -> Reading:
+    """The policy that `text` is. path: for complaints only. Raises OSError as accounts.read() does.
+
+    keeps_state: whether the daemon has a place for what it counts, without which a total would begin at 0 with each
+    start.
+    """
     known = accounts.read()
     sections, errors = split(text)
     compiled: _Compiled = {
@@ -116,14 +121,14 @@ def read(text: str, path: str) -> Reading:
         for limits in LIMITS
     }
     rules = [_rule(section, compiled, known) for section in sections if section.kind == "rule"]
-    granted = 0
-    for rule in rules:
-        granted += len(rule.keys)
-        if granted > MAX_GRANTS:
-            reason = f"the rules name more than {MAX_GRANTS} keys, counted for each rule"
-            errors.append(Complaint(rule.line, reason))
-            break
+    reason = f"the rules name more than {MAX_GRANTS} keys, counted for each rule"
+    errors += _beyond(MAX_GRANTS, [(rule.line, len(rule.keys)) for rule in rules], reason)
+    reason = f"the rules have more than {MAX_TOTALS} totals and rates; the totals of a section count for each rule"
+    counts = [(rule.line, len(rule.totals) + (rule.rate is not None)) for rule in rules]
+    errors += _beyond(MAX_TOTALS, counts, reason)
     _check_names(sections)
+    if not keeps_state:
+        _refuse_totals(sections)
     errors += (error for section in sections for error in section.errors)
     warnings = sorted(warning for section in sections for warning in section.warnings)
     return Reading(path, Policy() if errors else Policy(rules, known.state), sorted(errors), warnings)
@@ -182,6 +187,24 @@ def _section(line: str, number: int) -> Section:
     nameless = Section(number, "", "")
     nameless.wrong(reason)
     return nameless
+
+
+def _beyond(most: int, counts: Sequence[tuple[int, int]], reason: str) -> list[Complaint]:
+    """A complaint about the first line at which there is more than `most`. counts: lines, and what they add."""
+    so_far = 0
+    for line, number in counts:
+        so_far += number
+        if so_far > most:
+            return [Complaint(line, reason)]
+    return []
+
+
+def _refuse_totals(sections: Sequence[Section]) -> None:
+    for section in sections:
+        for setting in (*section.settings.values(), *section.conditions):
+            if section.kind and setting.is_total:
+                reason = f"{quoted(setting.path)} needs a place for state: start the daemon with --state DIR"
+                section.wrong_at(setting.line, reason)
 
 
 def _check_names(sections: Sequence[Section]) -> None:

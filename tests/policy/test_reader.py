@@ -404,3 +404,87 @@ def test_if_the_system_cannot_say_who_users_are_no_policy_is_read(
         f"{path}: {tmp_path} cannot be read, so no user has a name: Is a directory"
     ]
     assert reading.policy.rules == ()
+
+
+TOTALS = """[typed pay]
+type = Pay(uint256 value,string note)
+domain.chainId = 1
+total message.value(6) <= 5/day
+message.note matches total .* <= 5
+total\tsum(message.values.*) <= 5/day
+[market FUT]
+instrument = 1
+quote = 0x0000000000000000000000000000000000000000 18
+[rule one]
+key = 0x2b5ad5c4795c026514f8317c7a215e218dccd6cf
+users = root
+typed = pay
+rate = 1/hour
+"""
+
+
+def test_a_total_needs_a_place_for_state() -> None:
+    text = TOTALS.replace("Pay(uint256 value,", "Pay(uint256 value,uint8[] values,")
+    assert list(read(text, "policy").errors) == []
+    for keeps_state, lines in ((True, []), (False, [4, 6])):
+        errors = read(text, "policy", keeps_state=keeps_state).errors
+        assert [error.line for error in errors] == lines
+        assert all(error.reason.endswith("start the daemon with --state DIR") for error in errors)
+
+
+def test_a_file_with_totals_is_read_as_one_for_a_daemon_that_keeps_state(tmp_path: Path) -> None:
+    path = tmp_path / "policy"
+    path.write_text(TOTALS.replace("total\tsum(message.values.*) <= 5/day\n", ""))
+    assert list(reader.read_file(str(path)).errors) == []
+    assert [error.line for error in reader.read_file(str(path), keeps_state=False).errors] == [4]
+
+
+def test_a_total_that_is_wrong_is_said_once_more_where_there_is_no_state() -> None:
+    assert [error.line for error in read(TOTALS, "policy").errors] == [6]
+    assert [error.line for error in read(TOTALS, "policy", keeps_state=False).errors] == [4, 6, 6]
+
+
+def test_a_policy_has_room_for_256_totals_and_rates() -> None:
+    totals = "".join(f"total bits(message.value, {at}, 1)(1) <= 1/hour\n" for at in range(126))
+    text = TOTALS.replace("total\tsum(message.values.*) <= 5/day\n", totals)
+    one = policy_of(text).rules[0]
+    assert len(one.totals) == 127
+    rule = text[text.index("[rule one]") :].replace("[rule one]", "[rule two]")  # its totals are its own
+    assert list(read(text + rule, "policy").errors) == []  # 2 * (127 + 1)
+    beyond = text + rule + rule.replace("[rule two]", "[rule three]").replace("typed = pay", "typed = any")
+    (error,) = read(beyond, "policy").errors
+    assert error.line == beyond[: beyond.index("[rule three]")].count("\n") + 1
+    assert "256 totals and rates" in error.reason
+
+
+# The lines of a section.
+@pytest.mark.parametrize(
+    ("line", "path", "operator", "value"),
+    [
+        ("message.a = b <= c", "message.a", "=", "b <= c"),
+        ("message.a<=5", "message.a", "<=", "5"),
+        ("message.a  <=  5  6", "message.a", "<=", "5  6"),
+        ("message.a within 5", "message.a", "within", "5"),
+        ("message.a(3)\tabout\t5", "message.a(3)", "about", "5"),
+        ("message.a matches x=[0-9]", "message.a", "matches", "x=[0-9]"),
+        ("message.until until 5", "message.until", "until", "5"),
+        ("message.a within", "message.a", "within", ""),
+        ("message.aboutness <= 5", "message.aboutness", "<=", "5"),
+        ("message.destination Chain = BSC", "message.destination Chain", "=", "BSC"),
+        ("bits(message.a, 0, 1) = 1", "bits(message.a, 0, 1)", "=", "1"),
+        ("total message.a <= 5/day", "total message.a", "<=", "5/day"),
+        ("message.a / message.b >= 5", "message.a / message.b", ">=", "5"),
+    ],
+)
+def test_a_condition_ends_its_term_at_the_first_operator(line: str, path: str, operator: str, value: str) -> None:
+    (section,), errors = reader.split(f"[typed t]\ntype = A(bool b)\n{line}")
+    assert not errors
+    assert list(section.settings) == ["type"]
+    (condition,) = section.conditions
+    assert (condition.line, condition.path, condition.operator, condition.value) == (3, path, operator, value)
+
+
+def test_a_line_of_many_blanks_or_operators_is_read_at_once() -> None:
+    long = 900_000
+    for line in ("a" + " " * long + "b", "a" + "= " * (long // 2), "message.a" + " until" * (long // 6), "a" * long):
+        assert read(f"[typed t]\ntype = A(bool a)\ndomain.chainId = 1\n{line}", "policy").errors
