@@ -159,9 +159,9 @@ class Side:
 
     def shown(self, value: Any) -> str:
         """A value, as a refusal may repeat it; "" if it may not."""
-        if self.is_number and self.access.type != "bytes":  # what is in bytes is never told
-            return shown_value(value, digits=self.digits)
-        return shown_value(value, type=self.access.type)
+        if self.access.type == "bytes":  # what is in them is never told, words included
+            return ""
+        return shown_value(value, digits=self.digits) if self.is_number else shown_value(value, type=self.access.type)
 
     def number(self, word: str) -> int:
         """A number of the policy in the smallest units. Raises ValueError."""

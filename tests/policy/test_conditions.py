@@ -1,0 +1,401 @@
+"""Conditions: how their text is read, what refusals say, what they leave open, and the time that they take."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from support.policies import policy_of, problems_of, section_of
+
+from ordersigner.payloads import typed_data
+from ordersigner.peer import Peer
+from ordersigner.policy.rules import Denied, Objection
+from ordersigner.policy.terms import Amount, Term, parse
+from ordersigner.policy.typed_limits import TypedLimits
+from ordersigner.state.memory import Memory
+
+NOW = 1_700_000_000.75
+TYPE = (
+    "Bid(address maker,uint256 price,int256 delta,uint64 deadline,string note,bool ok,bytes data,Item[] items,"
+    "uint8[][] grid,Item[2] pairs,uint64 valid,uint64 valid until)Item(address to,uint256 amount,int64 move)"
+)
+ZERO = "0x" + "00" * 20
+ITEM = {"to": ZERO, "amount": 1, "move": 1}
+MESSAGE = {
+    "maker": "0x" + "55" * 20,
+    "price": 10**18,
+    "delta": -5,
+    "deadline": 1_700_000_010,
+    "note": "abc",
+    "ok": True,
+    "data": "0x" + "00" * 31 + "07" + "00" * 31 + "08",
+    "items": [ITEM, {**ITEM, "amount": 2}],
+    "grid": [[1, 2], [3]],
+    "pairs": [ITEM, ITEM],
+    "valid": 1,
+    "valid until": 2,
+}
+
+
+def schema() -> typed_data.Schema:
+    return typed_data.schema_of(TYPE, "EIP712Domain(uint256 chainId)")
+
+
+def content(**values: Any) -> dict[str, Any]:
+    """Typed data of TYPE."""
+    types: dict[str, Any] = {"EIP712Domain": [{"name": "chainId", "type": "uint256"}]}
+    for struct in TYPE.split(")")[:-1]:
+        name, _, body = struct.partition("(")
+        fields = (field.partition(" ") for field in body.split(","))
+        types[name] = [{"name": field, "type": kind} for kind, _, field in fields]
+    message = {**MESSAGE, **{name.replace("_", " "): value for name, value in values.items()}}
+    return {"types": types, "primaryType": "Bid", "domain": {"chainId": 1}, "message": message}
+
+
+def limits_of(*conditions: str) -> TypedLimits:
+    return TypedLimits(section_of("typed", "\n".join((f"type = {TYPE}", "domain.chainId = 1", *conditions))))
+
+
+def judged(limits: TypedLimits, **values: Any) -> Objection | None:
+    return limits.judge(typed_data.read({"typed_data": content(**values)}), NOW)
+
+
+def problem(condition: str) -> str:
+    section = section_of("typed", f"type = {TYPE}\ndomain.chainId = 1\n{condition}")
+    (reason,) = problems_of(section, TypedLimits).values()
+    assert [error.line for error in section.errors] == [4]
+    return reason
+
+
+# How a term is read.
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("message.a", Term(Amount("message.a"))),
+        ("message.a (18)", Term(Amount("message.a", 18))),
+        ("message.a\t( 0 )", Term(Amount("message.a", 0))),
+        ("message.destination Chain(3)", Term(Amount("message.destination Chain", 3))),
+        ("a(1)/b(2)", Term(Amount("a", 1), Amount("b", 2))),
+        ("total  a(6)", Term(Amount("a", 6), is_total=True)),
+        ("totally.a(6)", Term(Amount("totally.a", 6))),
+        ("total", Term(Amount("total"))),
+        ("sum( a.*.b ( 6 ) )", Term(Amount("a.*.b", 6, "sum"))),
+        ("count ( a.* )", None),
+        ("count( a.* )", Term(Amount("a.*", None, "count"))),
+        ("bits(a,0,256)(3)", Term(Amount("a", 3, "", ("bits", 0, 256)))),
+        ("word( a , 1023 )", Term(Amount("a", None, "", ("word", 1023, 0)))),
+        (
+            "sum(bits(a.*, 8, 8)) / count(a)",
+            Term(Amount("a.*", None, "sum", ("bits", 8, 8)), Amount("a", None, "count")),
+        ),
+    ],
+)
+def test_a_term_is_read_without_the_blanks_around_its_marks(text: str, term: Term | None) -> None:
+    term = term or Term(Amount("a.*", None, "count"))
+    assert parse(text) == term
+    assert parse(str(term)) == term
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "()", "a()", "a(", "a)", "a(18", "a(18))", "a(37)", "a(01)", "a(-1)", "a(1)(2)", "a(18)b", "a,b", "a(x)"),
+        *("a/", "/a", "a/b/c", "a//b", "total a/b", "max(a)", "sum(a)(6)", "sum(sum(a))", "sum()", "count(a(6))"),
+        *("count(bits(a,0,1))", "count(a)(6)", "bits(a)", "bits(a,0)", "bits(a,0,0)", "bits(a,256,1)", "bits(a,0,257)"),
+        *("bits(a,00,1)", "bits(a,0,1,2)", "bits(,0,1)", "word(a)", "word(a,1024)", "word(a,0,1)", "word(a,-1)"),
+        *("sum(a) b", "total sum(a", "a" * 2049, "١(1)(", "a(١)"),
+    ],
+)
+def test_what_is_no_term_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse(text)
+
+
+def test_a_path_may_have_an_operator_in_its_name() -> None:
+    limits = limits_of("message.valid until until 5", "message.valid until 5", "message.valid until(0) >= 2")
+    assert judged(limits) is None
+    late = int(NOW) + 6
+    for field in ("valid", "valid until"):
+        objection = judged(limits, **{field: late})
+        assert objection is not None
+        assert (objection.field, objection.code) == (f"typed_data.message.{field}", "over_limit")
+    assert "seconds" in problem("message.valid until until until 5")
+
+
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        ("message.price(18) = 1.0 1", "twice"),
+        ("message.price(2) <= 1.234", "3 digits after its point, and the field has 2"),
+        ("message.price(18) <= 1" + "0" * 78, "decimal digits"),
+        ("message.price(18) <= 115792089237316195423570985008687907853269984665640564039458", "does not fit"),
+        ("message.price(0) <= .5", "decimal digits"),
+        ("message.price(0) <= 5.", "decimal digits"),
+        ("message.price(0) <= 0x5", "decimal digits"),
+        ("message.deadline(3) >= -1", "less than zero"),
+        ("message.note(2) <= 1." + "0" * 21, "21 digits after its point, and the field has 20"),
+        ("message.note <= 5", "needs decimals, such as message.note(0)"),
+        ("message.note within 5", "needs decimals"),
+        ("total message.note <= 5/day", "needs decimals"),
+        ("sum(message.items.*.to) <= 5", "has no sum"),
+        ("sum(message.price) <= 5", 'needs a "*"'),
+        ("message.ok(0) = 1", "has no decimals"),
+        ("message.data(0) = 1", "has no decimals"),
+        ("count(message.price) = 1", "has a length"),
+        ("count(message.items) = 1.5", "decimal digits"),
+        ("count(message.items) within 5", "no sum and no count"),
+        ("sum(message.items.*.amount) about 5", "no sum and no count"),
+        ("message.deadline within 0", "whole number"),
+        ("message.deadline about 1000000001", "whole number"),
+        ("message.deadline until 1.5", "whole number"),
+        ("bits(message.deadline, 60, 5) = 0", "has 64 bits, from 0 to 63"),
+        ("bits(message.deadline, 0, 2) = 4", "does not fit"),
+        ("bits(message.deadline, 0, 2)(1) = 0.4", "does not fit"),
+        ("bits(message.delta, 0, 1) = 0", "unsigned"),
+        ("word(message.note, 0) = 0", "words are of bytes"),
+        ("word(message.data, 0) = " + "1" + "0" * 77 + "0", "does not fit"),
+        ("message.price / message.deadline = 1", "<= and >= only"),
+        ("message.price / message.deadline within 1", "<= and >= only"),
+        ("message.price / message.deadline <= -1", "less than zero"),
+        ("message.price / message.maker <= 1", "has no price"),
+        ("message.price / message.note <= 1", "has no price"),
+        ("message.items.*.amount / message.pairs.*.amount <= 1", 'before the last "*"'),
+        ("message.grid.*.* / message.items.*.amount <= 1", 'before the last "*"'),
+        ("total message.price >= 1/day", "<= only"),
+        ("total message.price <= 1", "AMOUNT/hour or AMOUNT/day"),
+        ("total message.price <= 1/week", "AMOUNT/hour or AMOUNT/day"),
+        ("total message.price <= -1/day", "less than zero"),
+        ("total message.price(1) <= 0.25/day", "2 digits after"),
+        ("total message.delta <= 1/day", "negative"),
+        ("total sum(message.items.*.move) <= 1/day", "negative"),
+        ("total message.items.*.amount <= 1/day", "sum(PATH)"),
+        ("total count(message.items) <= 1/day", "no total"),
+        ("total message.price(36) <= " + "1" + "0" * 42 + "/day", "2^256"),
+        ("message.price matches 1", "of the type string"),
+        ("message.note(0) matches 1", "of the type string"),
+        ("message.note matches (", "("),
+        ("bits(domain.chainId, 0, 1) = 1", '"=" only'),
+        ("count(domain.chainId) = 1", '"=" only'),
+        ("total domain.chainId <= 1/day", '"=" only'),
+        ("message.pairs.2.amount = 1", "from 0 to 1"),
+        ("message.items.amount = 1", '"*" must follow'),
+    ],
+)
+def test_a_condition_that_is_wrong_says_why(condition: str, reason: str) -> None:
+    assert reason in problem(condition)
+
+
+def test_a_plain_field_of_the_domain_takes_no_more_than_a_value() -> None:
+    for condition in ("domain.chainId(0) = 1", "domain.chainId <= 1", "domain.chainId about 1"):
+        section = section_of("typed", f"type = {TYPE}\n{condition}")
+        (reason,) = problems_of(section, TypedLimits).values()
+        assert '"=" only' in reason or "only name" in reason
+
+
+def test_a_condition_is_set_twice_whatever_its_blanks() -> None:
+    section = section_of(
+        "typed",
+        f"type = {TYPE}\ndomain.chainId = 1\nbits(message.price,0,1) = 1\nbits( message.price , 0 , 1 ) = 0\n"
+        "message.price(0) <= 1\nmessage.price <= 1\nmessage.price(0)  <= 2",
+    )
+    problems_of(section, TypedLimits)
+    assert [(error.line, "set twice" in error.reason) for error in section.errors] == [(5, True), (8, True)]
+
+
+# What a refusal says.
+@pytest.mark.parametrize(
+    ("condition", "values", "text"),
+    [
+        ("message.price(18) <= 1", {"price": 10**18 + 1}, "This value is above the limit of {}: 1.000000000000000001."),
+        ("message.price <= 1", {}, "This value is above the limit of {}: 1000000000000000000."),
+        ("message.price <= 1", {"price": 10**38}, "This value is above the limit of {}."),
+        ("message.delta(1) >= 0", {}, "This value is below the limit of {}: -0.5."),
+        ("message.maker = " + ZERO, {}, "{} does not allow this value: 0x" + "55" * 20 + "."),
+        ("message.ok = false", {}, "{} does not allow this value: true."),
+        ("message.note = x", {}, "{} does not allow this value: abc."),
+        ("message.note = x", {"note": "a b"}, "{} does not allow this value."),
+        ("message.note = x", {"note": "a" * 25}, "{} does not allow this value."),
+        ("message.note = x", {"note": "0123456789abcdef"}, "{} does not allow this value."),
+        ("message.note = x", {"note": ""}, "{} does not allow this value."),
+        ("message.note matches x", {}, "{} does not allow this value: abc."),
+        ("message.note(0) <= 1", {}, "{} needs a number in this text."),
+        ("message.note(0) <= 1", {"note": "1.5"}, "This value is above the limit of {}: 1.5."),
+        ("message.data = 0x", {}, "{} does not allow this value."),
+        ("word(message.data, 0) = 8", {}, "{} does not allow this value."),
+        ("word(message.data, 2) = 8", {}, "{} needs word 2 of these bytes."),
+        ("count(message.items) = 1", {}, "{} does not allow 2 elements."),
+        ("count(message.data) <= 32", {}, "{} does not allow 64 bytes."),
+        ("message.items.2.amount <= 1", {}, "{} needs element 2 of this array."),
+        ("message.items.*.amount <= 1", {"items": []}, "{} needs at least one element in this array."),
+        ("sum(message.items.*.amount(1)) <= 0.2", {}, "This value is above the limit of {}: 0.3."),
+        ("message.deadline within 5", {}, "This time is too late for {}: 1700000010."),
+        ("message.deadline within 5", {"deadline": 0}, "This time is too early for {}: 0."),
+        ("message.deadline(3) about 5", {}, "This time is too early for {}: 1700000.01."),
+        ("message.price(18) / message.deadline(9) <= 0.5", {}, "This price is above the limit of {}: 0.588235290658."),
+        ("message.price(18) / message.deadline(9) >= 2", {}, "This price is below the limit of {}: 0.588235290657."),
+        (
+            "message.price / message.delta >= 2",
+            {},
+            "{} has a price, so this value must be above zero, and it is -5.",
+        ),
+    ],
+)
+def test_a_refusal_says_what_differs(condition: str, values: dict[str, Any], text: str) -> None:
+    objection = judged(limits_of(condition), **values)
+    assert objection is not None
+    assert objection.text == text.format("[typed name]")
+    assert objection.section == "name"
+
+
+POLICY = """
+[typed one]
+type = A(uint256 x,address y)
+domain.chainId = 1
+domain.name = USD Coin
+message.x <= 5
+[typed two]
+type = B(uint256 x)
+domain.chainId = 1
+[typed three]
+type = C(uint256 x)
+domain.chainId = 1
+[typed four]
+type = D(uint256 x)
+domain.chainId = 1
+[typed five]
+type = E(uint256 x)
+domain.chainId = 1
+[message m]
+pattern = abc
+[rule a]
+key = 0x1111111111111111111111111111111111111111
+users = 1
+typed = one two
+[rule b]
+key = 0x1111111111111111111111111111111111111111
+users = 1
+typed = two three four five
+[rule other]
+key = 0x1111111111111111111111111111111111111111
+users = 2
+typed = five
+messages = m
+"""
+
+
+def denied(type: str, message: dict[str, Any], uid: int = 1, **domain: Any) -> Denied:
+    name, _, body = type[:-1].partition("(")
+    fields = [field.partition(" ") for field in body.split(",")]
+    kinds = {"chainId": "uint256", "name": "string", "salt": "bytes32"}
+    types = {
+        name: [{"name": field, "type": kind} for kind, _, field in fields],
+        "EIP712Domain": [{"name": field, "type": kinds[field]} for field in domain],
+    }
+    data = {"types": types, "primaryType": name, "domain": domain, "message": message}
+    (grant,) = policy_of(POLICY).grants(Peer(1, uid, uid)).values()
+    with pytest.raises(Denied) as caught:
+        grant.allow(typed_data.read({"typed_data": data}), now=NOW, ledger=Memory())
+    return caught.value
+
+
+def text_of(refusal: Denied) -> str:
+    ((problem, *_),) = refusal.context.values()
+    return problem.message
+
+
+A, X = "A(uint256 x,address y)", {"x": 6, "y": ZERO}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "rule", "section", "text"),
+    [
+        (
+            denied("F(uint256 x)", {"x": 1}, chainId=1),
+            *("a", "one", 'No rule of yours allows data of the type "F". They allow: A, B, C, D and 1 more.'),
+        ),
+        (
+            denied("F(uint256 x)", {"x": 1}, uid=2, chainId=1),
+            *("other", "five", 'No rule of yours allows data of the type "F". They allow: E.'),
+        ),
+        (
+            denied("f" * 65 + "(uint256 x)", {"x": 1}, uid=2, chainId=1),
+            *("other", "five", "No rule of yours allows data of this type. They allow: E."),
+        ),
+        (
+            denied("A(uint256 x,bytes20 y)", {"x": 1, "y": ZERO}, chainId=1),
+            *("a", "one", '[typed one] has another type of this name. The first difference is field 2, "bytes20 y".'),
+        ),
+        (
+            denied("A(uint256 x)", {"x": 1}, chainId=1),
+            *(
+                "a",
+                "one",
+                "[typed one] has another type of this name. The first difference is field 2, which is missing.",
+            ),
+        ),
+        (
+            denied(A, X, name="USD Coin", chainId=100),
+            *("a", "one", "[typed one] does not allow this domain: chainId is 100."),
+        ),
+        (
+            denied(A, X, name="EUR Coin", chainId=1),
+            *("a", "one", "[typed one] does not allow this domain: name is another one."),
+        ),
+        (
+            denied(A, X, name="USDT", chainId=1),
+            *("a", "one", "[typed one] does not allow this domain: name is USDT."),
+        ),
+        (denied(A, X, chainId=1), *("a", "one", "[typed one] does not allow this domain: it lacks name.")),
+        (
+            denied(A, X, name="USD Coin", chainId=1, salt="0x" + "00" * 32),
+            *("a", "one", "[typed one] does not allow this domain: it has salt."),
+        ),
+        (
+            denied(A, X, chainId=1, name="USD Coin"),
+            *("a", "one", "[typed one] does not allow a domain of this type."),
+        ),
+        (
+            denied(A, X, name="USD Coin", chainId=1),
+            *("a", "one", "This value is above the limit of [typed one]: 6."),
+        ),
+    ],
+    ids=str,
+)
+def test_a_refusal_names_what_came_closest(refusal: Denied, rule: str, section: str, text: str) -> None:
+    assert (refusal.rule, refusal.section, text_of(refusal)) == (rule, section, text)
+
+
+# The time that hostile data takes.
+def milliseconds(conditions: list[str], **values: Any) -> float:
+    limits = limits_of(*conditions)
+    data = typed_data.read({"typed_data": content(**values)})
+    best = 1e9
+    for _ in range(3):
+        data.arrays.clear()
+        begin = time.thread_time()
+        limits.judge(data, NOW)
+        best = min(best, time.thread_time() - begin)
+    return best * 1000
+
+
+@pytest.mark.parametrize(
+    ("conditions", "values"),
+    [
+        (["message.items.*.amount(18) / message.items.*.move >= 0.1"], {"items": [ITEM] * 300}),
+        (["message.grid.*.*(1) / message.price >= 0.0"], {"grid": [[1] * 3000, [1] * 3000]}),
+        (["message.grid.*.* <= 1"], {"grid": [[1] * 6000, [2]]}),
+        (["sum(message.grid.*.*) <= 1"], {"grid": [[1] * 6000]}),
+        (["message.grid.*.0 <= 1"], {"grid": [[1]] * 500 + [[]]}),
+        (["message.grid.*.* = 1"], {"grid": [[1] * 10] * 300 + [[]]}),
+        (["word(message.data, 1023) <= 1"], {"data": "0x" + "ff" * 32_700}),
+        ([f"word(message.data, {at}) <= {2**256 - 1}" for at in range(100)], {"data": "0x" + "ff" * 32_700}),
+        (["message.note matches .*a{1,500}"], {"note": "a" * 4096}),
+        (["message.note matches .*a{1,500}"], {"note": "a" * 60_000}),
+        (["message.note(0) <= 1"], {"note": "1" * 60_000}),
+        (["count(message.note) = 5"], {"note": "é" * 30_000}),
+    ],
+    ids=lambda value: value[0][:50] if isinstance(value, list) else "",
+)
+def test_hostile_data_is_judged_in_milliseconds(conditions: list[str], values: dict[str, Any]) -> None:
+    assert milliseconds(conditions, **values) < 50
