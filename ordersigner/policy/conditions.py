@@ -434,10 +434,10 @@ class _Price(Condition):
         )
 
     def _text(self, a: int, b: int, label: str) -> str:
-        for value, side, allowed in ((b, self.divisor, b > 0), (a, self.side, a >= 0)):
-            if not allowed:
-                shown = side.shown(value)
-                return f"{label} has a price, so this value must be above zero{shown and f', and it is {shown}'}."
+        if b <= 0 or a < 0:
+            wanted = "above zero" if b <= 0 else "zero or more"
+            shown = self.divisor.shown(b) if b <= 0 else self.side.shown(a)
+            return f"{label} has a price, so this value must be {wanted}{shown and f', and it is {shown}'}."
         is_above = self.operator == "<="
         shown = ""
         if self.side.shown(a) and self.divisor.shown(b):

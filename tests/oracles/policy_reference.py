@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 Fault = Tuple[str, str]  # field and code
 Request = Dict[str, Any]
@@ -50,12 +50,13 @@ class Section(NamedTuple):
 class Verdict:
     """Of a policy, for one request after the other. held: the addresses of keys that are there."""
 
-    def __init__(self, sections: list[Section], held: set[str], now: int) -> None:
+    def __init__(self, sections: list[Section], held: set[str], now: float) -> None:
         self._rules = [section for section in sections if section.kind == "rule"]
         self._sections = {(section.kind, section.name): section for section in sections}
         self._held = held
         self._now = now
         self._signed = dict.fromkeys([rule.name for rule in self._rules], 0)
+        self._used: dict[tuple[str, str, str], Fraction] = {}  # of totals, by rule, section and term
 
     def on(self, request: Request, uid: int, gids: set[int]) -> set[Fault]:
         """Everything that a refusal may name; empty if the request is signed."""
@@ -67,35 +68,49 @@ class Verdict:
             return {("signer", "key_unavailable")}
         faults: set[Fault] = set()
         for rule in rules:
-            found = self._faults(rule, request)
-            if not found:
-                rate = rule.get("rate")
-                if rate is None or self._signed[rule.name] < int(rate.partition("/")[0]):
-                    self._signed[rule.name] += 1
+            for section, found in self._judged(rule, request):
+                lacking = set() if found else set(self._lacking(rule, section, request))
+                if not found and not lacking:
+                    self._count(rule, section, request)
                     return set()
-                found = {("signer", "rate_limited")}
-            faults |= found
+                faults |= found | lacking
         return faults
 
-    def _faults(self, rule: Section, request: Request) -> set[Fault]:
+    def _judged(self, rule: Section, request: Request) -> Iterator[tuple[Section | None, set[Fault]]]:
+        """Each section of a rule that may allow a request, and what is wrong with it there."""
         if request["type"] in ("spot", "futures"):
             if rule.get("markets") is None:
-                return {("type", "not_allowed")}
-            return set(self._in_order(rule, request))
+                yield None, {("type", "not_allowed")}
+            else:
+                yield None, set(self._in_order(rule, request))
+            return
         setting = SECTIONS[request["type"]]
         if rule.get(setting) is None:
-            return {("type", "not_allowed")}
-        if rule.get(setting) == "any":
+            yield None, {("type", "not_allowed")}
+        elif rule.get(setting) == "any":
             is_agent = encode_type(request["typed_data"]) == AGENT
-            return {("typed_data.primaryType", "not_allowed")} if is_agent else set()
-        faults: set[Fault] = set()
-        for name in rule.words(setting):
-            section = self._sections[setting.rstrip("s"), name]
-            found = set(JUDGES[setting](section, request, self._now))
-            if not found:
-                return set()
-            faults |= found
-        return faults
+            yield None, {("typed_data.primaryType", "not_allowed")} if is_agent else set()
+        else:
+            for name in rule.words(setting):
+                section = self._sections[setting.rstrip("s"), name]
+                yield section, set(JUDGES[setting](section, request, self._now))
+
+    def _lacking(self, rule: Section, section: Section | None, request: Request) -> Iterator[Fault]:
+        """The totals and the rate that have no room."""
+        rate = rule.get("rate")
+        if rate is not None and self._signed[rule.name] >= int(rate.partition("/")[0]):
+            yield "signer", "rate_limited"
+        for term, limit, place, amount in totals_of(section, request):
+            assert section
+            if self._used.get((rule.name, section.name, term), 0) + amount > limit:
+                yield f"typed_data.{place}", "over_total"
+
+    def _count(self, rule: Section, section: Section | None, request: Request) -> None:
+        self._signed[rule.name] += 1
+        for term, _, _, amount in totals_of(section, request):
+            assert section
+            key = (rule.name, section.name, term)
+            self._used[key] = self._used.get(key, Fraction(0)) + amount
 
     def _in_order(self, rule: Section, request: Request) -> Iterator[Fault]:
         order, instrument = request["order"], request["instrument"]
@@ -169,7 +184,7 @@ def declared(name: str, fields: list[dict[str, str]]) -> str:
     return f"{name}({','.join(field['type'] + ' ' + field['name'] for field in fields)})"
 
 
-def typed_faults(section: Section, request: Request, now: int) -> Iterator[Fault]:
+def typed_faults(section: Section, request: Request, now: float) -> Iterator[Fault]:
     data = request["typed_data"]
     if encode_type(data) != section.get("type"):
         yield "typed_data.primaryType", "not_allowed"
@@ -185,43 +200,151 @@ def typed_faults(section: Section, request: Request, now: int) -> Iterator[Fault
             yield "typed_data.types.EIP712Domain", "not_allowed"
         return
     for word, operator, text in section.settings:
-        root, _, path = word.partition(".")
-        if path:
-            for place, kind, value in reached(data, root, path.split(".")):
-                if value is EMPTY:
-                    yield f"typed_data.{place}", "not_allowed"
-                elif not holds(kind, value, operator, text, now):
-                    yield f"typed_data.{place}", "not_allowed" if operator == "=" else "over_limit"
+        if word not in ("type", "domain"):
+            yield from ((f"typed_data.{place}", code) for place, code in term_faults(data, word, operator, text, now))
 
 
-EMPTY = object()
+class Unread(Exception):
+    """place: of what has no value that a condition could be about."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
 
 
-def reached(data: Any, root: str, steps: list[str]) -> list[tuple[str, str, Any]]:
-    """Each value on a path, with its place and its type; EMPTY for an array without elements."""
+NUMBER = re.compile(r"(?:(bits|word)\(([^,()]*),(\d+)(?:,(\d+))?\)|([^(),/]+))(?:\((\d+)\))?")
+TEXT_NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,59})(?:\.[0-9]{1,18})?")
+
+
+def term_faults(data: Any, word: str, operator: str, text: str, now: float) -> Iterator[Fault]:
+    """What is wrong with the values of a term: places and codes."""
+    is_total, term = word.startswith("total "), word.partition("total ")[2] or word
+    try:
+        if NUMBER.fullmatch(word) and "(" not in word and operator in ("=", "matches"):
+            code = "not_allowed"
+            for place, kind, value in reached(data, word):
+                if not (re.fullmatch(text, value) if operator == "matches" else is_one_of(kind, value, text)):
+                    yield place, code
+            return
+        amounts, *divisors = (amounts_of(data, side) for side in term.split("/"))
+    except Unread as fault:
+        yield fault.place, "not_allowed"
+        return
+    if is_total:
+        return
+    if divisors:
+        yield from price_faults(amounts, divisors[0], operator, Fraction(text))
+        return
+    decimals = int((re.search(r"\((\d+)\)\)?$", word) or ["", "0"])[1])
+    ticks = Fraction(now) * 10**decimals // 1 / Fraction(10**decimals)
+    limits = [Fraction(int(one, 0)) if "x" in one else Fraction(one) for one in text.split()]
+    for place, value in amounts:
+        if operator == "=":
+            if value not in limits:
+                yield place, "not_allowed"
+            continue
+        (limit,) = limits
+        least, most = {
+            "<=": (value, limit),
+            ">=": (limit, value),
+            "within": (ticks, ticks + limit),
+            "about": (ticks - limit, ticks + limit),
+            "until": (value, ticks + limit),
+        }[operator]
+        if not least <= value <= most:
+            yield place, "over_limit"
+
+
+Amounts = List[Tuple[str, Fraction]]  # with their places
+
+
+def price_faults(amounts: Amounts, divisors: Amounts, operator: str, limit: Fraction) -> Iterator[Fault]:
+    longest = max(len(amounts), len(divisors))
+    for (place, a), (below, b) in zip(spread(amounts, longest), spread(divisors, longest)):
+        if b <= 0:
+            yield below, "over_limit"
+        if a < 0 or (b > 0 and (a / b > limit if operator == "<=" else a / b < limit)):
+            yield place, "over_limit"
+
+
+def spread(amounts: Amounts, length: int) -> Amounts:
+    return amounts * length if len(amounts) == 1 else amounts
+
+
+def totals_of(section: Section | None, request: Request) -> Iterator[tuple[str, Fraction, str, Fraction]]:
+    """The totals of a section: each with its term, its limit, the place and the amount of what is counted."""
+    for word, _, text in section.settings if section else ():
+        if word.startswith("total "):
+            term = word.partition("total ")[2]
+            ((place, amount),) = amounts_of(request["typed_data"], term)
+            yield term, Fraction(text.partition("/")[0]), place, amount
+
+
+def amounts_of(data: Any, side: str) -> Amounts:
+    """Whole tokens."""
+    if side.startswith("count("):
+        return [(place, Fraction(length(kind, value))) for place, kind, value in reached(data, side[6:-1], lone=True)]
+    if side.startswith("sum("):
+        (path,) = re.findall("message[^,()]*", side)
+        return [(first_array(path), sum((amount for _, amount in amounts_of(data, side[4:-1])), Fraction(0)))]
+    match = NUMBER.fullmatch(side)
+    assert match, side
+    part, packed, first, size, plain, decimals = match.groups()
+    amounts = []
+    for place, kind, value in reached(data, plain or packed):
+        if part == "word":
+            content = bytes.fromhex(value[2:])
+            at = 32 * int(first)
+            if len(content) < at + 32:
+                raise Unread(place)
+            number = Fraction(int(content[at : at + 32].hex(), 16))
+        elif kind == "string":
+            if not TEXT_NUMBER.fullmatch(value):
+                raise Unread(place)
+            number = Fraction(value)
+        else:
+            number = Fraction(int(plain_value(kind, value)))
+            if part == "bits":
+                number = Fraction(int(number) // 2 ** int(first) % 2 ** int(size))
+        amounts.append((place, number / 10 ** int(decimals or 0)))
+    return amounts
+
+
+def length(kind: str, value: Any) -> int:
+    if kind == "bytes":
+        return len(bytes.fromhex(value[2:]))
+    return len(value.encode()) if kind == "string" else len(value)
+
+
+def reached(data: Any, path: str, *, lone: bool = False) -> list[tuple[str, str, Any]]:
+    """Each value on a path, with its place and its type. lone: arrays without elements may have none."""
+    root, *steps = path.split(".")
     found = [(root, data["primaryType"] if root == "message" else "EIP712Domain", data[root])]
     for step in steps:
         further = []
         for place, kind, value in found:
-            if step != "*":
+            if kind.endswith("]"):
+                if not value and step == "*" and not lone:
+                    raise Unread(first_array(path))
+                if step != "*" and int(step) >= len(value):
+                    raise Unread(place)
+                elements = enumerate(value) if step == "*" else [(int(step), value[int(step)])]
+                further += [(f"{place}[{at}]", kind.rpartition("[")[0], element) for at, element in elements]
+            else:
                 (inner,) = (field["type"] for field in data["types"][kind] if field["name"] == step)
                 further.append((f"{place}.{step}", inner, value[step]))
-            elif value:
-                further += [(f"{place}[{at}]", kind[:-2], element) for at, element in enumerate(value)]
-            else:
-                return [(place, kind, EMPTY)]
         found = further
     return found
 
 
-def holds(kind: str, value: Any, operator: str, text: str, now: int) -> bool:
-    if operator == "=":
-        values = [text] if kind == "string" else text.split()
-        return plain_value(kind, value) in [plain_value(kind, one) for one in values]
-    number, limit = int(plain_value(kind, value)), int(text, 0)
-    if operator == "<=":
-        return number <= limit
-    return number >= limit if operator == ">=" else now <= number <= now + limit
+def first_array(path: str) -> str:
+    """The place of the array that the first "*" stands for."""
+    return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", path.partition(".*")[0])
+
+
+def is_one_of(kind: str, value: Any, text: str) -> bool:
+    values = [text] if kind == "string" else text.split()
+    return plain_value(kind, value) in [plain_value(kind, one) for one in values]
 
 
 def plain_value(kind: str, value: Any) -> Any:
@@ -233,7 +356,7 @@ def plain_value(kind: str, value: Any) -> Any:
 
 
 # Messages
-def message_faults(section: Section, request: Request, now: int) -> Iterator[Fault]:
+def message_faults(section: Section, request: Request, now: float) -> Iterator[Fault]:
     key = "text" if "text" in request else "hex"
     content = request["text"].encode() if key == "text" else bytes.fromhex(request["hex"][2:])
     if len(content) == 32 or re.fullmatch(b"(0[xX])?[0-9a-fA-F]{64}", content):
@@ -251,8 +374,12 @@ def message_faults(section: Section, request: Request, now: int) -> Iterator[Fau
         or (unicodedata.category(letter) not in HIDDEN and not IGNORABLE.match(unicodedata.name(letter, "")))
         for letter in text
     )
-    if not seen or pattern is None or not re.fullmatch(pattern, text):
+    conditions = [setting for setting in section.settings if setting.word.startswith("text(")]
+    if not seen or (pattern is None and not conditions) or (pattern is not None and not re.fullmatch(pattern, text)):
         yield key, "not_allowed"
+    one_field = {"primaryType": "M", "types": {"M": [{"name": "text", "type": "string"}]}, "message": {"text": text}}
+    for word, operator, limit in conditions:
+        yield from ((key, code) for _, code in term_faults(one_field, f"message.{word}", operator, limit, now))
 
 
 # Hyperliquid's actions: where the orders and assets are, and the keys that are known
@@ -266,7 +393,7 @@ KNOWN = {
 }
 
 
-def hyperliquid_faults(section: Section, request: Request, now: int) -> Iterator[Fault]:
+def hyperliquid_faults(section: Section, request: Request, now: float) -> Iterator[Fault]:
     action = request["action"]
     kind = action["type"]
     if section.get("network") and request["network"] not in section.words("network"):

@@ -82,13 +82,53 @@ TYPES = [
     "Bid(address maker,uint256 price,uint64 deadline,string kind)",
     "Basket(Item[] items,bool open,bytes tag)Item(address token,int32 amount)",
     AGENT,
+    (
+        "Trade(uint256 sell,uint256 buy,int64 move,uint64 nonce,string text,bytes data,Leg[] legs,uint8[][] grid)"
+        "Leg(uint32 size,uint32 price)"
+    ),
 ]
-PATHS = {  # of each type, with the type of the field
+PATHS: dict[str, dict[str, str]] = {  # of each type, with the type of the field
     TYPES[0]: {"maker": "address", "price": "uint256", "deadline": "uint64"},
     TYPES[1]: {"maker": "address", "price": "uint256", "deadline": "uint64", "kind": "string"},
     TYPES[2]: {"items.*.token": "address", "items.*.amount": "int32", "open": "bool", "tag": "bytes"},
     TYPES[3]: {"source": "string", "connectionId": "bytes32"},
+    TYPES[4]: {},  # it has terms
 }
+# Terms on the last type: the operators that they take, and limits, some of which hold for some of VALUES.
+COMPARED, TIMES = ("<=", ">="), ("within", "about", "until")
+TERMS: list[tuple[str, tuple[str, ...], list[str]]] = [
+    ("message.sell(1)", ("=", *COMPARED), ["0.5", "1", "1.5"]),
+    ("message.move(1)", ("=", *COMPARED), ["-0.5", "0", "0.5"]),
+    ("message.buy(1)/message.sell(2)", COMPARED, ["2", "10", "0.333333333333333333333333333333333333"]),
+    ("message.sell/message.move", COMPARED, ["1", "2"]),
+    ("message.sell/message.text(1)", COMPARED, ["5", "20"]),
+    ("message.nonce", TIMES, ["1", "10", "1000"]),
+    ("message.text(0)", TIMES, ["1", "10"]),
+    ("message.text(1)", ("=", *COMPARED), ["0.05", "0.5", "10"]),
+    ("message.text", ("matches",), ["[0-9]+", "[0-9.]*", "x?"]),
+    ("bits(message.nonce,1,3)", ("=", *COMPARED), ["0", "2", "0x5", "7"]),
+    ("bits(message.nonce,0,64)(0)", TIMES, ["10"]),
+    ("word(message.data,0)", ("=", *COMPARED), ["0", "7", "0x100"]),
+    ("word(message.data,1)(2)", ("=", *COMPARED), ["0", "0.07"]),
+    ("count(message.data)", ("=", *COMPARED), ["0", "32", "33"]),
+    ("count(message.text)", ("=", *COMPARED), ["0", "1", "3"]),
+    ("count(message.legs)", ("=", *COMPARED), ["0", "1", "2"]),
+    ("count(message.grid.*)", ("=", *COMPARED), ["0", "1"]),
+    ("count(message.grid.1)", ("=", *COMPARED), ["0", "1"]),
+    ("message.legs.*.size(1)", ("=", *COMPARED), ["0.1", "0.2"]),
+    ("message.legs.1.size", ("=", *COMPARED), ["0", "1", "2"]),
+    ("message.grid.*.*", ("=", *COMPARED), ["0", "1"]),
+    ("message.grid.0.*", ("=", *COMPARED), ["1"]),
+    ("message.grid.*.0", ("=", *COMPARED), ["1"]),
+    ("message.legs.*.price/message.legs.*.size", COMPARED, ["1", "2"]),
+    ("message.sell/message.legs.*.size", COMPARED, ["1", "5"]),
+    ("message.legs.*.size/message.buy", COMPARED, ["1", "0.1"]),
+    ("sum(message.legs.*.size(1))", ("=", *COMPARED), ["0.1", "0.3"]),
+    ("sum(message.legs.*.price)/count(message.legs)", COMPARED, ["1", "1.5"]),
+    ("sum(bits(message.grid.*.*,0,1))", ("=", *COMPARED), ["0", "1", "2"]),
+]
+TOTALS = ["message.sell(1)", "message.text(1)", "sum(message.legs.*.size(1))", "bits(message.nonce,0,2)(1)"]
+TOTALS += ["word(message.data,0)(1)"]
 DOMAINS = [
     {"name": "string", "chainId": "uint256"},
     {"name": "string", "version": "string", "chainId": "uint256"},
@@ -104,6 +144,14 @@ VALUES: dict[str, list[Any]] = {
     "string": ["sell", "buy", "a b"],
     "uint256": [0, 5, "5", "0x6", str(2**255)],
     "uint64": [NOW - 1, NOW, str(NOW + 10), NOW + 11],
+}
+OF_TRADE: dict[str, list[Any]] = {  # of the type with terms
+    "bytes": ["0x", "0x" + "00" * 31 + "07", "0x" + "00" * 31 + "0700", "0x" + "00" * 30 + "0100" + "00" * 31 + "07"],
+    "int64": [-5, 0, 5, 10],
+    "string": ["", "5", "0.5", "0.05", "05", "x", "0.", str(NOW), f"{NOW + 10}.5", "1" + "0" * 60],
+    "uint256": [0, 5, 10, "15", str(2**256 - 1)],
+    "uint32": [0, 1, 2],
+    "uint8": [0, 1, 2],
 }
 WORDS = {  # what conditions with "=" may have
     "address": TOKENS,
@@ -135,7 +183,8 @@ def typed_data(draw: st.DrawFn, section: Section) -> dict[str, Any]:
     def value(kind: str) -> Any:
         if kind.endswith("[]"):
             return [value(kind[:-2]) for _ in range(draw(st.integers(0, 2)))]
-        return struct(kind) if kind in types else draw(st.sampled_from(VALUES[kind]))
+        values = OF_TRADE if primary_type == "Trade" else {}
+        return struct(kind) if kind in types else draw(st.sampled_from(values.get(kind, VALUES.get(kind, []))))
 
     fields = draw(st.sampled_from(DOMAINS)) if draw(seldom) else domain_of(section)
     strange = draw(seldom)
@@ -185,7 +234,22 @@ def typed_sections(draw: st.DrawFn, name: str) -> Section:
             chosen.append(Setting(f"message.{path}", "within", draw(st.sampled_from(["1", "10", "1000"]))))
         elif operator:
             chosen.append(Setting(f"message.{path}", operator, draw(st.sampled_from(WORDS[of]))))
+    if not PATHS[kind]:
+        chosen += draw(terms())
     return Section("typed", name, tuple(chosen))
+
+
+@st.composite
+def terms(draw: st.DrawFn) -> list[Setting]:
+    chosen = {}
+    for term, operators, limits in draw(st.lists(st.sampled_from(TERMS), min_size=1, max_size=3)):
+        operator = draw(st.sampled_from(operators))
+        limit = several(limits) if operator == "=" else st.sampled_from(limits)
+        chosen[term, operator] = Setting(term, operator, draw(limit))
+    if draw(st.booleans()):
+        total = f"total {draw(st.sampled_from(TOTALS))}"
+        chosen[total, "<="] = Setting(total, "<=", draw(st.sampled_from(["0.1", "1", "2.5"])) + "/day")
+    return list(chosen.values())
 
 
 def several(words: list[str]) -> st.SearchStrategy[str]:
@@ -196,6 +260,8 @@ def several(words: list[str]) -> st.SearchStrategy[str]:
 PATTERNS = ["[0-9]{3}", "a|bc*", "login .+", "[a-c]?x", "[^x]*", ".*", ".{64}"]
 TEXTS = ["123", "1234", "bccc", "login x", "login ", "ax", "", "1" * 64, "é" * 16, "a\nb"]
 TEXTS += ["a\x00", "\x85", "a\u202e", "a\u200bb", "\u3164", "a\ufe0f"]
+TEXTS += [str(NOW), f"{NOW}000", f"{NOW + 11}.5", "0123"]
+NUMBERS = [Setting("text(0)", "about", "10"), Setting("text(3)", "until", "10"), Setting("text(1)", "<=", "12.3")]
 texts = st.sampled_from([*TEXTS, "0x" + "aB" * 32]) | st.text("abcx123 \n", max_size=6)
 
 
@@ -210,9 +276,10 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def message_sections(draw: st.DrawFn, name: str) -> Section:
     pattern = draw(st.none() | st.sampled_from(PATTERNS))
-    hashes = draw(st.sampled_from(["yes", "no", None])) if pattern else "yes"
-    chosen = {"pattern": pattern, "hashes": hashes}
-    return Section("message", name, tuple(Setting(word, "=", value) for word, value in chosen.items() if value))
+    term = draw(st.sampled_from(NUMBERS)) if draw(st.booleans()) else None
+    hashes = draw(st.sampled_from(["yes", "no", None])) if pattern or term else "yes"
+    chosen = [Setting(word, "=", value) for word, value in (("pattern", pattern), ("hashes", hashes)) if value]
+    return Section("message", name, (*chosen, *filter(None, [term])))
 
 
 # Hyperliquid's actions

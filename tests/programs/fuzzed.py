@@ -54,6 +54,7 @@ MAX_LINES = 16  # of one input
 HALF_OF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0  # of secp256k1
 UNREADABLE = ("", "the reference cannot read it")
 HEX = re.compile("[0-9a-fA-F]{64,}")
+SETTING = re.compile("(.*?) (=|<=|>=|within|about|until|matches) (.*)")
 
 
 # Requests
@@ -275,8 +276,9 @@ def sections_of(text: str) -> list[Section]:
             kind, name = line.strip("[]").split()
             found.append((kind, name, []))
         elif line and line[0] != "#":
-            word, operator, value = line.split(" ", 2)
-            found[-1][2].append(Setting(word, operator, value))
+            match = SETTING.fullmatch(line)
+            assert match, line
+            found[-1][2].append(Setting(*match.groups()))
     return [Section(kind, name, tuple(settings)) for kind, name, settings in found]
 
 
@@ -371,6 +373,7 @@ NAMES = re.findall(
     """
     type id order instrument signer accountId timestamp side quantity price orderType quote base address decimals
     marginPerFraction typed_data types primaryType domain message name version chainId verifyingContract salt text hex
+    sell buy move data legs size grid
     action nonce network vaultAddress expiresAfter orders grouping cancels a b p s r t c o oid asset cloid modifies
     """,
 )
@@ -439,6 +442,8 @@ WORDS = re.findall(
     f"""
     0 1000000000 100001/second 4294967295 nobody root 0xFF uint256 int8 bytes32[] Foo() Foo(Foo a) Foo(Bar b)Bar(bool c)
     within <= >= = == [ ] # .* a{{2,5}} [^a-z]? a|b \\n domain.salt message.items.* message.items batchModify 1e3
+    about until matches total total( sum( count( bits( word( ( ) , / /day /hour (18) (0) (37) .0 .1 .00 0.5 -1 text(3)
+    message.items.0.amount(1) sum(message.items.*.amount) count(message.items) bits(message.price,0,8) 1/day 1.5/hour
     updateIsolatedMargin MKT STM 0.0000000000000000001 {KEYS[0]} {POLICY_TEXT}
     """,
 )

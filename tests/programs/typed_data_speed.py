@@ -1,9 +1,10 @@
-"""How long typed data, messages and Hyperliquid's actions take, from their JSON values to their digests.
+"""How long typed data, messages and Hyperliquid's actions take, from JSON values to digests, and conditions on them.
 
     python tests/programs/typed_data_speed.py
 
 Microseconds, the best of several runs. "first": after others, so that nothing of it is kept. The worst lines are those
-that tests/payloads/test_typed_data.py searches for; their limit is the length of a line.
+that tests/payloads/test_typed_data.py searches for; their limit is the length of a line. Conditions: what they add to
+the judgement of an order of CoW's, and how long those on the longest arrays take.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
 from support.daemon import vectors
-from support.typed_data import ROWS, chain, content_of, crowd_out, digest, edge, fits, wide
+from support.policies import section_of
+from support.typed_data import ROWS, chain, content_of, crowd_out, digest, edge, fields, fits, wide
 
 from ordersigner.payloads import hyperliquid, messages, typed_data
+from ordersigner.policy.typed_limits import TypedLimits
 from ordersigner.refusal import Refusal
 
 REAL = (
@@ -46,6 +49,37 @@ WORST = {
     "a string of 60,000 bytes": edge("string", "x" * 60_000),
 }
 
+# Conditions on the order of CoW's, with a list and a time that it meets.
+PRICE, LIST, TIME = (
+    "message.buyAmount(6) / message.sellAmount(18) >= 0",
+    "message.sellToken = {sellToken} 0x0000000000000000000000000000000000000000",
+    "message.validTo within 1000000000",
+)
+CONDITIONS = {
+    "a price": [PRICE],
+    "a list": [LIST],
+    "a time": [TIME],
+    "a price, a list and a time": [PRICE, LIST, TIME],
+    "the old kinds: two values and two limits": [
+        "message.sellToken = {sellToken}",
+        "message.kind = {kind}",
+        "message.sellAmount <= {sellAmount}",
+        "message.buyAmount >= {buyAmount}",
+    ],
+    "bits": ["bits(message.validTo, 0, 32) >= 0"],
+    "a total": ["total message.sellAmount(18) <= 5/day"],
+}
+PARTS = edge("Part[]", [{"a": at, "b": at} for at in range(1, 500)], Part=fields("uint64 a", "uint64 b"))
+NUMBERS = edge("uint64[]", list(range(5000)))
+LONG = [
+    ("a price of each of 499 elements", "message.v.*.a(1) / message.v.*.b(2) >= 10", PARTS),
+    ("a limit on each of 5,000 elements", "message.v.*(1) <= 1000", NUMBERS),
+    ("the sum of 5,000 elements", "sum(message.v.*) <= 50000000", NUMBERS),
+]
+
+
+NOW = 1_700_000_000.5
+
 
 def microseconds(task: Callable[[], object]) -> float:
     number = max(1, int(0.02 / timeit.timeit(task, number=1)))
@@ -63,6 +97,22 @@ def hashed(content: Any) -> None:
         pass
 
 
+def judged(content: Any, conditions: list[str]) -> float:
+    """How long a section of these conditions takes to allow some data, each time as if no other had read its arrays."""
+    data = typed_data.read({"typed_data": content})
+    schema = data.schema
+    pinned = [f"domain.{name} = {value}" for name, value in content["domain"].items()]
+    lines = [f"type = {schema.type}", f"domain = {schema.domain_type}", *pinned, *conditions]
+    limits = TypedLimits(section_of("typed", "\n".join(lines)))
+
+    def judge() -> None:
+        data.arrays.clear()
+        assert limits.judge(data, NOW) is None
+        limits.needs(data)
+
+    return microseconds(judge)
+
+
 def main() -> None:
     rows = {row["name"]: content_of(row) for _, row in ROWS if "error" not in row}
     for name in REAL:
@@ -76,6 +126,14 @@ def main() -> None:
     action = {"action": row["hyperliquid"]["action"], "nonce": 0, "network": "mainnet"}
     print(f"{'Hyperliquid action: an order':45} {microseconds(lambda: hyperliquid.read(action)):5.0f}")
     print(f"{'a message of 13 digits':45} {microseconds(lambda: messages.read({'text': '1550791374642'})):5.0f}")
+    order = rows["CoW order, mainnet"]
+    alone = judged(order, [])
+    print(f"{'judging an order of CoW, type and domain':45} {alone:7.1f}")
+    for name, conditions in CONDITIONS.items():
+        added = judged(order, [condition.format(**order["message"]) for condition in conditions]) - alone
+        print(f"{f'  and {name}':45} {added:7.1f}")
+    for name, condition, content in LONG:
+        print(f"{name:45} {judged(content, [condition]):7.1f}")
 
 
 if __name__ == "__main__":
