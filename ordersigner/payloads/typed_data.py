@@ -116,9 +116,9 @@ class Path:
         self.where = "" if self.array else _place(root, steps)
 
     def values(self, data: TypedData) -> list[Value]:
-        """The values as policies compare them. Raises Unreadable where an array has not enough elements.
+        """The values as policies compare them. Raises Unreadable where an array is too short.
 
-        An array without elements has not enough, since it would meet any condition. Only a count takes it.
+        One without elements is too short as well, since it would meet any condition. Only a count takes it.
         """
         if self.array:
             values = data.arrays.get(self._path)

@@ -96,7 +96,7 @@ class Fields(Protocol):
 class Side:
     """An amount of a term, compiled.
 
-    read: a payload to its values; an amount is an integer of units, of which a whole has 10**digits.
+    read: a payload to its values. Those of a number are integers of its smallest units; a whole has 10**digits.
     """
 
     def __init__(self, amount: Amount, fields: Fields) -> None:

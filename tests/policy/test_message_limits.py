@@ -231,7 +231,7 @@ def test_a_condition_does_not_allow_a_hash() -> None:
         ("sum(text(0)) <= 5", "needs a"),
         ("txt(3) about 60", "did you mean text?"),
         ("message.text(3) about 60", "conditions on text"),
-        ("patern = a", "did you mean pattern?"),
+        ("patterns = a", "did you mean pattern?"),
         ("pattern <= a", "a message section has pattern"),
     ],
 )
