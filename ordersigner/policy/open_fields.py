@@ -107,7 +107,7 @@ class _Walk:
         if most is None or len(single) < most:
             words = self._walk(f"{array}.*", steps, inner, every, leaf)
             if single:
-                others = f"element{'s' if len(single) > 1 else ''} {listed(list(map(str, sorted(single))))}"
+                others = f"element{'s' if len(single) > 1 else ''} {listed(sorted(single), 'and')}"
                 words = [f"{word}, except in {others}" for word in words]
         for at in sorted(single):
             words += self._walk(f"{array}.{at}", steps, inner, [*every, *single[at]], leaf)

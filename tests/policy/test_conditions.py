@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from support.policies import policy_of, problems_of, section_of
+from support.typed_data import edge
 
 from ordersigner.payloads import typed_data
 from ordersigner.peer import Peer
@@ -201,6 +204,190 @@ def test_a_condition_is_set_twice_whatever_its_blanks() -> None:
     )
     problems_of(section, TypedLimits)
     assert [(error.line, "set twice" in error.reason) for error in section.errors] == [(5, True), (8, True)]
+
+
+@pytest.mark.parametrize(("operator", "early", "late"), [("within", 1, 1), ("about", 1, 1), ("until", 0, 1)])
+def test_each_element_must_be_in_time(operator: str, early: int, late: int) -> None:
+    schema = typed_data.schema_of("M(uint64[] v)", "EIP712Domain(string name)")
+    lines = f"type = {schema.type}\ndomain.name = Edge\nmessage.v.*(3) {operator} 60"
+    limits = TypedLimits(section_of("typed", lines))
+    now = int(NOW * 1000)
+    first = now - (60_000 if operator == "about" else 0)
+    for times, wrong in (
+        ([first, now, now + 60_000], None),
+        ([now, now + 60_001 * late, first - 1], 1),
+        ([now, first, first - 1], 2 if early else None),
+        ([first - 1, now], 0 if early else None),
+    ):
+        found = limits.judge(typed_data.read({"typed_data": edge("uint64[]", times)}), NOW)
+        assert (found and found.field) == (None if wrong is None else f"typed_data.message.v[{wrong}]")
+
+
+def test_a_time_is_exact_where_a_double_is_not() -> None:
+    now = 1_700_000_000.1234567
+    ticks = math.floor(Fraction(now) * 10**18)
+    assert ticks != int(now * 10**18)
+    limits = limits_of("message.price(18) within 1", "message.price(18) until 1")
+    for price, is_allowed in ((ticks - 1, False), (ticks, True), (ticks + 10**18, True), (ticks + 10**18 + 1, False)):
+        data = typed_data.read({"typed_data": content(price=price)})
+        assert (limits.judge(data, now) is None) == is_allowed
+
+
+def test_a_total_has_256_bits() -> None:
+    (total,) = limits_of(f"total message.price(1) <= {2**256 // 10}.5/day").totals
+    assert total.limit == 2**256 - 1
+    assert "2^256" in problem(f"total message.price(1) <= {2**256 // 10}.6/day")
+
+
+def test_totals_count_what_a_payload_has_in_the_smallest_units() -> None:
+    limits = limits_of(
+        "total message.price(18) <= 5/day",
+        "total message.note(2) <= 5/hour",
+        "total sum( message.items.*.amount ) <= 7/day",
+        "total word(message.data, 1)(1) <= 1/day",
+        "total message.items.1.amount(3) <= 9/day",
+    )
+    data = typed_data.read({"typed_data": content(note="1.5")})
+    assert limits.judge(data, NOW) is None
+    assert [(need.total.term, need.total.seconds, need.total.decimals) for need in limits.needs(data)] == [
+        ("message.price(18)", 86400, 18),
+        ("message.note(2)", 3600, 20),
+        ("sum(message.items.*.amount)", 86400, 0),
+        ("word(message.data,1)(1)", 86400, 1),
+        ("message.items.1.amount(3)", 86400, 3),
+    ]
+    assert [(need.field.replace("typed_data.message.", ""), need.amount) for need in limits.needs(data)] == [
+        ("price", 10**18),
+        ("note", 15 * 10**17),
+        ("items", 3),
+        ("data", 8),
+        ("items[1].amount", 2),
+    ]
+    assert {(need.total.section, need.total.kind) for need in limits.needs(data)} == {("name", "typed")}
+    lacking = typed_data.read({"typed_data": content(note="1.5", items=[ITEM])})
+    objection = limits.judge(lacking, NOW)
+    assert objection is not None
+    assert (objection.field, objection.code) == ("typed_data.message.items", "not_allowed")
+
+
+def test_other_conditions_come_before_totals() -> None:
+    limits = limits_of("total message.note(0) <= 5/day", "message.ok = false")
+    objection = judged(limits)  # the note is no number either
+    assert objection is not None
+    assert objection.field == "typed_data.message.ok"
+
+
+# What is left open.
+@pytest.mark.parametrize(
+    ("conditions", "path", "words"),
+    [
+        ([], "message.price", ["message.price"]),
+        (["message.price <= 5"], "message.price", []),
+        (["message.price >= 5"], "message.price", ["how high message.price may be"]),
+        (["message.price(18) until 5"], "message.price", []),
+        (["message.delta until 5"], "message.delta", ["how low message.delta may be (it may be negative)"]),
+        (["message.delta <= 5"], "message.delta", ["how low message.delta may be (it may be negative)"]),
+        (["message.delta <= 5", "message.delta(3) >= 0"], "message.delta", []),
+        (["message.delta about 5"], "message.delta", []),
+        (["message.price / message.deadline >= 5"], "message.price", ["message.price"]),
+        (["message.price / message.deadline >= 5"], "message.deadline", ["message.deadline"]),
+        (
+            ["message.price / message.deadline >= 5", "message.deadline <= 5"],
+            "message.price",
+            ["how high message.price may be"],
+        ),
+        (["message.price / message.deadline >= 5", "message.price <= 5"], "message.deadline", []),
+        (["message.price / message.deadline <= 5", "message.deadline <= 5"], "message.price", []),
+        (
+            ["message.price / message.deadline <= 5", "message.price <= 5"],
+            "message.deadline",
+            ["how high message.deadline may be"],
+        ),
+        (
+            ["message.price / message.deadline >= 5", "message.deadline >= 5"],
+            "message.price",
+            ["message.price"],
+        ),
+        (["total message.price <= 5/day"], "message.price", ["message.price"]),
+        (["bits(message.deadline, 4, 8) = 1"], "message.deadline", ["bits 0 to 3", "bits 12 to 63"]),
+        (["bits(message.deadline, 1, 63) = 1"], "message.deadline", ["bit 0 of message.deadline"]),
+        (["bits(message.deadline, 0, 64) <= 1"], "message.deadline", []),
+        (
+            ["bits(message.deadline, 0, 64) >= 1"],
+            "message.deadline",
+            ["how high bits 0 to 63 of message.deadline may be"],
+        ),
+        (["bits(message.deadline, 0, 1) = 1", "message.deadline <= 5"], "message.deadline", []),
+        (
+            ["word(message.data, 1) >= 5"],
+            "message.data",
+            ["word 0 of ", "how high word 1 of ", "what follows word 1 of ", "how long message.data is"],
+        ),
+        (["word(message.data, 1) = 5", "count(message.data) = 97"], "message.data", ["word 0 of ", "words 2 to 3 of "]),
+        (["word(message.data, 1) = 5", "count(message.data) <= 64"], "message.data", ["word 0 of message.data"]),
+        (["count(message.data) = 5"], "message.data", ["message.data (a hash or packed data"]),
+        (["count(message.data) = 0"], "message.data", []),
+        (["count(message.note) <= 0"], "message.note", []),
+        (["count(message.note) = 5"], "message.note", ["message.note"]),
+        (["message.note(0) <= 5"], "message.note", []),
+        (["message.note(0) >= 5"], "message.note", ["how high message.note may be"]),
+        (["message.note matches abc"], "message.note", []),
+        (["message.note matches [ab]"], "message.note", ["message.note, as far as it matches its pattern"]),
+        (["message.note matches a.*", "message.note = abc"], "message.note", []),
+        (
+            ["message.items.*.amount = 1"],
+            "message.items",
+            [
+                "message.items.*.to",
+                "message.items.*.move",
+                "how many elements message.items has",
+            ],
+        ),
+        (
+            ["count(message.items) = 2", "message.items.0.to = " + ZERO, "message.items.*.amount = 1"],
+            "message.items",
+            ["message.items.*.to, except in element 0", "message.items.*.move"],
+        ),
+        (
+            ["count(message.items) <= 2", "message.items.0.amount <= 1", "message.items.1.amount >= 1"],
+            "message.items.",
+            [
+                "message.items.*.to",
+                "how high message.items.1.amount may be",
+                "message.items.*.move",
+            ],
+        ),
+        (
+            ["message.items.0.amount <= 1", "message.items.1.amount <= 1"],
+            "message.items.*.amount",
+            ["message.items.*.amount, except in elements 0 and 1"],
+        ),
+        (["count(message.items) >= 2"], "message.items has", ["how many elements message.items has"]),
+        (["sum(message.items.*.amount) <= 2"], "message.items.*.amount", []),
+        (["sum(message.items.*.amount) >= 2"], "message.items.*.amount", ["message.items.*.amount"]),
+        (["sum(message.items.*.move) <= 2"], "message.items.*.move", ["message.items.*.move"]),
+        (["message.pairs.0.amount = 2", "message.pairs.1.amount = 2"], "message.pairs.*.amount", []),
+        (["message.pairs.0.amount = 2"], "message.pairs.*.amount", ["message.pairs.*.amount, except in element 0"]),
+        (
+            ["message.grid.0.* = 1", "message.grid.*.0 = 1", "count(message.grid.*) <= 2"],
+            "message.grid",
+            [
+                "message.grid.*.*, except in element 0, except in element 0",
+                "how many elements message.grid has",
+            ],
+        ),
+        (["count(message.grid.0) = 1", "count(message.grid) = 1"], "elements message.grid", []),
+        (
+            ["count(message.grid.0) = 1"],
+            "elements message.grid",
+            ["how many elements message.grid has", "how many elements message.grid.* has, except in element 0"],
+        ),
+    ],
+)
+def test_what_conditions_leave_open(conditions: list[str], path: str, words: list[str]) -> None:
+    found = [word for word in limits_of(*conditions).leaves_open() if path in word and "valid" not in word]
+    assert len(found) == len(words), found
+    assert all(word.startswith(beginning) for word, beginning in zip(found, words)), found
 
 
 # What a refusal says.
