@@ -108,6 +108,8 @@ class _Walk:
             words = self._walk(f"{array}.*", steps, inner, every, leaf)
             if single:
                 others = f"element{'s' if len(single) > 1 else ''} {listed(sorted(single), 'and')}"
+                if "*" in array:
+                    others += f" of {array}"
                 words = [f"{word}, except in {others}" for word in words]
         for at in sorted(single):
             words += self._walk(f"{array}.{at}", steps, inner, [*every, *single[at]], leaf)

@@ -223,6 +223,23 @@ def test_each_element_must_be_in_time(operator: str, early: int, late: int) -> N
         assert (found and found.field) == (None if wrong is None else f"typed_data.message.v[{wrong}]")
 
 
+def test_a_pattern_matches_at_most_4096_characters_of_all_elements_together() -> None:
+    limits = TypedLimits(
+        section_of("typed", "type = M(string[] v)\ndomain.name = Edge\nmessage.v.* matches [a-z]*=?[0-9]*")
+    )
+    long = "a" * 3000
+    for texts, wrong in (
+        (["a" * 4096, "", ""], None),
+        ([long, "x=12", "a" * 1092], None),
+        ([long, "x=12", "a" * 1093, ""], 2),
+        (["a" * 4097], 0),
+        ([long, "é", "a" * 5000], 1),
+    ):
+        found = limits.judge(typed_data.read({"typed_data": edge("string[]", texts)}), NOW)
+        assert (found and found.code) == (None if wrong is None else "not_allowed")
+        assert (found and found.field) == (None if wrong is None else f"typed_data.message.v[{wrong}]")
+
+
 def test_a_time_is_exact_where_a_double_is_not() -> None:
     now = 1_700_000_000.1234567
     ticks = math.floor(Fraction(now) * 10**18)
@@ -372,7 +389,7 @@ def test_other_conditions_come_before_totals() -> None:
             ["message.grid.0.* = 1", "message.grid.*.0 = 1", "count(message.grid.*) <= 2"],
             "message.grid",
             [
-                "message.grid.*.*, except in element 0, except in element 0",
+                "message.grid.*.*, except in element 0 of message.grid.*, except in element 0",
                 "how many elements message.grid has",
             ],
         ),
