@@ -42,7 +42,7 @@ class Objection(NamedTuple):
     def text(self) -> str:
         """What the client is told."""
         message = self.message if isinstance(self.message, str) else self.message()
-        names = list(dict.fromkeys(self.names))
+        names = sorted(set(self.names))
         if not names:
             return message
         more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""

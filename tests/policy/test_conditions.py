@@ -462,10 +462,10 @@ message.x <= 5
 type = B(uint256 x)
 domain.chainId = 1
 [typed three]
-type = C(uint256 x)
+type = Z(uint256 x)
 domain.chainId = 1
 [typed four]
-type = D(uint256 x)
+type = C(uint256 x)
 domain.chainId = 1
 [typed five]
 type = E(uint256 x)
@@ -516,7 +516,7 @@ A, X = "A(uint256 x,address y)", {"x": 6, "y": ZERO}
     [
         (
             denied("F(uint256 x)", {"x": 1}, chainId=1),
-            *("a", "one", 'No rule of yours allows data of the type "F". They allow: A, B, C, D and 1 more.'),
+            *("a", "one", 'No rule of yours allows data of the type "F". They allow: A, B, C, E and 1 more.'),
         ),
         (
             denied("F(uint256 x)", {"x": 1}, uid=2, chainId=1),
