@@ -21,6 +21,8 @@ Not possible: a message of EIP-191's version 0x45 would need an order of type 0x
 
 from __future__ import annotations
 
+from decimal import Context, Decimal
+from enum import IntEnum
 from typing import Mapping, NamedTuple, Sequence
 
 from ordersigner.payloads.orders import (
@@ -30,6 +32,7 @@ from ordersigner.payloads.orders import (
     MAX_DECIMALS,
     ORDER_TYPE,
     SIDE,
+    SIDE_NAMES,
     SIDES,
     SPOT,
     TIMESTAMP,
@@ -37,16 +40,36 @@ from ordersigner.payloads.orders import (
 )
 from ordersigner.payloads.payload import Payload
 from ordersigner.policy.limits import Limits
-from ordersigner.policy.rules import Judge, Objection
-from ordersigner.policy.settings import Section, WrongSection, address, amount, choice, number, section_of
+from ordersigner.policy.rules import OPEN_WITH_TOTAL, Judge, Need, Objection, Total, in_tokens, total_in_words
+from ordersigner.policy.settings import (
+    MAX_TOTAL,
+    Amount,
+    Section,
+    WrongSection,
+    address,
+    amount,
+    amount_in_span,
+    choice,
+    number,
+    section_of,
+)
 from ordersigner.text import listed
 
 MICROSECONDS = 1_000_000
 MAX_CLOCK = 10**9  # seconds
-_PRICES = ("min-price", "max-price", "max-notional")
+MAX_DIGITS = 18  # of the steps to which clients round a margin
+_LEVERAGES = ("max-leverage", "min-leverage")
+_TOTAL = "max-total-notional"
+_PRICES = ("min-price", "max-price", "max-notional", _TOTAL, *_LEVERAGES)
 _AMOUNTS = ("max-quantity", *_PRICES)
+_NOTIONAL = "order.quantity times order.price"
+_LEVERAGE = "order.price divided by order.marginPerFraction, the leverage,"
+MAX_SHOWN = 38  # digits of a value in a refusal: fewer than those of half a key
+_RATIO = Context(prec=12)
 UNBOUND_TYPES = {"MKT", "STM"}  # types of order whose price binds nobody
 _NO_INSTRUMENT = bytes(4)
+_TYPE_NAMES = {code[0]: name for name, code in FUTURES_ORDER_TYPES.items()}
+_TOKEN_FORM = "ADDRESS DECIMALS, such as 0x2222…2222 18"
 _SPOT_MARKET = slice(SPOT["base"].start, SPOT["quote"].stop)  # the two are neighbours
 
 
@@ -58,21 +81,23 @@ class Market(NamedTuple):
     packed: bytes  # spot: base and quote, 40 bytes; futures: instrument and quote, 24 bytes
     base_decimals: int  # 0 for futures, whose quantities are fractions
     quote_decimals: int
+    digits: int = 0  # of futures: clients round the margin to whole steps of 10^digits units of the quote
 
     @classmethod
     def read(cls, section: Section) -> Market:
         """The market of a [market NAME] section; raises WrongSection."""
         section.no_others(OrderLimits.settings)
-        base = section.one("base", _token, size=2)
-        quote = section.one("quote", _token, size=2)
+        base = section.one("base", _token, 2, _TOKEN_FORM)
+        quote = section.one("quote", _token, 2, _TOKEN_FORM)
         # An order for instrument 0 could be a spot order, and is never signed with a held key.
-        instrument = section.one("instrument", number(1, 2**32 - 1, "the instrument"))
+        instrument = section.one("instrument", _instrument, range(1, 3), "NUMBER [DIGITS], such as 1 4")
         if "quote" not in section.settings or ("base" in section.settings) == ("instrument" in section.settings):
             section.wrong("a market has quote, and either base (spot) or instrument (futures)")
         section.raise_if_wrong()
         assert quote is not None
         if instrument is not None:
-            return cls(section.name, "futures", instrument.to_bytes(4, "big") + quote[0], 0, quote[1])
+            packed, digits = instrument
+            return cls(section.name, "futures", packed + quote[0], 0, quote[1], digits)
         assert base is not None
         return cls(section.name, "spot", base[0] + quote[0], base[1], quote[1])
 
@@ -84,20 +109,27 @@ class Market(NamedTuple):
         return f"{self.name} ({what}, quote 0x{self.packed[-20:].hex()} with {self.quote_decimals} decimals)"
 
 
-# The steps of a judgment, in their order, and what is wrong where they fail.
+# What the first step of a judgment finds.
 _TRANSACTION = Objection(1, "order.accountId", "ambiguous", "An order with this account could be a transaction.")
 _CONTRACT_DATA = Objection(1, "order.accountId", "ambiguous", "An order with this account could be data of EIP-191.")
 _FUTURES_AS_SPOT = Objection(1, "order.quantity", "ambiguous", "This order could be a futures order.")
 _SPOT_AS_FUTURES = Objection(1, "order.instrument", "ambiguous", "This order could be a spot order.")
-_ACCOUNT = Objection(2, "order.accountId", "not_allowed", "No rule allows this account.")
-_MARKET = Objection(3, "instrument", "not_allowed", "No rule allows this market.")
-_SIDE = Objection(4, "order.side", "not_allowed", "No rule allows this side.")
-_TYPE = Objection(5, "order.orderType", "not_allowed", "No rule allows this type of order.")
-_QUANTITY = Objection(6, "order.quantity", "over_limit", "This quantity is above the limit.")
-_MIN_PRICE = Objection(7, "order.price", "over_limit", "This price is below the limit.")
-_MAX_PRICE = Objection(8, "order.price", "over_limit", "This price is above the limit.")
-_NOTIONAL = Objection(9, "order.quantity", "over_limit", "Quantity times price is above the limit.")
-_CLOCK = Objection(10, "order.timestamp", "over_limit", "This time is too far from now.")
+
+
+class _Step(IntEnum):
+    """The later steps, each about a value."""
+
+    ACCOUNT = 2
+    MARKET = 3
+    SIDE = 4
+    TYPE = 5
+    QUANTITY = 6
+    MIN_PRICE = 7
+    MAX_PRICE = 8
+    NOTIONAL = 9
+    MAX_LEVERAGE = 10
+    MIN_LEVERAGE = 11
+    CLOCK = 12
 
 
 class OrderLimits(Limits):
@@ -130,21 +162,30 @@ class OrderLimits(Limits):
         min_price = rule.one("min-price", amount)
         max_price = rule.one("max-price", amount)
         max_notional = rule.one("max-notional", amount)
+        max_leverage = rule.one("max-leverage", _max_leverage)
+        min_leverage = rule.one("min-leverage", amount)
+        total = rule.one(_TOTAL, amount_in_span)
         clock = rule.one("clock", number(1, MAX_CLOCK, "the time"))
-        for name in _AMOUNTS:
-            if name in rule.settings and (chosen is None or len(chosen) != 1):
+        market = chosen[0] if chosen and len(chosen) == 1 else None  # whose tokens the amounts count
+        for name in (name for name in _AMOUNTS if name in rule.settings):
+            if chosen is None or len(chosen) != 1:
                 rule.wrong(f"{name} needs exactly one market, whose tokens it counts", name)
-        for name in _PRICES:
-            if name in rule.settings and (not types or UNBOUND_TYPES.intersection(types)):
+            elif market is not None and market.type == "spot" and name in _LEVERAGES:
+                rule.wrong(f"{name} needs a futures market: a spot order has no leverage", name)
+            if name in _PRICES and (not types or UNBOUND_TYPES.intersection(types)):
                 rule.wrong(f"{name} needs types without MKT and STM, whose price binds nobody", name)
+        if total is not None and market is not None:
+            self.totals = _totals(rule, *total, market)
         rule.raise_if_wrong()
         if markets != chosen:
             raise WrongSection  # a market that the rule lists is wrong, and its section says why
+        self._rule = f"[rule {rule.name}]"
         self._accounts = accounts
         self._markets = markets
         self._sides = sides
         self._types = types
         self._amounts = (max_quantity, min_price, max_price, max_notional)
+        self._leverages = (min_leverage, max_leverage)
         self._max_skew = clock
         # As they appear in the packed bytes:
         self._account_set = frozenset(accounts or ())
@@ -153,11 +194,10 @@ class OrderLimits(Limits):
         self._type_codes = frozenset(FUTURES_ORDER_TYPES[type][0] for type in types or FUTURES_ORDER_TYPES)
         self._max_skew_microseconds = None if clock is None else clock * MICROSECONDS
         # An amount a/b of whole tokens, in units: a quantity is n/m tokens, a price p/q tokens.
-        self._has_amounts = any(self._amounts)
-        if self._has_amounts:
-            assert markets is not None
-            (market,) = markets
+        self._has_amounts = any(self._amounts) or any(self._leverages)
+        if market is not None:
             self._base_unit = 10**market.base_decimals
+            self._quote_decimals = market.quote_decimals
             quote_unit = 10**market.quote_decimals
             # n/m <= a/b, as n * b <= a * m
             self._max_quantity = max_quantity and (max_quantity.numerator, max_quantity.denominator)
@@ -166,6 +206,10 @@ class OrderLimits(Limits):
             self._max_price = max_price and max_price.numerator * quote_unit // max_price.denominator
             # n/m * p/q <= a/b, as n * p * b <= a * q * m
             self._max_notional = max_notional and (max_notional.numerator * quote_unit, max_notional.denominator)
+            # The margin is p / leverage, which the client rounds to a whole step. So it may be half a step off.
+            self._margin_step = 10**market.digits
+            self._max_leverage = max_leverage and (max_leverage.numerator, max_leverage.denominator)
+            self._min_leverage = min_leverage and (min_leverage.numerator, min_leverage.denominator)
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
         assert isinstance(payload, Order)
@@ -183,13 +227,13 @@ class OrderLimits(Limits):
         elif instrument == _NO_INSTRUMENT:
             return _SPOT_AS_FUTURES
         if not is_named and self._accounts is not None:
-            return _ACCOUNT
+            return self._not_allowed(_Step.ACCOUNT, "order.accountId", f"value: 0x{account.hex()}")
         if self._market_names is not None and _market_of(payload) not in self._market_names:
-            return _MARKET
+            return self._not_allowed(_Step.MARKET, "instrument", f"market: {_tokens(payload)}")
         if packed[SIDE] not in self._side_codes:
-            return _SIDE
+            return self._not_allowed(_Step.SIDE, "order.side", f"value: {SIDE_NAMES[packed[SIDE]]}")
         if packed[ORDER_TYPE] not in self._type_codes:
-            return _TYPE
+            return self._not_allowed(_Step.TYPE, "order.orderType", f"value: {_TYPE_NAMES[packed[ORDER_TYPE]]}")
         if self._has_amounts:
             objection = self._judge_amounts(payload)
             if objection is not None:
@@ -197,28 +241,68 @@ class OrderLimits(Limits):
         if self._max_skew_microseconds is not None:
             timestamp = int.from_bytes(packed[TIMESTAMP], "big")
             if abs(timestamp - int(now * MICROSECONDS)) > self._max_skew_microseconds:
-                return _CLOCK
+                message = f"This time is too far from now for {self._rule}: {timestamp}."
+                return Objection(_Step.CLOCK, "order.timestamp", "over_limit", message)
         return None
 
     def _judge_amounts(self, order: Order) -> Objection | None:
+        n, m, p = self._fractions(order)
+        if self._max_quantity is not None and n * self._max_quantity[1] > self._max_quantity[0] * m:
+            return self._past(_Step.QUANTITY, "order.quantity", "above", in_tokens(n, _zeros(m)))
+        if self._min_price is not None and p < self._min_price:
+            return self._past(_Step.MIN_PRICE, "order.price", "below", in_tokens(p, self._quote_decimals))
+        if self._max_price is not None and p > self._max_price:
+            return self._past(_Step.MAX_PRICE, "order.price", "above", in_tokens(p, self._quote_decimals))
+        if self._max_notional is not None and n * p * self._max_notional[1] > self._max_notional[0] * m:
+            value = in_tokens(n * p, _zeros(m) + self._quote_decimals)
+            return self._past(_Step.NOTIONAL, "order.quantity", "above", value)
+        if any(self._leverages):
+            return self._judge_leverage(order, p)
+        return None
+
+    def _judge_leverage(self, order: Order, p: int) -> Objection | None:
+        margin = int.from_bytes(order.packed[FUTURES["margin per fraction"]], "big")
+        if self._max_leverage is not None:
+            a, b = self._max_leverage
+            if 2 * p * b > a * (2 * margin + self._margin_step):
+                return self._past(_Step.MAX_LEVERAGE, "order.marginPerFraction", "above", _ratio(p, margin))
+        if self._min_leverage is not None:
+            a, b = self._min_leverage
+            if 2 * p * b < a * (2 * margin - self._margin_step):
+                return self._past(_Step.MIN_LEVERAGE, "order.marginPerFraction", "below", _ratio(p, margin))
+        return None
+
+    def _fractions(self, order: Order) -> tuple[int, int, int]:
+        """n, m, p: the quantity is n/m whole tokens, where m is a power of ten; the price is p units of the quote."""
         packed = order.packed
         if order.type == "spot":
-            n = int.from_bytes(packed[SPOT["quantity"]], "big")
-            m = self._base_unit
-            price = int.from_bytes(packed[SPOT["price"]], "big")
-        else:
-            n = int.from_bytes(packed[FUTURES["quantity, numerator"]], "big")
-            m = int.from_bytes(packed[FUTURES["quantity, denominator"]], "big")
-            price = int.from_bytes(packed[FUTURES["price"]], "big")
-        if self._max_quantity is not None and n * self._max_quantity[1] > self._max_quantity[0] * m:
-            return _QUANTITY
-        if self._min_price is not None and price < self._min_price:
-            return _MIN_PRICE
-        if self._max_price is not None and price > self._max_price:
-            return _MAX_PRICE
-        if self._max_notional is not None and n * price * self._max_notional[1] > self._max_notional[0] * m:
-            return _NOTIONAL
-        return None
+            return (
+                int.from_bytes(packed[SPOT["quantity"]], "big"),
+                self._base_unit,
+                int.from_bytes(packed[SPOT["price"]], "big"),
+            )
+        return (
+            int.from_bytes(packed[FUTURES["quantity, numerator"]], "big"),
+            int.from_bytes(packed[FUTURES["quantity, denominator"]], "big"),
+            int.from_bytes(packed[FUTURES["price"]], "big"),
+        )
+
+    # Texts are made only for what is refused.
+    def _not_allowed(self, step: _Step, field: str, what: str) -> Objection:
+        return Objection(step, field, "not_allowed", f"{self._rule} does not allow this {what}.")
+
+    def _past(self, step: _Step, field: str, side: str, value: str) -> Objection:
+        """value: decimal digits. Of too many it says nothing: they could be those of a key."""
+        shown = f": {value}" if value and len(value.replace(".", "")) <= MAX_SHOWN else ""
+        return Objection(step, field, "over_limit", f"This value is {side} the limit of {self._rule}{shown}.")
+
+    def needs(self, payload: Payload) -> Sequence[Need]:
+        """Quantity times price in units of the quote. A part of a unit counts as a whole one."""
+        if not self.totals:
+            return ()
+        assert isinstance(payload, Order)
+        n, m, p = self._fractions(payload)
+        return [Need(self.totals[0], min(-(-n * p // m), MAX_TOTAL), "order.quantity")]
 
     def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
         assert isinstance(payload, Order)
@@ -227,28 +311,25 @@ class OrderLimits(Limits):
     def permits(self) -> list[str]:
         quantity, min_price, max_price, notional = self._amounts
         words = ["orders in any market" if self._markets is None else f"orders in {listed(self._markets)}"]
-        words.append("for any account" if self._accounts is None else f"for {listed(_hex(self._accounts))}")
+        if self._accounts is not None:
+            words.append(f"order.accountId {listed(_hex(self._accounts))}")
         if self._sides:
-            words.append(f"to {listed(self._sides)}")
+            words.append(f"order.side {listed(self._sides)}")
         if self._types:
-            words.append(f"of type {listed(self._types)}")
-        if quantity:
-            words.append(f"of at most {quantity.text}")
-        if min_price:
-            words.append(f"at a price of at least {min_price.text}")
-        if max_price:
-            words.append(f"at a price of at most {max_price.text}")
-        if notional:
-            words.append(f"with quantity times price at most {notional.text}")
+            words.append(f"order.orderType {listed(self._types)}")
+        words += _range("order.quantity", None, quantity)
+        words += _range("order.price", min_price, max_price)
+        words += _range(_NOTIONAL, None, notional)
+        words += [f"{each}, but for the rounding of the margin" for each in _range(_LEVERAGE, *self._leverages)]
         if self._max_skew is not None:
-            words.append(f"whose timestamp is at most {self._max_skew} seconds from now")
-        return words
+            words.append(f"order.timestamp at most {self._max_skew} seconds before or after now")
+        return [*words, *(total_in_words(total, _NOTIONAL) for total in self.totals)]
 
     def leaves_open(self) -> list[str]:
         quantity, min_price, max_price, notional = self._amounts
         words = []
         if self._accounts is None:
-            words.append("the account: orders for accounts of others are signed too")
+            words.append("order.accountId: orders for accounts of others are signed too")
         else:
             words += [
                 f"account 0x{account.hex()}: it begins like a transaction or data of EIP-191; an order may be one"
@@ -256,22 +337,39 @@ class OrderLimits(Limits):
                 if _disguised(account) is not None
             ]
         if self._markets is None:
-            words.append("the market: orders for tokens that nobody listed are signed too")
+            words.append(
+                "the market (instrument.base.address, instrument.quote.address, order.instrument, order.quote): orders"
+                " for tokens that nobody listed are signed too"
+            )
         if not self._sides:
-            words.append("the side")
+            words.append("order.side")
         if not self._types:
-            words.append("the type of order")
+            words.append("order.orderType")
         if not quantity and not notional:
-            words.append("the quantity")
-        if not max_price and not notional:
-            words.append("how high a price may be")
+            words.append("order.quantity")
+        elif not quantity and not min_price:
+            words.append("how high order.quantity may be if order.price is low")
+        if not max_price:
+            words.append(f"how high order.price may be{' if order.quantity is low' if notional else ''}")
         if not min_price:
-            words.append("how low a price may be")
+            words.append("how low order.price may be")
         if self._max_skew is None:
-            words.append("the timestamp: an order may be signed today and used later")
+            words.append("order.timestamp: an order may be signed today and used later")
         if self._markets is None or any(market.type == "futures" for market in self._markets):
-            words.append("the leverage of a futures order: its margin per fraction is signed, whatever it is")
+            words += self._open_leverage()
+        if self.totals:
+            words.append(OPEN_WITH_TOTAL)
         return [*words, "expiry, post-only, reduce-only, trigger price: they are not signed"]
+
+    def _open_leverage(self) -> list[str]:
+        least, most = self._leverages
+        if not least and not most:
+            unbound = not self._types or UNBOUND_TYPES.intersection(self._types)
+            why = ": nothing can limit it where MKT or STM is allowed" if unbound else ""
+            return [f"how low or high order.marginPerFraction may be, so the leverage of futures{why}"]
+        if not least:
+            return ["how high order.marginPerFraction may be, so how low the leverage"]
+        return [] if most else ["how low order.marginPerFraction may be, so how high the leverage"]
 
 
 def _market_of(order: Order) -> bytes:
@@ -280,6 +378,16 @@ def _market_of(order: Order) -> bytes:
     if order.type == "spot":
         return packed[_SPOT_MARKET]
     return packed[FUTURES["instrument"]] + packed[FUTURES["quote"]]
+
+
+def _tokens(order: Order) -> str:
+    """What an order trades, for people."""
+    packed = order.packed
+    if order.type == "spot":
+        return f"base 0x{packed[SPOT['base']].hex()}, quote 0x{packed[SPOT['quote']].hex()}"
+    return (
+        f"instrument {int.from_bytes(packed[FUTURES['instrument']], 'big')}, quote 0x{packed[FUTURES['quote']].hex()}"
+    )
 
 
 def _disguised(account: bytes) -> Objection | None:
@@ -291,6 +399,44 @@ def _disguised(account: bytes) -> Objection | None:
 
 def _token(word: str, decimals: str) -> tuple[bytes, int]:
     return address(word), number(0, MAX_DECIMALS, "the token's decimals")(decimals)
+
+
+def _instrument(word: str, digits: str = "0") -> tuple[bytes, int]:
+    """An order for instrument 0 could be a spot order, and is never signed with a held key."""
+    instrument = number(1, 2**32 - 1, "the instrument")(word)
+    return instrument.to_bytes(4, "big"), number(0, MAX_DIGITS, "the digits that margins are rounded to")(digits)
+
+
+def _max_leverage(word: str) -> Amount:
+    leverage = amount(word)
+    if not leverage.numerator:
+        raise ValueError("the highest leverage must be more than 0")
+    return leverage
+
+
+def _totals(rule: Section, limit: Amount, seconds: int, market: Market) -> list[Total]:
+    """The total of a rule: its limit in units of the market's quote."""
+    units = limit.numerator * 10**market.quote_decimals // limit.denominator
+    if units > MAX_TOTAL:
+        rule.wrong(f"{_TOTAL}: with {market.quote_decimals} decimals this total has more than 256 bits", _TOTAL)
+    return [Total("", _TOTAL, seconds, units, market.quote_decimals)]
+
+
+def _zeros(power: int) -> int:
+    """Of a power of ten."""
+    return len(str(power)) - 1
+
+
+def _ratio(p: int, margin: int) -> str:
+    """The leverage that a margin stands for; "" without a margin, which has none."""
+    return f"{_RATIO.divide(Decimal(p), Decimal(margin)).normalize():f}" if margin else ""
+
+
+def _range(what: str, least: Amount | None, most: Amount | None) -> list[str]:
+    """The words for a value that is bounded at one side, or at both. No order has one below 0."""
+    if most is not None:
+        return [f"{what} from {least.text if least else 0} to {most.text}"]
+    return [] if least is None else [f"{what} at least {least.text}"]
 
 
 def _hex(addresses: Sequence[bytes]) -> list[str]:

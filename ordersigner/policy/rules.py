@@ -25,6 +25,7 @@ from ordersigner.refusal import Refusal
 # Steps of objections that come after any objection to what is signed.
 TOTAL_STEP, RATE_STEP, FROZEN_STEP = 1000, 1001, 1002
 MAX_NAMES = 4  # of what rules allow, that a refusal lists
+OPEN_WITH_TOTAL = "the value of what is open at one time; orders that are cancelled still count"
 SPANS = {3600: "an hour", 86400: "a day"}  # of a total, by its seconds
 
 
@@ -221,6 +222,12 @@ def over_total(need: Need, left: int, rule: str) -> Objection:
     where = f"{total.kind} {total.section}" if total.section else rule
     message = f"This is more than [{where}] has left for {SPANS[total.seconds]}: {in_tokens(left, total.decimals)}."
     return Objection(TOTAL_STEP, need.field, "over_total", message, total.section)
+
+
+def total_in_words(total: Total, counted: str) -> str:
+    """The words for a total of what is counted."""
+    limit, span = in_tokens(total.limit, total.decimals), SPANS[total.seconds].partition(" ")[2]
+    return f"at most {limit} of {counted} in all signatures of any {span}, for all users and keys of this rule together"
 
 
 def in_tokens(units: int, decimals: int) -> str:

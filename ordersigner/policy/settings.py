@@ -21,7 +21,9 @@ MAX_RATE = 100_000  # signatures; a rule remembers the time of each
 MAX_QUOTED = 64  # characters of a word that may be repeated
 MAX_SHOWN_DIGITS = 38  # of an integer that a refusal repeats; a private key has up to 78
 MAX_SPLITS = 32  # operators of a line that are looked at
+MAX_TOTAL = 2**256 - 1  # in the smallest units; a count stays there
 SPANS = {"second": 1, "minute": 60, "hour": 3600}  # of a rate, in seconds
+_TOTAL_SPANS = {"hour": 3600, "day": 86400}
 
 PRIVATE_KEY = re.compile(r"(?:0x)?[0-9A-Fa-f]{64}")
 AMOUNT = re.compile(r"[0-9]{1,60}(?:\.[0-9]{1,18})?")  # decimal digits with at most one point
@@ -137,14 +139,14 @@ class Section:
             self.wrong(f"{quoted(name)}: {error}", name)
             return None
 
-    def one(self, name: str, read: Callable[..., T], size: int = 1) -> T | None:
-        """The one value of a setting. read: takes `size` words."""
+    def one(self, name: str, read: Callable[..., T], size: int | range = 1, form: str = "") -> T | None:
+        """The one value of a setting. read: takes `size` words, and form says which. No reader takes a blank."""
 
         def read_words(text: str) -> T:
             words = text.split()
-            if len(words) != size:
-                raise ValueError(f"it takes {size} word{'s' if size > 1 else ''}")
-            return read(*words)
+            if size != 1 and len(words) not in (size if isinstance(size, range) else (size,)):
+                raise ValueError(f"expected {form or f'{size} words'}")
+            return read(text) if size == 1 else read(*words)
 
         return self.text(name, read_words)
 
@@ -215,6 +217,14 @@ def amount(word: str) -> Amount:
     if not AMOUNT.fullmatch(word):
         raise ValueError("an amount is decimal digits with at most one point and 18 digits after it")
     return Amount.of(word)
+
+
+def amount_in_span(word: str) -> tuple[Amount, int]:
+    """The limit of a total, and its span in seconds."""
+    limit, _, span = word.partition("/")
+    if span not in _TOTAL_SPANS or not AMOUNT.fullmatch(limit):
+        raise ValueError("a total is AMOUNT/hour or AMOUNT/day, such as 500/day")
+    return Amount.of(limit), _TOTAL_SPANS[span]
 
 
 def rate(word: str) -> Rate:

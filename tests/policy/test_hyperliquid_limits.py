@@ -192,7 +192,11 @@ def test_what_is_not_known_is_refused(action: dict[str, Any], field: str) -> Non
         ({"actions": "order", "sides": "long"}, "sides", "valid words"),
         ({"actions": "order", "network": "devnet"}, "network", "valid words"),
         ({"actions": "order", "max_size": "1e3"}, "max-size", "decimal digits"),
-        ({"actions": "order", "max_size": "1 2"}, "max-size", "it takes 1 word"),
+        (
+            {"actions": "order", "max_size": "1 2"},
+            "max-size",
+            "an amount is decimal digits with at most one point and 18 digits after it",
+        ),
         ({"actions": "order", "min_price": "-1"}, "min-price", "decimal digits"),
         ({"actions": "order", "leverage": "1"}, "a [hyperliquid] section has no setting leverage", "actions, assets"),
     ],

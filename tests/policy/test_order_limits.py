@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +19,7 @@ from support.policies import policy_of
 
 from ordersigner.payloads import orders
 from ordersigner.policy.kinds import KINDS
-from ordersigner.policy.rules import Objection
+from ordersigner.policy.rules import Judge, Need, Objection, Total
 from ordersigner.refusal import Refusal
 from ordersigner.signing.keys import Signer
 
@@ -33,21 +34,28 @@ MARKETS = f"""
 base  = {BASE} 9
 quote = {QUOTE} 18
 [market futures]
-instrument = {FUTURES["order"]["instrument"]}
+instrument = {FUTURES["order"]["instrument"]} 4
 quote = {FUTURES["order"]["quote"]} 18
 """
+
+
+def judge_of(settings: str = "", *, accounts: str = "any", markets: str = "any") -> Judge:
+    """What judges orders of both types for a rule with these settings."""
+    text = (
+        f"[rule r]\nkey = 0x{'00' * 20}\nusers = 1\naccounts = {accounts}\nmarkets = {markets}\n{settings}\n{MARKETS}"
+    )
+    (rule,) = policy_of(text).rules
+    (judge,) = rule.judges["futures"]
+    assert rule.judges["spot"] == (judge,)
+    return judge
 
 
 def objection(
     request: dict[str, Any], settings: str = "", *, accounts: str = "any", markets: str = "any"
 ) -> Objection | None:
     """What a rule with these settings says of an order."""
-    text = (
-        f"[rule r]\nkey = 0x{'00' * 20}\nusers = 1\naccounts = {accounts}\nmarkets = {markets}\n{settings}\n{MARKETS}"
-    )
-    (rule,) = policy_of(text).rules
-    (judge,) = rule.judges[request["type"]]
-    return judge.judge(KINDS[request["type"]].form.read(request), NOW)
+    payload = KINDS[request["type"]].form.read(request)
+    return judge_of(settings, accounts=accounts, markets=markets).judge(payload, NOW)
 
 
 def changed(request: dict[str, Any], **values: Any) -> dict[str, Any]:
@@ -55,28 +63,8 @@ def changed(request: dict[str, Any], **values: Any) -> dict[str, Any]:
     return {**request, "order": {**request["order"], **values}}
 
 
-def left_open(markets: str) -> list[str]:
-    """What a rule for these markets says that it does not limit."""
-    (rule,) = policy_of(
-        f"[rule r]\nkey = 0x{'00' * 20}\nusers = 1\naccounts = any\nmarkets = {markets}\n{MARKETS}"
-    ).rules
-    (judge,) = rule.judges["futures"]
-    return judge.leaves_open()
-
-
 def denied(found: Objection | None) -> tuple[str, str] | None:
     return found and (found.field, found.code)
-
-
-@pytest.mark.parametrize("markets", ["any", "futures", "spot futures"])
-def test_leverage_is_open_where_futures_are_allowed(markets: str) -> None:
-    assert any(words.startswith("the leverage of a futures order") for words in left_open(markets))
-    for margin in ("0", str(2**256 - 1)):
-        assert objection(changed(FUTURES, marginPerFraction=margin), markets=markets) is None
-
-
-def test_nothing_is_said_of_leverage_where_only_spot_orders_are_allowed() -> None:
-    assert not any("leverage" in words for words in left_open("spot"))
 
 
 @pytest.mark.parametrize("request_", [SPOT, FUTURES], ids=["spot", "futures"])
@@ -183,6 +171,180 @@ def test_limits_of_futures_orders_agree_with_fractions(
         (f"types = LMT\nmax-notional = {notional}", tokens * rate <= Fraction(notional)),
     ):
         assert (objection(request, settings, markets="futures") is None) == allowed, settings
+
+
+# Leverage, which the margin of a futures order stands for
+
+
+STEP = 10**4  # units, to which the clients round the margin
+
+
+def margin_of(leverage: str, *, price: str = "9380", up: bool = False) -> int:
+    """The margin that the public clients sign, with the digits 4: they round half a step down or up."""
+    steps = Fraction(price) * 10**18 / Fraction(leverage) / STEP
+    whole, part = divmod(steps, 1)
+    return int(whole + (part > Fraction(1, 2) or (part == Fraction(1, 2) and up))) * STEP
+
+
+@pytest.mark.parametrize(
+    ("settings", "margin", "allowed"),
+    [
+        ("max-leverage = 5", margin_of("5"), True),
+        ("max-leverage = 3", margin_of("3"), True),
+        ("max-leverage = 3", margin_of("3") - STEP, False),
+        ("max-leverage = 5", margin_of("5") - STEP // 2, True),
+        ("max-leverage = 5", margin_of("5") - STEP // 2 - 1, False),
+        ("max-leverage = 5", margin_of("6"), False),
+        ("max-leverage = 5", 2**256 - 1, True),
+        ("max-leverage = 5", 0, False),
+        ("max-leverage = 0.5", margin_of("0.5"), True),
+        ("min-leverage = 2", margin_of("2"), True),
+        ("min-leverage = 7", margin_of("7", up=True), True),
+        ("min-leverage = 7", margin_of("7", up=True) + STEP, False),
+        ("min-leverage = 2", margin_of("2") + STEP // 2, True),
+        ("min-leverage = 2", margin_of("2") + STEP // 2 + 1, False),
+        ("min-leverage = 2", 2**256 - 1, False),
+        ("min-leverage = 2", 0, True),
+        ("min-leverage = 0", 2**256 - 1, True),
+        ("min-leverage = 2\nmax-leverage = 2", margin_of("2"), True),
+    ],
+)
+def test_a_margin_may_be_off_by_half_a_step(settings: str, margin: int, allowed: bool) -> None:
+    request = changed(FUTURES, price="9380", marginPerFraction=str(margin), orderType="LMT")
+    found = objection(request, f"types = LMT SLM\n{settings}", markets="futures")
+    assert denied(found) == (None if allowed else ("order.marginPerFraction", "over_limit"))
+
+
+@given(st.integers(0, 10**24), st.integers(0, 10**24), amounts)
+def test_limits_of_leverage_agree_with_fractions(price: int, margin: int, leverage: str) -> None:
+    instrument = {"quote": {**FUTURES["instrument"]["quote"], "decimals": 0}}
+    request = {**changed(FUTURES, price=price, orderType="LMT", marginPerFraction=margin), "instrument": instrument}
+    limit = Fraction(leverage)
+    for settings, allowed in (
+        (f"max-leverage = {leverage}", price <= limit * (margin + Fraction(STEP, 2))),
+        (f"min-leverage = {leverage}", price >= limit * (margin - Fraction(STEP, 2))),
+    ):
+        if limit:
+            assert (objection(request, f"types = LMT\n{settings}", markets="futures") is None) == allowed, settings
+
+
+@pytest.mark.parametrize("types", ["", "types = LMT MKT", "types = STM"])
+@pytest.mark.parametrize("markets", ["any", "futures", "spot futures"])
+def test_without_a_limit_leverage_is_open_where_futures_are_allowed(markets: str, types: str) -> None:
+    (words,) = [each for each in judge_of(types, markets=markets).leaves_open() if "order.marginPerFraction" in each]
+    assert words.startswith("how low or high order.marginPerFraction may be, so the leverage of futures: nothing can")
+    for margin in ("0", str(2**256 - 1)):
+        assert objection(changed(FUTURES, marginPerFraction=margin), markets=markets) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "side"),
+    [
+        ("", "how low or high order.marginPerFraction may be, so the leverage of futures"),
+        ("max-leverage = 5", "how high order.marginPerFraction may be, so how low the leverage"),
+        ("min-leverage = 1", "how low order.marginPerFraction may be, so how high the leverage"),
+    ],
+)
+def test_the_side_of_the_leverage_that_is_open_is_named(limits: str, side: str) -> None:
+    assert side in judge_of(f"types = LMT\n{limits}", markets="futures").leaves_open()
+
+
+def test_nothing_is_said_of_leverage_where_it_is_limited_or_only_spot_orders_are_allowed() -> None:
+    limited = judge_of("types = LMT\nmin-leverage = 1\nmax-leverage = 5", markets="futures")
+    for judge in (limited, judge_of(markets="spot")):
+        assert not any("leverage" in words.lower() for words in judge.leaves_open())
+    assert any("the leverage, from 1 to 5, but for the rounding" in words for words in limited.permits())
+
+
+# Totals
+
+
+def needs(request: dict[str, Any], market: str, quote_decimals: int = 18) -> Need:
+    text = MARKETS.replace(" 18\n", f" {quote_decimals}\n")
+    rule = f"[rule r]\nkey = 0x{'00' * 20}\nusers = 1\naccounts = any\nmarkets = {market}\ntypes = LMT\n"
+    (found,) = policy_of(f"{rule}max-total-notional = 50.5/day\n{text}").rules
+    assert found.totals == [Total("", "max-total-notional", 86400, 505 * 10 ** (quote_decimals - 1), quote_decimals)]
+    (need,) = found.judges[request["type"]][0].needs(KINDS[request["type"]].form.read(request))
+    assert need.total in found.totals
+    return need
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "units"),
+    [("2", "5", 10 * 10**18), ("0.000000001", 1, 1), ("1.5", 1, 2), ("0", "5", 0), ("3", "0", 0)],
+)
+def test_a_total_of_spot_orders_counts_whole_units_of_the_quote(quantity: str, price: str | int, units: int) -> None:
+    request = changed(SPOT, quantity=quantity, price=f"0.{price:018}" if isinstance(price, int) else price)
+    assert needs(request, "spot")[1:] == (units, "order.quantity")
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 19), st.integers(0, 2**256 - 1))
+def test_a_total_of_futures_orders_is_never_under_counted(numerator: int, places: int, price: int) -> None:
+    """A quantity is a fraction, and so may be its product with a price."""
+    quantity = f"{numerator:020}"
+    request = {
+        **changed(
+            FUTURES, quantity=f"{quantity[: 20 - places]}.{quantity[20 - places :]}0", price=price, orderType="LMT"
+        ),
+        "instrument": {"quote": {**FUTURES["instrument"]["quote"], "decimals": 0}},
+    }
+    amount = Fraction(numerator * price, 10**places)
+    counted = needs(request, "futures").amount
+    assert counted == min(-(-amount.numerator // amount.denominator), 2**256 - 1)
+
+
+def test_a_total_is_named_with_what_it_cannot_promise() -> None:
+    judge = judge_of("types = LMT\nmax-total-notional = 50.50/hour", markets="spot")
+    assert judge.permits()[-1] == (
+        "at most 50.5 of order.quantity times order.price in all signatures of any hour, for all users and keys of"
+        " this rule together"
+    )
+    assert "the value of what is open at one time; orders that are cancelled still count" in judge.leaves_open()
+
+
+# Texts
+
+
+ABOVE, BELOW = (f"This value is {side} the limit of [rule r]" for side in ("above", "below"))
+
+
+@pytest.mark.parametrize(
+    ("values", "limits", "text"),
+    [
+        ({}, {"accounts": "0x" + "12" * 20}, f"[rule r] does not allow this value: {ACCOUNT.lower()}."),
+        ({}, {"markets": "futures"}, f"[rule r] does not allow this market: base {BASE.lower()}, quote {QUOTE}."),
+        ({}, {"settings": "sides = sell"}, "[rule r] does not allow this value: buy."),
+        ({"orderType": "MKT"}, {"settings": "types = LMT"}, "[rule r] does not allow this value: MKT."),
+        ({"quantity": "10.500"}, {"settings": "max-quantity = 10"}, f"{ABOVE}: 10.5."),
+        ({"price": "9.75"}, {"settings": "min-price = 10\ntypes = LMT"}, f"{BELOW}: 9.75."),
+        ({"price": "12"}, {"settings": "types = LMT\nmax-price = 10"}, f"{ABOVE}: 12."),
+        ({"quantity": 2, "price": 6}, {"settings": "max-notional = 10\ntypes = LMT"}, f"{ABOVE}: 12."),
+        ({"timestamp": 7}, {"settings": "clock = 60"}, "This time is too far from now for [rule r]: 7."),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_which_rule_and_which_value(values: dict[str, Any], limits: dict[str, str], text: str) -> None:
+    found = objection(changed(SPOT, **values), **{"markets": "spot", **limits})
+    assert found is not None
+    assert found.message == text
+
+
+@pytest.mark.parametrize(("margin", "shown"), [(margin_of("6"), ": 6"), (margin_of("7"), ": 7"), (0, "")])
+def test_a_refusal_says_the_leverage(margin: int, shown: str) -> None:
+    request = changed(FUTURES, price="9380", orderType="LMT", marginPerFraction=margin)
+    found = objection(request, "types = LMT\nmax-leverage = 5", markets="futures")
+    assert found is not None
+    assert found.message == f"This value is above the limit of [rule r]{shown}."
+
+
+def test_a_number_that_could_be_a_key_is_not_repeated() -> None:
+    key = int.from_bytes(b"\x7f" * 32, "big")
+    request = changed(FUTURES, price=str(key), orderType="LMT")
+    request["instrument"] = {"quote": {**FUTURES["instrument"]["quote"], "decimals": 0}}
+    for limit in ("max-price = 1", "max-notional = 1", "max-quantity = 0", "max-leverage = 1"):
+        found = objection(request, f"types = LMT\n{limit}", markets="futures")
+        assert found is not None
+        digits = "".join(re.findall("[0-9]", found.message))
+        assert str(key)[:20] not in digits
 
 
 # What an order could be instead
