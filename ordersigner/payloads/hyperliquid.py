@@ -6,11 +6,14 @@ Pure: no sockets, no JSON, no keys. Source: hyperliquid-python-sdk, hyperliquid/
 
     data = msgpack(action), nonce (8 bytes), 00 or 01 and the vault's address, nothing or 00 and expiresAfter (8 bytes)
 
+For each signature of a multi-sig user, a list of that user, the outer signer and the action is in place of the action.
+
 The keccak-256 of these bytes is the connectionId of typed data, an Agent.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Iterable, Mapping, NamedTuple, Tuple
 
 import msgpack
@@ -36,6 +39,7 @@ _AGENTS = {
     network: keccak_256(AGENT_TYPE.encode()) + keccak_256(source.encode()) for network, source in SOURCES.items()
 }
 # What members must be, for people.
+_ACTION = 'an object, such as {"type": "order", …}; or, for a multi-sig user, an array of user, outer signer and action'
 _AMOUNT = 'a string, as all amounts in an action, such as "1100.5"'
 _VAULT = f"{typed_values.ADDRESS}; or null, or left out"
 _EXPIRY = "an integer; or null, or left out"
@@ -46,7 +50,13 @@ _Link = Tuple[Any, str]  # to a container: the link to the one around it, and th
 
 
 class Action(NamedTuple):
-    """An action. Its content is checked only as far as its hash depends on it. vault: 20 bytes."""
+    """An action. Its content is checked only as far as its hash depends on it. vault: 20 bytes.
+
+    multi_sig: for one of the signatures of a multi-sig user, that user and the signer who sends the action, of 20 bytes
+    each. What is signed is then a list of both and the action.
+    amounts, found: what a policy has found out about the action, for all its sections: the decimals of texts, and other
+    things by names of its own.
+    """
 
     digest: bytes
     action: dict[str, object]
@@ -54,6 +64,9 @@ class Action(NamedTuple):
     vault: bytes | None
     expires_after: int | None
     network: str
+    multi_sig: tuple[bytes, bytes] | None
+    amounts: dict[str, Decimal]
+    found: dict[str, Any]
 
     def __repr__(self) -> str:
         return f"Action({self.network!r})"
@@ -71,10 +84,13 @@ class Action(NamedTuple):
         name, in_words = entered(kind)
         vault = f"0x{self.vault.hex()}" if self.vault else ""
         words = f"Hyperliquid action {in_words} on {self.network}" + (f" for vault {vault}" if vault else "")
+        users = [f"0x{user.hex()}" for user in self.multi_sig or ()]
+        words += " for multi-sig user {}, outer signer {}".format(*users) if users else ""
         fields = [
             f"ORDERSIGNER_ACTION={name}",
             f"ORDERSIGNER_NETWORK={self.network}",
             f"ORDERSIGNER_VAULT={vault}",
+            *([f"ORDERSIGNER_MULTI_SIG={' '.join(users)}"] if users else []),
         ]
         order, count = _first_order(kind, self.action)
         side, asset = order.get("b"), order.get("a", order.get("asset"))
@@ -99,12 +115,14 @@ class Action(NamedTuple):
 def read(request: Mapping[str, object]) -> Action:
     """request: has `action`, `nonce` and `network`, and perhaps `vaultAddress` and `expiresAfter`, which may be null.
 
-    The action's keys keep their order, in which Hyperliquid hashes them too.
+    For one of the signatures of a multi-sig user, `action` is a list: that user, the outer signer, the action. The
+    action's keys keep their order, in which Hyperliquid hashes them too.
     """
-    action = request.get("action", MISSING)
+    signed = request.get("action", MISSING)
+    action, multi_sig = _multi_sig(signed) if type(signed) is list else (signed, None)
     if type(action) is not dict or not action:
-        raise mistyped(action, "action", dict, wanted='an object, such as {"type": "order", …}')
-    data = _packed(action)
+        raise mistyped(signed, "action", dict, wanted=_ACTION)
+    data = _packed(signed)
     nonce = _integer(request.get("nonce", MISSING), "nonce")
     data += nonce.to_bytes(8, "big")
     vault = expires_after = None
@@ -124,10 +142,26 @@ def read(request: Mapping[str, object]) -> Action:
         raise not_a_choice(network, "network", SOURCES)
     agent = keccak_256(_AGENTS[network] + keccak_256(data))
     digest = keccak_256(b"\x19\x01" + _DOMAIN_SEPARATOR + agent)
-    return Action(digest, action, nonce, vault, expires_after, network)
+    return Action(digest, action, nonce, vault, expires_after, network, multi_sig, {}, {})
 
 
-FORM = Form(read, members={"action": dict}, optional=("expiresAfter", "network", "nonce", "vaultAddress"))
+FORM = Form(
+    read,
+    members={"action": dict},
+    optional=("expiresAfter", "network", "nonce", "vaultAddress"),
+    also={"action": list},
+)
+
+
+def _multi_sig(signed: list[object]) -> tuple[object, tuple[bytes, bytes] | None]:
+    """The action of a list that the signers of a multi-sig user sign, with that user and the outer signer.
+
+    The SDK writes both addresses in lower case. They are hashed as the text that they are.
+    """
+    if len(signed) != 3:
+        return None, None
+    user, outer_signer = (typed_values.address(signed[at], f"action[{at}]") for at in range(2))
+    return signed[2], (user, outer_signer)
 
 
 def _first_order(kind: object, action: Mapping[str, object]) -> tuple[Mapping[str, object], int | None]:
@@ -154,8 +188,8 @@ def _integer(value: object, field: str, wanted: str = "") -> int:
     return value
 
 
-def _packed(action: dict[str, object]) -> bytes:
-    """msgpack's form of an action; raises Refusal unless there is exactly one."""
+def _packed(action: object) -> bytes:
+    """msgpack's form of an action, or of a list with one; raises Refusal unless there is exactly one."""
     try:
         data: bytes = msgpack.packb(action)
         # A double, of nine bytes, begins with 0xCB. With single floats it has five, and all else stays as it is.
@@ -166,7 +200,7 @@ def _packed(action: dict[str, object]) -> bytes:
     raise _fault(action)
 
 
-def _fault(action: dict[str, object]) -> Refusal:
+def _fault(action: object) -> Refusal:
     """The refusal of what msgpack cannot write, or can write in two forms."""
     containers: list[tuple[_Link, Any]] = [((None, "action"), action)]
     while containers:

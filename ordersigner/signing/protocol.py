@@ -43,6 +43,10 @@ _WANTED = {
 }
 _ALLOWED = {type: frozenset((*keys, "type", "id")) for type, keys in REQUIRED.items()}
 _ALLOWED.update({type: _ALLOWED[type].union(kind.form.optional) for type, kind in KINDS.items()})
+# Members that may have another JSON type as well.
+_ALSO: dict[tuple[object, str], type] = {
+    (type, key): also for type, kind in KINDS.items() for key, also in kind.form.also.items()
+}
 # Limits. Together they bound the time that a line takes and the length of its response.
 MAX_DEPTH = 512  # of objects and arrays in each other. The decoder recurses: this many fit any Python's stack.
 MAX_VALUES = 8192  # in a line: its commas, "{" and "[" outside of strings. Of real batches, 64 KB hold no more.
@@ -124,7 +128,7 @@ def read_request(message: Message) -> Request:
     if type(kind) is str and kind in REQUIRED and message.keys() <= _ALLOWED[kind] and _id_is_valid(message):
         for key, wanted in REQUIRED[kind].items():
             value = message.get(key)
-            if type(value) is not wanted or not value:
+            if (type(value) is not wanted and type(value) is not _ALSO.get((kind, key))) or not value:
                 break
         else:
             return Request(kind, message, message.get("signer", ""))  # type: ignore[arg-type]
@@ -202,7 +206,7 @@ def _problems(message: Message) -> Refusal:
         compared = "spot"
     for key, wanted in {**REQUIRED.get(compared or "", {}), "type": str}.items():
         value = message.get(key, MISSING)
-        if type(value) is not wanted or not value:
+        if (type(value) is not wanted and type(value) is not _ALSO.get((compared, key))) or not value:
             context.update(mistyped(value, key, wanted, wanted=_WANTED.get(key, "")).context)
     if "type" not in context and kind not in REQUIRED:
         context.update(not_a_choice(message["type"], "type", REQUIRED).context)  # type: ignore[arg-type]

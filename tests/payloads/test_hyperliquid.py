@@ -69,6 +69,57 @@ def test_an_action_gets_the_digest_of_its_bytes(
     assert read.expires_after == expires
 
 
+# One of the signatures of a multi-sig user. The digests are those that sign_multi_sig_l1_action_payload() of
+# hyperliquid-python-sdk 0.24.0 signs for the published order.
+USER, OUTER = "0x" + 39 * "0" + "5", "0x0d1d9635d0640821d15e323ac8adadfa9c111414"
+
+
+@pytest.mark.parametrize(
+    ("beside", "digest"),
+    [
+        ({}, "90d44dca50f4c750cd8f4bf3708b63057888344545191492bc4cec6696aea7b4"),
+        (
+            {"network": "testnet", "vaultAddress": ADDRESS, "expiresAfter": 1_700_000_000_000},
+            "a4145627f52753276a2cc7e0103314f73cd08ce02f4036cdd6261666b568f259",
+        ),
+    ],
+    ids=["mainnet", "testnet, for a vault"],
+)
+def test_a_list_for_a_multi_sig_user_gets_the_digest_of_the_sdk(beside: dict[str, Any], digest: str) -> None:
+    request = changed(action=[USER, OUTER, ORDER["action"]], **beside)
+    read = hyperliquid.read(request)
+    assert read.digest.hex() == digest
+    assert read.digest == expected(request)
+    assert read.action == ORDER["action"]
+    assert read.multi_sig == (bytes.fromhex(USER[2:]), bytes.fromhex(OUTER[2:]))
+
+
+@pytest.mark.parametrize(
+    ("action", "field", "code"),
+    [
+        ([USER, OUTER], "action", "wrong_type"),
+        ([USER, OUTER, ORDER["action"], 1], "action", "wrong_type"),
+        ([USER, OUTER, {}], "action", "wrong_type"),
+        ([USER, OUTER, "order"], "action", "wrong_type"),
+        ([USER, OUTER, [USER, OUTER, ORDER["action"]]], "action", "wrong_type"),
+        ([USER[2:], OUTER, ORDER["action"]], "action[0]", "not_address"),
+        ([USER, 1, ORDER["action"]], "action[1]", "wrong_type"),
+        ([USER, OUTER, {"type": "order", "p": 0.5}], "action[2].p", "wrong_type"),
+        ([USER, OUTER, {"type": "\ud83d"}], "action[2].type", "wrong_encoding"),
+    ],
+    ids=repr,
+)
+def test_another_list_is_refused(action: list[Any], field: str, code: str) -> None:
+    assert refusal(changed(action=action)) == (field, code)
+
+
+def test_the_entry_for_a_multi_sig_user_names_it_and_the_outer_signer() -> None:
+    words, fields = hyperliquid.read(changed(action=[USER, OUTER, ORDER["action"]])).entry()
+    assert f'action "order" on mainnet for multi-sig user {USER}, outer signer {OUTER} to buy' in words
+    assert f"ORDERSIGNER_MULTI_SIG={USER} {OUTER}" in fields
+    assert not any("MULTI_SIG" in field for field in hyperliquid.read(ORDER).entry()[1])
+
+
 def test_the_order_of_the_keys_matters() -> None:
     turned = dict(reversed(list(ORDER["action"].items())))
     assert hyperliquid.read(changed(action=turned)).digest != hyperliquid.read(ORDER).digest
