@@ -2,211 +2,334 @@
 
 In: an Action and the time. Out: an Objection, or None. Raises WrongSection for a section that is wrong. Pure.
 
-A section names the types of actions that it allows. In those of _KEYS, every order and every asset is judged, and an
-unknown key of the action or of an order is refused, because nobody can say what it does. What is inside an order's `t`,
-or the `builder`, is not looked at. Other types are allowed as a whole, or not. Amounts are compared as the exact
-decimals that are signed.
+A section names types of actions in three lists. `actions` are judged in every field: hyperliquid_actions.py has these,
+and hyperliquid_settings.py what limits them. `powers` move money or rights: such a section has one type, and conditions
+on its fields. `blind` are types that this version does not know, and they are signed whatever they say. A setting that
+limits nothing in a section is a mistake, because its writer believes that it does.
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
-from typing import Mapping, Sequence
+from functools import partial
+from typing import Any, Callable, Iterable, Sequence
 
-from ordersigner.payloads.hyperliquid import SOURCES, Action
-from ordersigner.payloads.payload import Payload
+from ordersigner.payloads.hyperliquid import Action
+from ordersigner.payloads.payload import Payload, Unreadable
+from ordersigner.payloads.typed_values import Value
+from ordersigner.policy.conditions import Conditions, Field
+from ordersigner.policy.hyperliquid_actions import (
+    ACTIONS,
+    BLIND,
+    ENVELOPE,
+    EXPIRY,
+    FORMS,
+    NETWORK,
+    NONCE,
+    POWERS,
+    USER_SIGNED,
+    VAULT,
+    Open,
+)
+from ordersigner.policy.hyperliquid_checks import (
+    CONDITION,
+    NO_MULTI_SIG,
+    ONLY_MULTI_SIG,
+    TYPE,
+    Facts,
+    Fault,
+    address_of,
+)
+from ordersigner.policy.hyperliquid_settings import MULTI_SIG, SETTINGS, TOTAL, limits_of
 from ordersigner.policy.limits import Limits
-from ordersigner.policy.rules import Objection
-from ordersigner.policy.settings import AMOUNT, Section, amount, choice, number
+from ordersigner.policy.rules import OPEN_WITH_TOTAL, Need, Objection, Total
+from ordersigner.policy.settings import MAX_TOTAL, Section, did_you_mean, quoted, shown_name, shown_value
+from ordersigner.policy.terms import Term
 from ordersigner.text import listed
 
-SIDES = ("buy", "sell")
-MAX_ASSET = 2**32 - 1
-MAX_ORDERS = 1000  # in an action. A line holds about 800 real ones.
-
-_ACTION = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}").fullmatch
-_AMOUNT = AMOUNT.fullmatch
-# The keys of the actions whose content is judged. Source: hyperliquid-python-sdk, hyperliquid/utils/signing.py.
-_KEYS = {
-    "order": {"type", "orders", "grouping", "builder"},
-    "modify": {"type", "oid", "order"},
-    "batchModify": {"type", "modifies"},
-    "cancel": {"type", "cancels"},
-    "cancelByCloid": {"type", "cancels"},
-    "updateLeverage": {"type", "asset", "isCross", "leverage"},
-    "updateIsolatedMargin": {"type", "asset", "isBuy", "ntli"},
+# The lists of types, and what belongs there.
+LISTS = {
+    "actions": "whose actions are judged in every field",
+    "powers": "whose actions move money or rights",
+    "blind": "whose actions are signed whatever they say",
 }
-_NOT_LIMITED = {"updateLeverage": "the leverage", "updateIsolatedMargin": "how much margin is added or removed"}
-# In these actions, the parts that name an asset: the key of the asset, and all keys that are known.
-_ORDER = ("a", {"a", "b", "p", "s", "r", "t", "c"})
-_PARTS = {
-    "order": _ORDER,
-    "modify": _ORDER,
-    "batchModify": _ORDER,
-    "cancel": ("a", {"a", "o"}),
-    "cancelByCloid": ("asset", {"asset", "cloid"}),
-    "updateLeverage": ("asset", _KEYS["updateLeverage"]),
-    "updateIsolatedMargin": ("asset", _KEYS["updateIsolatedMargin"]),
-}
-_PLACING = {"order", "modify", "batchModify"}
+_SIGNS_NO_PRICE = ("min-price", "max-price", "max-notional", TOTAL)  # what cannot limit a TWAP
 
-# With this grouping the size follows the position. Such an order may say 0, and trades the whole position.
-_WHOLE_POSITION = "positionTpsl"
+_FORM = "form"  # a key of Action.found
+_NO_FACTS = Facts(0, {})  # for checks that need none
 
-_NETWORK = Objection(1, "network", "not_allowed", "No rule allows this network.")
-_UNKNOWN = "This part of the action is unknown, so no rule allows it."
+_type_of = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}").fullmatch
 
 
 class HyperliquidLimits(Limits):
     """The actions that a section allows."""
 
     kind = "hyperliquid"
-    settings = ("actions", "assets", "sides", "max-size", "min-price", "max-price", "network")
+    settings = (*LISTS, *SETTINGS)
     listed_by = "hyperliquid"
+    has_conditions = True
 
     def __init__(self, section: Section) -> None:
-        section.no_others(self.settings)
-        if "actions" not in section.settings:
-            section.wrong("actions: the types of actions must be given, such as: actions = order cancel")
-        self._actions = section.all("actions", _action)
-        self._assets = section.all("assets", number(0, MAX_ASSET, "an asset"))
-        self._sides = section.all("sides", choice(SIDES))
-        self._networks = section.all("network", choice(SOURCES))
-        self._size = section.one("max-size", _limit)
-        self._min_price = section.one("min-price", _limit)
-        self._max_price = section.one("max-price", _limit)
+        self._where = f"[{self.kind} {section.name}]"
+        self._section = section.name
+        self._actions, self._powers, self._blind = _types(section)
+        has_right_types = not section.errors or section.settings.keys().isdisjoint(LISTS)
+        self._limits = limits_of(section)
+        if has_right_types:
+            _refuse_idle(section, self._actions, self._limits)
+        self._multi_sig = self._limits.get(MULTI_SIG)
+        self._root = "action" if self._multi_sig is None else "action[2]"
+        self._conditions: Conditions | None = None
+        if self._powers:
+            self._conditions = Conditions(section, _PowerFields(self._powers[0], self._root), "")
+        elif "powers" not in section.settings:
+            self._refuse_conditions(section)
         section.raise_if_wrong()
+        self._checks = {
+            **{kind: ACTIONS[kind].check(self._limits) for kind in self._actions},
+            **dict.fromkeys((*self._powers, *self._blind)),
+        }
+        self._network, self._vault, self._nonce, self._expiry = (
+            field.make(self._limits) for field in (NETWORK, VAULT, NONCE, EXPIRY)
+        )
+        own = [self._limits[TOTAL]] if TOTAL in self._limits else []
+        self.totals: Sequence[Total] = own if self._conditions is None else self._conditions.totals
+
+    def _refuse_conditions(self, section: Section) -> None:
+        for setting in section.conditions:
+            meant = [name for name in self.settings if name.split()[0] == setting.path]
+            if "action." in setting.path:
+                hint = ": only a section with a power has conditions on fields"
+            elif meant:
+                hint = f"; did you mean {meant[0]}?"
+            else:
+                hint = did_you_mean(setting.name, self.settings) or f": {', '.join(self.settings)}"
+            section.wrong_at(setting.line, f"a [{self.kind}] section has no setting {quoted(setting.name)}{hint}")
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
         assert isinstance(payload, Action)
-        if self._networks and payload.network not in self._networks:
-            return _NETWORK
-        action = payload.action
-        kind = action.get("type")
-        if type(kind) is not str or kind not in self._actions:
-            return Objection(2, "action.type", "not_allowed", "No rule allows this type of action.")
-        if kind not in _KEYS:
-            return None
-        unknown = next((key for key in action if key not in _KEYS[kind]), None)
-        if unknown is not None:
-            return Objection(3, f"action.{unknown}", "not_allowed", _UNKNOWN)
-        if self._size is not None and action.get("grouping") == _WHOLE_POSITION:
-            return Objection(3, "action.grouping", "not_allowed", "The size of such an order follows the position.")
-        place, parts = _parts(kind, action)
-        if not parts:
-            return Objection(3, "action", "not_allowed", _UNKNOWN)
-        places = kind in _PLACING
-        if places and len(parts) > MAX_ORDERS:
-            message = f"At most {MAX_ORDERS} orders are judged at once: split this action."
-            return Objection(3, place.partition("[")[0], "over_limit", message)
-        asset_key, known = _PARTS[kind]
-        for at, part in enumerate(parts):
-            objection = self._judge_part(part, asset_key, known, places)
+        if self._network is not None:
+            fault = self._network(payload.network, _NO_FACTS)
+            if fault is not None:
+                return self._objection("network", fault)
+        if payload.multi_sig != self._multi_sig:
+            return self._objection("action", NO_MULTI_SIG if self._multi_sig is None else ONLY_MULTI_SIG)
+        kind = payload.action.get("type")
+        if type(kind) is not str or kind not in self._checks:
+            return self._other_type(kind)
+        if self._vault is not None:
+            fault = self._vault(payload.vault, _NO_FACTS)
+            if fault is not None:
+                return self._objection("vaultAddress", fault)
+        return self._judge_action(kind, payload, now)
+
+    def _judge_action(self, kind: str, payload: Action, now: float) -> Objection | None:
+        """Its fields, and when it may be used."""
+        numerator, denominator = now.as_integer_ratio()
+        facts = Facts(numerator * 1000 // denominator, payload.amounts)
+        fault = _form_fault(kind, payload)
+        check = self._checks[kind]
+        if fault is None and check is not None:
+            fault = check(payload.action, facts)
+        if fault is not None:
+            return self._objection(self._root, fault)
+        if self._conditions is not None:
+            objection = self._conditions.objection(payload, now, CONDITION)
             if objection is not None:
-                return objection._replace(field=place.format(at) + objection.field)
+                return objection
+        for field, value, judge in (
+            ("nonce", payload.nonce, self._nonce),
+            ("expiresAfter", payload.expires_after, self._expiry),
+        ):
+            fault = judge and judge(value, facts)
+            if fault:
+                return self._objection(field, fault)
         return None
 
-    def _judge_part(self, part: object, asset_key: str, known: set[str], places: bool) -> Objection | None:
-        """places: whether the part is an order. The field of the objection is what follows the place of the part."""
-        if type(part) is not dict:
-            return Objection(3, "", "not_allowed", _UNKNOWN)
-        if not part.keys() <= known:
-            unknown = next(key for key in part if key not in known)
-            return Objection(3, f".{unknown}", "not_allowed", _UNKNOWN)
-        asset = part.get(asset_key)
-        if type(asset) is not int or (self._assets and asset not in self._assets):
-            return Objection(4, f".{asset_key}", "not_allowed", "No rule allows this asset.")
-        if not places:
-            return None
-        is_buy = part.get("b")
-        if type(is_buy) is not bool or (self._sides and SIDES[not is_buy] not in self._sides):
-            return Objection(5, ".b", "not_allowed", "No rule allows this side.")
-        size, price = _decimal(part.get("s")), _decimal(part.get("p"))
-        if size is None:
-            return Objection(6, ".s", "not_allowed", "A size must be plain decimal digits.")
-        if price is None:
-            return Objection(6, ".p", "not_allowed", "A price must be plain decimal digits.")
-        if self._size is not None and (size > self._size or not size):
-            return Objection(7, ".s", "over_limit", "This size is above the limit, or zero.")
-        if self._min_price is not None and price < self._min_price:
-            return Objection(8, ".p", "over_limit", "This price is below the limit.")
-        if self._max_price is not None and price > self._max_price:
-            return Objection(9, ".p", "over_limit", "This price is above the limit.")
-        return None
+    def _objection(self, field: str, fault: Fault) -> Objection:
+        text = partial(_in_words, fault, self._where)
+        return Objection(fault.step, f"{field}{fault.path or ''}", fault.code, text, self._section)
+
+    def _other_type(self, kind: object) -> Objection:
+        shown = shown_name(kind) if type(kind) is str else ""
+        named = f'the action "{shown}"' if shown else "this action"
+        message = f"No rule of yours allows {named}."
+        return Objection(TYPE, f"{self._root}.type", "not_allowed", message, self._section, sorted(self._checks))
+
+    def needs(self, payload: Payload) -> Sequence[Need]:
+        assert isinstance(payload, Action)
+        if self._conditions is not None:
+            return self._conditions.needs(payload)
+        kind = ACTIONS.get(payload.action["type"])  # type: ignore[call-overload]  # judge() has seen that it is a str
+        if not self.totals or kind is None or not kind.orders:
+            return ()
+        units = min(kind.notional(payload.action), MAX_TOTAL)
+        return [Need(self.totals[0], units, f"{self._root}.{kind.orders}")]
 
     def permits(self) -> list[str]:
-        words = [f"Hyperliquid's actions {listed(self._actions)}"]
-        if self._networks:
-            words.append(f"on {listed(self._networks)}")
-        if self._assets:
-            words.append(f"in the assets {listed(list(map(str, self._assets)))}")
-        if self._sides:
-            words.append(f"to {listed(self._sides)}")
-        if self._size is not None:
-            words.append(f"of at most {self._size:f} in each order")
-        if self._min_price is not None:
-            words.append(f"at a price of at least {self._min_price:f}")
-        if self._max_price is not None:
-            words.append(f"at a price of at most {self._max_price:f}")
-        return words
+        words = [f"Hyperliquid's actions {listed(self._checks)}"]
+        words += [SETTINGS[name].words(value) for name, value in self._limits.items()]
+        return words if self._conditions is None else [*words, *self._conditions.permits()]
 
     def leaves_open(self) -> list[str]:
-        unknown = [action for action in self._actions if action not in _KEYS]
-        words = [f"the content of the action {action}, which is signed whatever it says" for action in unknown]
-        if not self._networks:
-            words.append("the network: what is signed for a test holds on mainnet too")
-        if not self._assets:
-            words.append("the assets")
-        if _PLACING.intersection(self._actions):
-            if not self._sides:
-                words.append("the side")
-            if not self._size:
-                words.append("the size")
-            if not self._max_price:
-                words.append("how high a price may be")
-            if not self._min_price:
-                words.append("how low a price may be")
-            words.append("how many orders an action has, time in force, reduce-only, trigger price, the builder's fee")
-        words += [_NOT_LIMITED[action] for action in self._actions if action in _NOT_LIMITED]
-        return [*words, "the vault or sub-account that an action is for, and its nonce and expiry"]
+        found = _named(
+            (f"{self._root}{path}", words)
+            for kind in self._actions
+            for path, words in ACTIONS[kind].leaves_open(self._limits)
+        )
+        found += [f"the content of the action {kind}, which is signed whatever it says" for kind in self._blind]
+        if self._conditions is not None:
+            found += self._conditions.leaves_open()
+        found += _named((field.key, words) for field in ENVELOPE for _, words in field.open_ends(self._limits))
+        return [*found, OPEN_WITH_TOTAL] if TOTAL in self._limits else found
 
 
-def _action(word: str) -> str:
-    if not _ACTION(word):
-        raise ValueError("the type of an action is letters and digits, such as order")
-    return word
+def _named(open_ends: Iterable[Open]) -> list[str]:
+    """Paths in their words. Those that the same words follow are in one line."""
+    lines: dict[str, list[str]] = {}  # paths by their line
+    for path, words in open_ends:
+        line = words if words.startswith("{}") else words.format(path)
+        lines.setdefault(line, []).append(path)
+    return [line.format(", ".join(dict.fromkeys(paths))) for line, paths in lines.items()]
 
 
-def _parts(kind: str, action: Mapping[str, object]) -> tuple[str, Sequence[object]]:
-    """Everything in an action that names an asset, and its path, where {} stands for the number of the part.
-
-    Nothing, if the action does not have the expected form.
-    """
-    if kind == "order":
-        return "action.orders[{}]", _listing(action, "orders")
-    if kind == "modify":
-        return "action.order", [action.get("order")]
-    if kind == "batchModify":
-        orders = [
-            modify["order"] if type(modify) is dict and modify.keys() == {"oid", "order"} else None
-            for modify in _listing(action, "modifies")
-        ]
-        return "action.modifies[{}].order", orders
-    if kind in ("cancel", "cancelByCloid"):
-        return "action.cancels[{}]", _listing(action, "cancels")
-    return "action", [action]
+def _form_fault(kind: str, payload: Action) -> Fault | None:
+    """What is wrong with the form of an action. The first section that asks finds out for all."""
+    if _FORM not in payload.found:
+        payload.found[_FORM] = FORMS[kind](payload.action, payload.amounts) if kind in FORMS else None
+    fault: Fault | None = payload.found[_FORM]
+    return fault
 
 
-def _listing(action: Mapping[str, object], key: str) -> Sequence[object]:
-    value = action.get(key)
-    return value if type(value) is list else ()
+def _in_words(fault: Fault, where: str) -> str:
+    shown = shown_value(fault.value, type="address")  # the only bytes here are addresses
+    return fault.text.format(where=where, value=f": {shown}" if shown else "")
 
 
-def _limit(word: str) -> Decimal:
-    return Decimal(amount(word).text)
+# The lists of types
+def _types(section: Section) -> tuple[list[str], list[str], list[str]]:
+    """The types in each list."""
+    found = {name: section.all(name, _reader(name)) for name in LISTS}
+    actions, powers, blind = found.values()
+    given = [name for name in LISTS if name in section.settings]
+    if not given:
+        section.wrong("actions: the types of actions must be given, such as: actions = order cancel")
+    if "powers" in given and (len(powers) > 1 or len(given) > 1):
+        section.wrong(
+            "powers: this section must name exactly one type, and no others: make a section for each", "powers"
+        )
+    return actions, powers, blind
 
 
-def _decimal(value: object) -> Decimal | None:
-    """An amount of an action, exactly; None if it is not one."""
-    return Decimal(value) if type(value) is str and _AMOUNT(value) else None
+def _reader(name: str) -> Callable[[str], str]:
+    """A reader of the words of a list."""
+
+    def read(word: str) -> str:
+        if not _type_of(word):
+            raise ValueError("the type of an action is letters and digits, such as order")
+        if word in USER_SIGNED:
+            type = f"HyperliquidTransaction:{USER_SIGNED[word]}"
+            raise ValueError(f"this action is signed as typed data: it needs a section [typed NAME] for {type}")
+        right = "actions" if word in ACTIONS else "powers" if word in POWERS else "blind"
+        if right != name:
+            where = f"this action belongs in {right}, {LISTS[right]}"
+            if word in (*ACTIONS, *POWERS, *BLIND):
+                raise ValueError(where)
+            hint = did_you_mean(word, (*ACTIONS, *POWERS, *BLIND, *USER_SIGNED))
+            raise ValueError(f"this version does not know it{f'{hint} Otherwise' if hint else ':'} {where}")
+        return word
+
+    return read
+
+
+def _refuse_idle(section: Section, actions: Sequence[str], limits: Iterable[str]) -> None:
+    """Settings that no action of the section has are wrong. limits: those that are right otherwise."""
+    used = {MULTI_SIG}.union(*(field.settings for field in ENVELOPE), *(ACTIONS[kind].settings for kind in actions))
+    for name in limits:
+        if name in _SIGNS_NO_PRICE and "twapOrder" in actions:
+            section.wrong(f"{name}: a TWAP signs no price: give twapOrder a section of its own", name)
+        elif name not in used:
+            section.wrong(f"{name}: none of the actions of this section has it, so it would limit nothing", name)
+
+
+# What the conditions on a power can be about
+class _PowerField:
+    """The value of a field of an action."""
+
+    array = ""
+
+    def __init__(self, key: str, type: str, root: str) -> None:
+        self._type = type
+        self._key = key
+        self._place = f"{root}.{key}"
+
+    @property
+    def type(self) -> str:
+        return self._type
+
+    def place(self, payload: Action, number: int) -> str:
+        return self._place
+
+    def values(self, payload: Action) -> Sequence[Value]:
+        return [self._read(payload)]
+
+    def _read(self, payload: Action) -> Value:
+        value: Any = payload.action.get(self._key)
+        if self._type == "address":
+            found = address_of(value)
+            if found is not None:
+                return found
+        elif self._type == "uint64":
+            if type(value) is int and 0 <= value < 1 << 64:
+                return value
+        elif type(value) is (bool if self._type == "bool" else str):
+            return value
+        raise Unreadable(self._place, _WANTED[self._type])
+
+
+_WANTED = {
+    "address": "an address",
+    "uint64": "an integer from 0 to 2^64 - 1",
+    "bool": "true or false",
+    "string": "a string",
+}
+
+
+class _Length(_PowerField):
+    """How many bytes a string has."""
+
+    @property
+    def type(self) -> str:
+        return "bytes"
+
+    def values(self, payload: Action) -> Sequence[Value]:
+        return [len(str(self._read(payload)).encode())]
+
+
+class _PowerFields:
+    """The fields of a power."""
+
+    def __init__(self, kind: str, root: str) -> None:
+        self._kind = kind
+        self._root = root
+        self._types = {f"action.{key}": type for key, type in POWERS[kind].items()}
+
+    def field(self, path: str) -> _PowerField:
+        return _PowerField(path.partition(".")[2], self._type(path), self._root)
+
+    def counted(self, path: str) -> _Length:
+        if self._type(path) != "string":
+            raise ValueError("count is for strings here, and this field is none")
+        return _Length(path.partition(".")[2], "string", self._root)
+
+    def _type(self, path: str) -> str:
+        if path not in self._types:
+            fields = f"has {listed(self._types, 'and')}" if self._types else "has no fields"
+            raise ValueError(f"the action {self._kind} {fields}{did_you_mean(path, self._types)}")
+        return self._types[path]
+
+    def check(self, term: Term, operator: str) -> None:
+        """It takes every condition."""
+
+    def fields(self) -> Iterable[Field]:
+        return (Field(path, type) for path, type in self._types.items())

@@ -391,6 +391,7 @@ KNOWN = {
     "cancelByCloid": {"type", "cancels"},
     "updateLeverage": {"type", "asset", "isCross", "leverage"},
 }
+SIZES = ("max-size", "max-notional")
 
 
 def hyperliquid_faults(section: Section, request: Request, now: float) -> Iterator[Fault]:
@@ -398,21 +399,30 @@ def hyperliquid_faults(section: Section, request: Request, now: float) -> Iterat
     kind = action["type"]
     if section.get("network") and request["network"] not in section.words("network"):
         yield "network", "not_allowed"
-    if kind not in section.words("actions"):
+    seconds = section.get("clock")
+    if seconds and abs(request["nonce"] - int(now * 1000)) > int(seconds) * 1000:
+        yield "nonce", "over_limit"
+    if kind not in [*section.words("actions"), *section.words("blind")]:
         yield "action.type", "not_allowed"
         return
     if kind not in KNOWN:
         return
     for key in action.keys() - KNOWN[kind]:
         yield f"action.{key}", "not_allowed"
-    if section.get("max-size") and action.get("grouping") == "positionTpsl":
+    grouping = action.get("grouping", "na")
+    groupings = section.words("groupings") or ["na", "normalTpsl", "positionTpsl"]
+    if grouping not in groupings or (grouping == "positionTpsl" and any(map(section.get, SIZES))):
         yield "action.grouping", "not_allowed"
     if kind in ("order", "modify"):
         orders = enumerate(action["orders"]) if kind == "order" else [(None, action["order"])]
         places = [("action.order" if at is None else f"action.orders[{at}]", order, "a") for at, order in orders]
         keys = ORDER_KEYS
+        most = section.get("max-orders")
+        if most and len(places) > int(most):
+            yield "action.orders", "over_limit"
     elif kind == "updateLeverage":
         places, keys = [("action", action, "asset")], KNOWN[kind]
+        yield from leverage_faults(section, action)
     else:
         keys = {"a", "o"} if kind == "cancel" else {"asset", "cloid"}
         asset = "a" if kind == "cancel" else "asset"
@@ -420,8 +430,9 @@ def hyperliquid_faults(section: Section, request: Request, now: float) -> Iterat
     if not places:
         yield "action", "not_allowed"
     for place, order, asset in places:
-        for key in order.keys() - keys:
-            yield f"{place}.{key}", "not_allowed"
+        for key, value in order.items():
+            if key not in keys or (key in ("r", "c", "o", "cloid") and isinstance(value, (dict, list))):
+                yield f"{place}.{key}", "not_allowed"
         assets = list(map(int, section.words("assets")))
         if type(order.get(asset)) is not int or (assets and order[asset] not in assets):
             yield f"{place}.{asset}", "not_allowed"
@@ -429,20 +440,52 @@ def hyperliquid_faults(section: Section, request: Request, now: float) -> Iterat
             yield from order_faults(section, place, order)
 
 
+def leverage_faults(section: Section, action: dict[str, Any]) -> Iterator[Fault]:
+    most = section.get("max-leverage")
+    if most:
+        if type(action["leverage"]) is not int:
+            yield "action.leverage", "not_allowed"
+        elif action["leverage"] > Fraction(most):
+            yield "action.leverage", "over_limit"
+    margins = section.words("margin")
+    if margins and action["isCross"] not in [margin == "cross" for margin in margins]:
+        yield "action.isCross", "not_allowed"
+
+
 def order_faults(section: Section, place: str, order: dict[str, Any]) -> Iterator[Fault]:
     sides = section.words("sides") or ["buy", "sell"]
     if type(order["b"]) is not bool or ("buy" if order["b"] else "sell") not in sides:
         yield f"{place}.b", "not_allowed"
+    if section.get("reduce-only") and order.get("r") is not (section.get("reduce-only") == "yes"):
+        yield f"{place}.r", "not_allowed"
+    amounts = {}
     for key in ("s", "p"):
         if type(order[key]) is not str or not AMOUNT.fullmatch(order[key]):
             yield f"{place}.{key}", "not_allowed"
             continue
-        amount = Fraction(order[key])
+        amount = amounts[key] = Fraction(order[key])
         names = {"s": ("", "max-size"), "p": ("min-price", "max-price")}[key]
         least, most = (section.get(name) for name in names)
-        whole_position = key == "s" and most and not amount
+        whole_position = key == "s" and any(map(section.get, SIZES)) and not amount
         if whole_position or (least and amount < Fraction(least)) or (most and amount > Fraction(most)):
             yield f"{place}.{key}", "over_limit"
+    notional = section.get("max-notional")
+    if notional and len(amounts) == 2 and amounts["s"] * amounts["p"] > Fraction(notional):
+        yield f"{place}.s", "over_limit"
+    yield from type_faults(section, f"{place}.t", order.get("t"))
+
+
+def type_faults(section: Section, place: str, given: Any) -> Iterator[Fault]:
+    if isinstance(given, dict) and given.keys() == {"limit"} and given["limit"].keys() == {"tif"}:
+        if section.get("tif") and given["limit"]["tif"] not in section.words("tif"):
+            yield f"{place}.limit.tif", "not_allowed"
+    elif isinstance(given, dict) and given.keys() == {"trigger"}:
+        trigger = given["trigger"]
+        word = f"{trigger['tpsl']}-{'market' if trigger['isMarket'] else 'limit'}"
+        if section.get("triggers") and word not in section.words("triggers"):
+            yield f"{place}.trigger", "not_allowed"
+    else:
+        yield place, "not_allowed"
 
 
 JUDGES = {"typed": typed_faults, "messages": message_faults, "hyperliquid": hyperliquid_faults}

@@ -307,7 +307,7 @@ def test_a_rule_may_be_about_typed_data_messages_and_hyperliquid_alone() -> None
             ["policy:16: pattern: ", "policy:17: words: a message section has pattern, hashes, and conditions on text"],
         ),
         ("max-size = 2.5", "max-size = -1", ["policy:20: max-size: "]),
-        ("actions = order cancel\n", "", ["policy:18: actions: "]),
+        ("actions = order cancel\n", "", ["policy:18: actions: ", "policy:19: max-size: none of the actions"]),
         ("max-size = 2.5", "assets = 1 2 01", ["policy:20: assets, word 3: it is there twice"]),
         ("max-size = 2.5", "colour = red", ["policy:20: a [hyperliquid] section has no setting colour: "]),
     ],

@@ -283,15 +283,18 @@ def message_sections(draw: st.DrawFn, name: str) -> Section:
 
 
 # Hyperliquid's actions
-ACTIONS = ["order", "modify", "cancel", "cancelByCloid", "updateLeverage", "withdraw3"]
+ACTIONS = ["order", "modify", "cancel", "cancelByCloid", "updateLeverage"]
+BLIND = "newThing"
+ORDER_TYPES: list[Any] = [{"limit": {"tif": tif}} for tif in ("Gtc", "Gtc", "Alo")]
+ORDER_TYPES.append({"trigger": {"isMarket": True, "triggerPx": "2", "tpsl": "sl"}})
 
 
 @st.composite
 def actions(draw: st.DrawFn, section: Section) -> dict[str, Any]:
     """Mostly of a type that the section allows."""
-    allowed = section.words("actions")
+    allowed = [*section.words("actions"), *section.words("blind")]
     placing = [kind for kind in allowed if kind in ("order", "modify")]  # they have the most limits
-    kind = draw(st.sampled_from(ACTIONS if draw(seldom) else [*allowed, *placing * 3]))
+    kind = draw(st.sampled_from([*ACTIONS, BLIND] if draw(seldom) else [*allowed, *placing * 3]))
 
     def several_of(make: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
         return [make() for _ in range(draw(st.sampled_from([1, 1, 1, 2, 2, 0])))]
@@ -300,7 +303,8 @@ def actions(draw: st.DrawFn, section: Section) -> dict[str, Any]:
         return draw(st.sampled_from([True, "1", 5] if draw(seldom) else [0, 1]))
 
     def order() -> dict[str, Any]:
-        made = {"a": asset(), "b": draw(st.booleans()), "r": False}
+        made = {"a": asset(), "b": draw(st.booleans()), "r": draw(seldom)}
+        made["t"] = draw(st.sampled_from([{}, {"limit": {}}, None] if draw(seldom) else ORDER_TYPES))
         for key in ("p", "s"):
             made[key] = draw(
                 st.sampled_from(["1e3", "-1", 5, ""] if draw(seldom) else ["1", "2.5", "10", "0.5", "01.0"])
@@ -321,27 +325,46 @@ def actions(draw: st.DrawFn, section: Section) -> dict[str, Any]:
     elif kind == "cancelByCloid":
         content.update(cancels=several_of(lambda: {"asset": asset(), "cloid": "0x01"}))
     elif kind == "updateLeverage":
-        content.update(asset=asset(), isCross=True, leverage=5)
+        content.update(asset=asset(), isCross=draw(st.booleans()), leverage=draw(st.sampled_from([2, 5, 9, "5"])))
     else:
         content.update(amount="1")
     if draw(seldom):
         content["more"] = 1
     network = draw(st.sampled_from(["mainnet", "testnet"]))
-    return {"type": "hyperliquid", "action": content, "nonce": NOW, "network": network}
+    nonce = NOW * 1000 + draw(st.sampled_from([0, 1000, 1001, -1001]))
+    return {"type": "hyperliquid", "action": content, "nonce": nonce, "network": network}
 
 
 @st.composite
 def hyperliquid_sections(draw: st.DrawFn, name: str) -> Section:
+    kinds = draw(st.lists(st.sampled_from(ACTIONS), min_size=2, unique=True))
     optional = {
         "assets": several(["0", "1"]),
-        "sides": several(["buy", "sell"]),
-        "max-size": st.sampled_from(AMOUNTS),
-        "min-price": st.sampled_from(["0.5", "2"]),
-        "max-price": st.sampled_from(AMOUNTS),
         "network": several(["mainnet", "testnet"]),
+        "clock": st.just("1"),
     }
-    kinds = draw(st.lists(st.sampled_from(ACTIONS), min_size=2, unique=True).map(" ".join))
-    chosen = [Setting("actions", "=", kinds)]
+    if {"order", "modify"} & set(kinds):
+        optional.update(
+            {
+                "sides": several(["buy", "sell"]),
+                "max-size": st.sampled_from(AMOUNTS),
+                "min-price": st.sampled_from(["0.5", "2"]),
+                "max-price": st.sampled_from(AMOUNTS),
+                "max-notional": st.sampled_from(AMOUNTS),
+                "reduce-only": st.sampled_from(["yes", "no", "no"]),
+                "tif": several(["Gtc", "Alo"]),
+                "triggers": st.sampled_from(["none", "sl-market", "tp-limit sl-market"]),
+            }
+        )
+    if "order" in kinds:
+        optional.update(
+            {"max-orders": st.sampled_from(["1", "2"]), "groupings": st.sampled_from(["na", "normalTpsl na"])}
+        )
+    if "updateLeverage" in kinds:
+        optional.update({"max-leverage": st.just("5"), "margin": several(["cross", "isolated"])})
+    chosen = [Setting("actions", "=", " ".join(kinds))]
+    if draw(seldom):
+        chosen.append(Setting("blind", "=", BLIND))
     chosen += [Setting(word, "=", draw(value)) for word, value in optional.items() if draw(st.booleans())]
     return Section("hyperliquid", name, tuple(chosen))
 

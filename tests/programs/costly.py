@@ -297,17 +297,19 @@ PARTS: list[dict[str, Any]] = [
         "t": {"limit": {"tif": "Gtc"}},
         "c": "0x" + "1" * 32,
     },
-    {"a": 0, "b": True, "p": "1", "s": "1"},
+    {"a": 0, "b": True, "p": "1", "s": "1", "r": False, "t": {"limit": {"tif": "Gtc"}}},
+    {"a": 0, "b": True, "p": "1", "s": "1", "t": {"trigger": {"isMarket": True, "triggerPx": "1", "tpsl": "sl"}}},
     {"a": 1, "o": 12345678901},
-    {"a": 1, "b": True, "p": "9" * 60 + "." + "9" * 18, "s": "1"},
-    {"oid": 1, "order": {"a": 0, "b": True, "p": "1", "s": "1"}},
+    {"a": 1, "b": True, "p": "9" * 60 + "." + "9" * 18, "s": "1", "t": {"limit": {"tif": "Ioc"}}},
+    {"oid": 1, "order": {"a": 0, "b": True, "p": "1", "s": "1", "r": False, "t": {"limit": {"tif": "Gtc"}}}},
     {"asset": 1, "cloid": "0x1"},
     {"a": [[]], "b": {}},
     {"a": -1},
     {},
     {"˰": "˰"},
 ]
-LAST: list[Any] = [None, {"a": 0, "b": True, "p": "1", "s": "26"}, 0.5, "\ud83d", 2**64, {"a": 0.5}, [], {"z": 1}]
+LARGE = {"a": 0, "b": True, "p": "1", "s": "26", "r": False, "t": {"limit": {"tif": "Gtc"}}}
+LAST: list[Any] = [None, LARGE, 0.5, "\ud83d", 2**64, {"a": 0.5}, [], {"z": 1}]
 LISTS = [("order", "orders"), ("batchModify", "modifies"), ("cancel", "cancels"), ("cancelByCloid", "cancels")]
 
 

@@ -117,9 +117,17 @@ actions = order
 max-size = 2.5
 max-price = 100
 [hyperliquid large]
-actions = order
+actions = order modify batchModify cancel cancelByCloid
+assets = 0 1
 max-size = 25
+min-price = 0.5
 max-price = 100
+max-notional = 2500
+max-orders = 1000
+max-total-notional = 1000000000/day
+reduce-only = no
+tif = Gtc Ioc
+triggers = none
 """
 POLICY += rule("all", HELD, allows=f"typed = cow {' '.join(SECTIONS)}\nmessages = long\nhyperliquid = small large\n")
 
@@ -136,7 +144,7 @@ class Kind(NamedTuple):
 
 
 WORST_KEYS = b"{" + b",".join(b'"%d":0' % number for number in range(2000)) + b"}\n"
-ACTION = {"a": 0, "b": True, "p": "1.5", "s": "2.5", "r": False}
+ACTION = {"a": 0, "b": True, "p": "1.5", "s": "2.5", "r": False, "t": {"limit": {"tif": "Gtc"}}}
 KINDS = {
     "orders": Kind([ORDER], waits=True),
     "orders, pipelined": Kind([ORDER * 20]),

@@ -23,12 +23,13 @@ from support.daemon import SOURCE, Daemon, standalone
 from support.held import address, holding, rule
 from venue import Sent, Venue
 
-from ordersigner.account import Account
+from ordersigner.account import Account, passing_actions
 from ordersigner.client import SignerError
 
 KEY = 64 * "1"
 LOCAL, NOT_HELD = (eth_account.Account.from_key(key) for key in (KEY, 64 * "2"))
 OTHER = "0x" + 40 * "5"
+TREASURY = "0x" + 40 * "7"
 TOKEN = str(2**256 // 3)  # as large as those in use; the SDK takes small ones to another contract
 TYPED_DATA: dict[str, Any] = {
     "types": {"EIP712Domain": [{"name": "name", "type": "string"}], "Mail": [{"name": "text", "type": "string"}]},
@@ -56,6 +57,10 @@ actions = order cancel
 assets = 0
 max-size = 0.2
 network = testnet
+
+[hyperliquid multi-sig]
+actions = order
+multi-sig = {TREASURY} {OTHER}
 """
 
 
@@ -77,7 +82,7 @@ def polymarket_policy() -> str:
 @pytest.fixture(autouse=True)
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """Holds one key, with rules for what the SDKs sign."""
-    policy = POLICY + rule("sdks", address(KEY), allows="typed = mail usd-send\nhyperliquid = perps\n")
+    policy = POLICY + rule("sdks", address(KEY), allows="typed = mail usd-send\nhyperliquid = perps multi-sig\n")
     with standalone(tmp_path, *holding(tmp_path, {"one": KEY}, policy + polymarket_policy())) as running:
         monkeypatch.setenv("ORDERSIGNER_SOCKET", running.path)
         yield running
@@ -174,6 +179,19 @@ def test_hyperliquids_modify_order_sends_batch_modify(hyperliquid: Venue) -> Non
     venue = exchange.Exchange(NOT_HELD, hyperliquid.url)
     venue.modify_order(5, "ETH", True, 0.2, 1100, {"limit": {"tif": "Gtc"}})
     assert hyperliquid.sent[-1].body["action"]["type"] == "batchModify"
+
+
+def test_a_signature_for_a_multi_sig_user_of_hyperliquid_is_that_of_the_sdk(
+    hyperliquid: Venue, monkeypatch: pytest.MonkeyPatch, daemon: Daemon
+) -> None:
+    order = {"a": 0, "b": True, "p": "1100", "s": "0.2", "r": False, "t": {"limit": {"tif": "Gtc"}}}
+    action = {"type": "order", "orders": [order], "grouping": "na"}
+    members = (action, False, None, 0, None, TREASURY, OTHER)
+    expected = signing.sign_multi_sig_l1_action_payload(LOCAL, *members)
+    monkeypatch.setattr(signing, "sign_l1_action", passing_actions(signing.sign_l1_action))
+    with Account(LOCAL.address) as account:
+        assert signing.sign_multi_sig_l1_action_payload(account, *members) == expected
+    assert f"for multi-sig user {TREASURY}, outer signer {OTHER}" in signed(daemon)[0][0]
 
 
 def test_hyperliquid_without_passing_says_what_to_do(hyperliquid: Venue) -> None:
