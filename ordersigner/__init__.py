@@ -5,7 +5,7 @@ through serving, signing, payloads, policy if it names a held key, and back thro
 closed. docs/how.rst follows one.
 
     part      imports                           what it does
-    daemon    serving signing policy state systemd  ordersignerd: arguments, wiring, reload, stop
+    daemon    serving signing policy payloads state systemd  ordersignerd: arguments, wiring, reload, stop, --check
     serving   signing                           many clients at once: bytes to lines, responses to bytes
     signing   policy payloads state systemd     a line to its response: JSON, keys, journal, counters
     policy    payloads                          who may have what signed with a key that the daemon holds
@@ -27,7 +27,7 @@ What only some parts may use. So payloads is pure, and so is policy, but for the
     select                  serving systemd commands client
     threading time          daemon serving signing state systemd commands client
     os                      policy/accounts daemon serving signing state systemd commands keytool client peer
-    open                    policy/accounts policy/reader signing/keyring systemd/losses commands keytool peer
+    open                    policy/accounts policy/reader daemon signing/keyring systemd/losses commands keytool peer
     grp pwd                 commands peer
     subprocess              commands keytool
     systemd                 systemd

@@ -16,6 +16,7 @@ from typing import Iterator, NamedTuple
 _SO_PEERGROUPS = 59  # source: asm-generic/socket.h, since Linux 4.13; Python has no name for it
 _MAX_OPTION = 1024  # bytes, the most that Python reads of a socket option: 256 groups
 SUBORDINATE_UIDS = "/etc/subuid"  # see subuid(5)
+_NO_GROUP = 2**32 - 1  # chown(2) takes it for "leave the group as it is", so no group has this number
 _READ, _SEARCH = 0o4, 0o1  # of a mode; its owner's bits are 6 to the left, and its group's 3
 LOWEST_SUBORDINATE_UID = 65536  # below, Debian's policy has users, system users and those of services
 
@@ -57,6 +58,26 @@ class Peer(NamedTuple):
             f"ORDERSIGNER_PEER_GID={self.gid}",
             f"ORDERSIGNER_PEER_PID={self.pid}",
         )
+
+
+def of_user(user: str | int) -> Peer:
+    """A process that a user would have after a login: the user and the groups. Raises KeyError for an unknown name.
+
+    A number that is no user's has no groups.
+    """
+    try:
+        account = pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)
+    except KeyError:
+        if isinstance(user, str):
+            raise
+        return Peer(0, user, _NO_GROUP)
+    groups = os.getgrouplist(account.pw_name, account.pw_gid)
+    return Peer(0, account.pw_uid, account.pw_gid, tuple(groups))
+
+
+def of_this_process() -> Peer:
+    """What the kernel would say of this process if it connected."""
+    return Peer(os.getpid(), os.geteuid(), os.getegid(), tuple(os.getgroups()))
 
 
 def peer_of(connection: socket.socket) -> Peer:

@@ -92,12 +92,12 @@ def listed(words: Iterable[object], conjunction: str = "or") -> str:
     return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
-def similar(word: str, known: Iterable[str]) -> str:
+def similar(word: str, known: Iterable[str], closeness: float = 0.7) -> str:
     """The one of `known` that someone who wrote `word` probably meant, whatever its case; "" if there is none."""
     if len(word) > MAX_SIMILAR:
         return ""
     lower = {one.lower(): one for one in known}
-    closest = difflib.get_close_matches(word.strip().lower(), lower, n=1, cutoff=0.7)
+    closest = difflib.get_close_matches(word.strip().lower(), lower, n=1, cutoff=closeness)
     return lower[closest[0]] if closest else ""
 
 

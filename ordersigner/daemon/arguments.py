@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from typing import Iterator
+from typing import Iterator, Sequence
 
-from ordersigner import __version__
+from ordersigner import __version__, peer
+from ordersigner.daemon import trial
+from ordersigner.peer import Peer
 from ordersigner.policy import reader
 from ordersigner.serving.server import Limits
 from ordersigner.signing.journal import LEVELS
@@ -31,8 +33,26 @@ def parser() -> argparse.ArgumentParser:
         help="who may have what signed with the held keys; SIGHUP reloads it (default: "
         f"{reader.DEFAULT_PATH}, without --socket)",
     )
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        help="keep totals, rates and frozen rules in a file there, for all processes (default: what systemd names)",
+    )
     parser.add_argument("--no-wire-keys", action="store_true", help="sign only with held keys")
     parser.add_argument("--check", action="store_true", help="say what the policy means and what is wrong, and exit")
+    parser.add_argument(
+        "--try",
+        dest="requests",
+        metavar="REQUESTS",
+        help="with --check, say what the policy would say to the requests in this file, one a line; - reads them from"
+        " standard input",
+    )
+    parser.add_argument(
+        "--as", dest="client", metavar="USER", type=client, help="with --try, the user who asks (default: you)"
+    )
+    parser.add_argument(
+        "--at", metavar="SECONDS", type=time, help="with --try, the time of all requests, since 1970 (default: now)"
+    )
     parser.add_argument("--reload", action="store_true", help="have the daemon of this service reload its policy")
     parser.add_argument(
         "--log-level",
@@ -65,6 +85,18 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The namespace of a command line, whose options go together."""
+    ordersignerd = parser()
+    arguments = ordersignerd.parse_args(argv)
+    if arguments.requests is not None and not arguments.check:
+        ordersignerd.error("--try needs --check")
+    for option, value in (("--as", arguments.client), ("--at", arguments.at)):
+        if value is not None and arguments.requests is None:
+            ordersignerd.error(f"{option} needs --try")
+    return arguments
+
+
 def policy_path(arguments: argparse.Namespace) -> str | None:
     """--policy. Without it, a daemon with systemd's socket has a default, and any other daemon has no policy."""
     path: str | None = arguments.policy
@@ -83,6 +115,27 @@ def connections(text: str) -> int:
     with _says("a whole number, at least 1"):
         value = int(text)
         if value >= 1:
+            return value
+        raise ValueError
+
+
+def client(text: str) -> Peer:
+    """The client that a user would be, by name or number."""
+    with _says("the name of a user who exists, or a number below 4294967295"):
+        try:
+            if not (text.isascii() and text.isdecimal()):
+                return peer.of_user(text)
+            if len(text) <= 10 and int(text) <= trial.MAX_UID:
+                return peer.of_user(int(text))
+        except KeyError:
+            pass
+        raise ValueError
+
+
+def time(text: str) -> float:
+    with _says(f"seconds since 1970, from 0 to {trial.MAX_NOW}"):
+        value = float(text)
+        if 0 <= value <= trial.MAX_NOW:
             return value
         raise ValueError
 

@@ -13,13 +13,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Callable, Sequence
 
 from ordersigner import process
-from ordersigner.daemon import check, reload
-from ordersigner.daemon.arguments import parser, policy_path
+from ordersigner.daemon import check, reload, trial
+from ordersigner.daemon.arguments import parse, policy_path
 from ordersigner.daemon.own_socket import BindingError, bound
-from ordersigner.peer import Peer
+from ordersigner.peer import Peer, of_this_process
 from ordersigner.policy import reader
 from ordersigner.serving.server import POLL, RESERVED_DESCRIPTORS, Limits, OrderServer
 from ordersigner.serving.stop import FAREWELL, GRACE, REST_OF_LINE
@@ -34,6 +35,7 @@ from ordersigner.systemd.notify import Notifier
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 PACKAGED_NAMESPACE = "ordersigner"  # of the journal for held keys, in the package's unit
+STATE_DIRECTORY = "/var/lib/ordersigner"  # of the package's unit
 RELOAD_SECONDS = 5.0  # for a new policy; after that, the daemon looks at the next signal
 # For the stop; after that, the process ends even if something hangs. drain() waits for GRACE + FAREWELL, and then for
 # another GRACE; the worker gets GRACE to end.
@@ -45,9 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status.
 
     0 after a stop signal; 1 without a socket or a directory of keys, if accepting failed, or if --check or --reload
-    found a problem; 2 for wrong arguments.
+    found a problem; 2 for wrong arguments. With --try, 1 if a request is refused, and 2 if a file cannot be used.
     """
-    arguments = parser().parse_args(argv)
+    arguments = parse(argv)
     process.close_memory()
     if arguments.reload:
         return reload.request(arguments.policy or reader.DEFAULT_PATH)
@@ -55,10 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         keys = held_keys(arguments)
     except OSError as error:
         print(f"ordersignerd: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
+        return 1 if arguments.requests is None else 2
+    if arguments.requests is not None:
+        return try_requests(arguments, keys if arguments.keys else None)
     if arguments.check:
         reading = reader.read_file(arguments.policy or reader.DEFAULT_PATH)
-        return check.check(reading, keys if arguments.keys else None, losses.of_package(PACKAGED_NAMESPACE))
+        lost = losses.of_package(PACKAGED_NAMESPACE)
+        return check.check(reading, keys if arguments.keys else None, lost, arguments.state or STATE_DIRECTORY)
     process.let_threads_end()
     journal = open_journal(arguments.log_level)
     limits = within_descriptors(
@@ -83,6 +88,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         reload.take_policy(service, path)
         remove_socket = None if arguments.socket is None else cleanup.close
         return Daemon(handed_over, service, limits, path, remove_socket=remove_socket).run()
+
+
+def try_requests(arguments: argparse.Namespace, keyring: Keyring | None) -> int:
+    """Print what the policy says to the requests of --try. Returns the exit status."""
+    reading = reader.read_file(arguments.policy or reader.DEFAULT_PATH)
+    for line in reading.lines([*reading.errors, *reading.warnings]):
+        print(line, file=sys.stderr)
+    if reading.errors:
+        return 2
+    tried = trial.Trial(
+        reading.policy,
+        arguments.client or of_this_process(),
+        clock=time.time if arguments.at is None else lambda: float(arguments.at),
+        keyring=keyring,
+        wire_keys=not arguments.no_wire_keys,
+    )
+    try:
+        return tried.run(trial.lines_of(arguments.requests))
+    except trial.Unreadable as error:
+        print(f"ordersignerd: {arguments.requests}: {error}", file=sys.stderr)
+        return 2
 
 
 def open_listener(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> HandedOver:

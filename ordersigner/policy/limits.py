@@ -51,6 +51,11 @@ class Limits:
         chosen = rule.all(cls.listed_by, section_of(cls.kind, sections))
         return [judge for judge in chosen if judge is not None]
 
+    @property
+    def title(self) -> str:
+        """As Judge.title."""
+        return f"[{self.kind} {self.name}]"
+
     def needs(self, payload: Payload) -> Sequence[Need]:
         """As Judge.needs()."""
         return ()

@@ -140,6 +140,7 @@ class OrderLimits(Limits):
     listed_by = "markets"
     rule_settings = ("accounts", "sides", "types", *_AMOUNTS, "clock")
     has_any = True
+    title = ""
 
     @classmethod
     def compile(cls, section: Section) -> Market:
@@ -152,7 +153,7 @@ class OrderLimits(Limits):
     def __init__(self, rule: Section, known: Mapping[str, Market | None]) -> None:
         """known: markets by name; None for one that is wrong. A limit that is None does not limit."""
         if "accounts" not in rule.settings:
-            rule.wrong("markets needs accounts", "markets")
+            rule.wrong("markets needs accounts, such as accounts = ADDRESS", "markets")
         accounts = None if rule.is_any("accounts") else rule.all("accounts", address)
         chosen = None if rule.is_any("markets") else rule.all("markets", section_of("market", known))
         markets = None if chosen is None else [market for market in chosen if market is not None]
@@ -173,7 +174,9 @@ class OrderLimits(Limits):
             elif market is not None and market.type == "spot" and name in _LEVERAGES:
                 rule.wrong(f"{name} needs a futures market: a spot order has no leverage", name)
             if name in _PRICES and (not types or UNBOUND_TYPES.intersection(types)):
-                rule.wrong(f"{name} needs types without MKT and STM, whose price binds nobody", name)
+                rule.wrong(
+                    f"{name} needs types without MKT and STM, whose price binds nobody, such as types = LMT", name
+                )
         if total is not None and market is not None:
             self.totals = _totals(rule, *total, market)
         rule.raise_if_wrong()

@@ -47,6 +47,8 @@ from ordersigner.text import UTF_16, is_utf_16, listed, without_mark
 DEFAULT_PATH = "/etc/ordersigner/policy"
 MAX_SIZE = 1024 * 1024  # bytes
 MAX_TOTALS = 256  # totals and rates of all rules, for which a daemon's state has room
+# A user or group of a similar name is looked for among so many, and is closer than other similar words.
+MAX_NAMES, CLOSE = 1000, 0.8
 MAX_GRANTS = 190  # keys that the rules name, counted for each rule; the answer to a client that asks has room for these
 
 LIMITS = tuple(dict.fromkeys(kind.limits for kind in KINDS.values()))
@@ -229,9 +231,9 @@ def _rule(section: Section, compiled: _Compiled, known: Accounts) -> Rule:
     settings = section.settings
     section.no_others(SETTINGS["rule"])
     if "users" not in settings and "groups" not in settings:
-        section.wrong("a rule needs users or groups")
+        section.wrong("a rule needs users or groups, such as users = NAME")
     if "key" not in settings:
-        section.wrong("a rule needs key")
+        section.wrong("a rule needs key, such as key = ADDRESS")
     keys = ["0x" + key.hex() for key in section.all("key", address)]
     users = _named(section, "users", "user", known.users)
     groups = _named(section, "groups", "group", known.groups)
@@ -265,10 +267,11 @@ def _named(section: Section, setting: str, kind: str, numbers: Mapping[str, int]
     def read(name: str) -> Named:
         if name.isascii() and name.isdecimal():
             if len(name) > 10 or int(name) >= 2**32 - 1:  # that number means "no user"
-                raise ValueError(f"this is not the number of a {kind}")
+                raise ValueError(f"this is not the number of a {kind}: they are below 4294967295")
             return Named(str(int(name)), int(name))
         if name not in numbers:
-            section.warn(f"there is no {kind} {quoted(name)}", setting)
+            few = numbers if len(numbers) <= MAX_NAMES else ()
+            section.warn(f"there is no {kind} {quoted(name)}{did_you_mean(name, few, CLOSE)}", setting)
         return Named(name, numbers.get(name))
 
     return section.all(setting, read)

@@ -71,6 +71,10 @@ class Judge(Protocol):
         The name is "any" if the rule says so. The words follow those of the payload.
         """
 
+    @property
+    def title(self) -> str:
+        """The header of its section, such as [typed cow-sell]; "" if the limits are those of the rule itself."""
+
     totals: Sequence[Total]
 
     def needs(self, payload: Payload) -> Sequence[Need]:

@@ -187,7 +187,7 @@ def address(word: str) -> bytes:
         return bytes.fromhex(match[1])
     if PRIVATE_KEY.fullmatch(word):
         raise ValueError("this may be a private key, which must not be here; an address has 40 hexadecimal digits")
-    raise ValueError("this is not an address of 40 hexadecimal digits")
+    raise ValueError("this is not an address of 40 hexadecimal digits, such as 0x2222…2222")
 
 
 def number(least: int, most: int, what: str) -> Callable[[str], int]:
@@ -255,9 +255,9 @@ def section_of(kind: str, sections: Mapping[str, T]) -> Callable[[str], T]:
 
 
 # Words for people.
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], closeness: float = 0.7) -> str:
     """What to add to a complaint about a word that is close to a known one; "" for others."""
-    meant = similar(word, known)
+    meant = similar(word, known, closeness)
     return f"; did you mean {quoted(meant)}?" if meant not in ("", word) else ""
 
 

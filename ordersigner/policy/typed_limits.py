@@ -247,6 +247,7 @@ def _no_type(name: str) -> str:
 class AnyTypedData:
     """All typed data, for `typed = any`, except Hyperliquid's Agent: it stands for an action that it does not show."""
 
+    title = ""
     totals: Sequence[Total] = ()
 
     def needs(self, payload: Payload) -> Sequence[Need]:

@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Literal
 
 from ordersigner.refusal import Refusal
-from ordersigner.serving.framing import MAX_LINE, HttpRequest, LineBuffer, LineTooLong
+from ordersigner.serving.framing import TOO_LONG, HttpRequest, LineBuffer, LineTooLong
 from ordersigner.serving.stop import Stop
 from ordersigner.signing.conversation import Conversation
 from ordersigner.signing.protocol import MAX_RESPONSE
@@ -142,7 +142,7 @@ class Channel:
                 if perf_counter() >= until:
                     break
         except LineTooLong:
-            responses.append(self._last_response("too_long", f"A line has at most {MAX_LINE} bytes."))
+            responses.append(self._last_response("too_long", TOO_LONG))
         except HttpRequest:
             responses.append(self._last_response("not_json", "This is HTTP. A request is one line of JSON."))
         self.unsent += b"".join(responses)

@@ -11,6 +11,8 @@ import re
 
 MAX_LINE = 64 * 1024  # bytes, without the terminator; source: the wire protocol. Real orders take about 700.
 
+TOO_LONG = f"A line has at most {MAX_LINE} bytes."  # for people
+
 _WHITE = b" \t\r\n"
 _FIRST_OF_LINE = re.compile(rb"[^ \t\r\n]")
 _NOT_METHOD = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]").search

@@ -31,6 +31,11 @@ class _Window:
             self.buckets = {self._bucket(now): used}
         return used
 
+    def copy(self) -> _Window:
+        other = _Window(self.seconds)
+        other.buckets = dict(self.buckets)
+        return other
+
     def add(self, now: float, amount: int) -> None:
         bucket = self._bucket(now)
         self.buckets[bucket] = self.buckets.get(bucket, 0) + amount
@@ -63,6 +68,14 @@ class Memory:
         self._inside: Counter[str] = Counter()  # threads, by rule
         self._counts: dict[str, tuple[int, int]] = {}
         self.frozen: dict[str, Frozen] = {}
+
+    def copy(self) -> Memory:
+        """Another one, in which as much is used up. In it, no rule is frozen and no request was counted."""
+        other = Memory(self._clock)
+        with self._changed:
+            other._windows = {key: window.copy() for key, window in self._windows.items()}
+            other._rates = {key: times.copy() for key, times in self._rates.items()}
+        return other
 
     def enter(self, rule: str) -> bool:
         with self._changed:

@@ -97,7 +97,7 @@ def test_it_is_in_the_journal_and_in_the_status(daemon: Daemon) -> None:
 
 def test_the_policy_is_explained_with_it(options: list[str]) -> None:
     shown = subprocess.run(command("--check", *options), cwd=SOURCE, capture_output=True, text=True, check=True).stdout
-    assert "to sign         receipts\n                  of at most 100 tokens\n" in shown
+    assert "\n  [receipt small]\n  receipts\n  of at most 100 tokens\n" in shown
 
 
 def test_a_mistake_in_its_section_is_named_with_its_line(options: list[str], directory: Path) -> None:

@@ -30,7 +30,7 @@ from oracles.hyperliquid_reference import expected as hyperliquid_digest
 from oracles.policy_reference import Section, Setting, Verdict
 from support.keys import held
 
-from ordersigner.daemon.check import check
+from ordersigner.daemon.check import WIDTH, check
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
 from ordersigner.policy.kinds import KINDS
@@ -314,25 +314,15 @@ def read_policy(data: bytes) -> None:
 
 
 def check_words(reading: reader.Reading) -> None:
-    """`ordersignerd --check` prints what the policy says, one line for each."""
+    """`ordersignerd --check` prints what the policy says, on a page of a certain width."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = check(reading, None, [])
+        status = check(reading, None, [], "/nonexistent")
     assert status == (1 if reading.warnings else 0)
     printed = out.getvalue().splitlines()
     for rule in reading.policy.rules:
         assert f"Rule {rule.name}, line {rule.line}:" in printed
-    starts = (
-        "Rule ",
-        "  lets ",
-        "  use ",
-        "  to sign ",
-        "      ",
-        "  in each ",
-        "  does not limit ",
-        "policy has no rules",
-    )
-    assert all(line.startswith(starts) and line.isprintable() for line in printed)
+    assert all(line.isprintable() and len(line) <= WIDTH for line in printed)
 
 
 def payloads() -> Iterator[Any]:
