@@ -40,7 +40,7 @@ from ordersigner.payloads.orders import (
 )
 from ordersigner.payloads.payload import Payload
 from ordersigner.policy.limits import Limits
-from ordersigner.policy.rules import OPEN_WITH_TOTAL, Judge, Need, Objection, Total, in_tokens, total_in_words
+from ordersigner.policy.rules import OPEN_WITH_TOTAL, Judge, Need, Objection, Total, total_in_words
 from ordersigner.policy.settings import (
     MAX_TOTAL,
     Amount,
@@ -52,6 +52,7 @@ from ordersigner.policy.settings import (
     choice,
     number,
     section_of,
+    shown_value,
 )
 from ordersigner.text import listed
 
@@ -64,8 +65,7 @@ _PRICES = ("min-price", "max-price", "max-notional", _TOTAL, *_LEVERAGES)
 _AMOUNTS = ("max-quantity", *_PRICES)
 _NOTIONAL = "order.quantity times order.price"
 _LEVERAGE = "order.price divided by order.marginPerFraction, the leverage,"
-MAX_SHOWN = 38  # digits of a value in a refusal: fewer than those of half a key
-_RATIO = Context(prec=12)
+_RATIO = Context(prec=12)  # digits of a leverage in a refusal
 UNBOUND_TYPES = {"MKT", "STM"}  # types of order whose price binds nobody
 _NO_INSTRUMENT = bytes(4)
 _TYPE_NAMES = {code[0]: name for name, code in FUTURES_ORDER_TYPES.items()}
@@ -201,6 +201,7 @@ class OrderLimits(Limits):
         if market is not None:
             self._base_unit = 10**market.base_decimals
             self._quote_decimals = market.quote_decimals
+            self._only_market = market.name
             quote_unit = 10**market.quote_decimals
             # n/m <= a/b, as n * b <= a * m
             self._max_quantity = max_quantity and (max_quantity.numerator, max_quantity.denominator)
@@ -230,35 +231,36 @@ class OrderLimits(Limits):
         elif instrument == _NO_INSTRUMENT:
             return _SPOT_AS_FUTURES
         if not is_named and self._accounts is not None:
-            return self._not_allowed(_Step.ACCOUNT, "order.accountId", f"value: 0x{account.hex()}")
+            return self._not_allowed(payload, _Step.ACCOUNT, "order.accountId", f"value: 0x{account.hex()}")
         if self._market_names is not None and _market_of(payload) not in self._market_names:
-            return self._not_allowed(_Step.MARKET, "instrument", f"market: {_tokens(payload)}")
+            return self._not_allowed(payload, _Step.MARKET, "instrument", f"market: {_tokens(payload)}")
         if packed[SIDE] not in self._side_codes:
-            return self._not_allowed(_Step.SIDE, "order.side", f"value: {SIDE_NAMES[packed[SIDE]]}")
+            return self._not_allowed(payload, _Step.SIDE, "order.side", f"value: {SIDE_NAMES[packed[SIDE]]}")
         if packed[ORDER_TYPE] not in self._type_codes:
-            return self._not_allowed(_Step.TYPE, "order.orderType", f"value: {_TYPE_NAMES[packed[ORDER_TYPE]]}")
+            value = _TYPE_NAMES[packed[ORDER_TYPE]]
+            return self._not_allowed(payload, _Step.TYPE, "order.orderType", f"value: {value}")
         if self._has_amounts:
             objection = self._judge_amounts(payload)
             if objection is not None:
                 return objection
         if self._max_skew_microseconds is not None:
             timestamp = int.from_bytes(packed[TIMESTAMP], "big")
-            if abs(timestamp - int(now * MICROSECONDS)) > self._max_skew_microseconds:
-                message = f"This time is too far from now for {self._rule}: {timestamp}."
-                return Objection(_Step.CLOCK, "order.timestamp", "over_limit", message)
+            late = timestamp - int(now * MICROSECONDS)
+            if abs(late) > self._max_skew_microseconds:
+                message = f"This time is too {'late' if late > 0 else 'early'} for {self._rule}: {timestamp}."
+                return Objection(_Step.CLOCK, "order.timestamp", "over_limit", message, self._section(payload))
         return None
 
     def _judge_amounts(self, order: Order) -> Objection | None:
         n, m, p = self._fractions(order)
         if self._max_quantity is not None and n * self._max_quantity[1] > self._max_quantity[0] * m:
-            return self._past(_Step.QUANTITY, "order.quantity", "above", in_tokens(n, _zeros(m)))
+            return self._past(_Step.QUANTITY, "order.quantity", "above", n, _zeros(m))
         if self._min_price is not None and p < self._min_price:
-            return self._past(_Step.MIN_PRICE, "order.price", "below", in_tokens(p, self._quote_decimals))
+            return self._past(_Step.MIN_PRICE, "order.price", "below", p, self._quote_decimals)
         if self._max_price is not None and p > self._max_price:
-            return self._past(_Step.MAX_PRICE, "order.price", "above", in_tokens(p, self._quote_decimals))
+            return self._past(_Step.MAX_PRICE, "order.price", "above", p, self._quote_decimals)
         if self._max_notional is not None and n * p * self._max_notional[1] > self._max_notional[0] * m:
-            value = in_tokens(n * p, _zeros(m) + self._quote_decimals)
-            return self._past(_Step.NOTIONAL, "order.quantity", "above", value)
+            return self._past(_Step.NOTIONAL, "order.quantity", "above", n * p, _zeros(m) + self._quote_decimals)
         if any(self._leverages):
             return self._judge_leverage(order, p)
         return None
@@ -268,11 +270,11 @@ class OrderLimits(Limits):
         if self._max_leverage is not None:
             a, b = self._max_leverage
             if 2 * p * b > a * (2 * margin + self._margin_step):
-                return self._past(_Step.MAX_LEVERAGE, "order.marginPerFraction", "above", _ratio(p, margin))
+                return self._wrong_leverage(_Step.MAX_LEVERAGE, "above", p, margin)
         if self._min_leverage is not None:
             a, b = self._min_leverage
             if 2 * p * b < a * (2 * margin - self._margin_step):
-                return self._past(_Step.MIN_LEVERAGE, "order.marginPerFraction", "below", _ratio(p, margin))
+                return self._wrong_leverage(_Step.MIN_LEVERAGE, "below", p, margin)
         return None
 
     def _fractions(self, order: Order) -> tuple[int, int, int]:
@@ -290,14 +292,27 @@ class OrderLimits(Limits):
             int.from_bytes(packed[FUTURES["price"]], "big"),
         )
 
-    # Texts are made only for what is refused.
-    def _not_allowed(self, step: _Step, field: str, what: str) -> Objection:
-        return Objection(step, field, "not_allowed", f"{self._rule} does not allow this {what}.")
+    def _not_allowed(self, order: Order, step: _Step, field: str, what: str) -> Objection:
+        message = f"{self._rule} does not allow this {what}."
+        return Objection(step, field, "not_allowed", message, self._section(order) if step > _Step.MARKET else "")
 
-    def _past(self, step: _Step, field: str, side: str, value: str) -> Objection:
-        """value: decimal digits. Of too many it says nothing: they could be those of a key."""
-        shown = f": {value}" if value and len(value.replace(".", "")) <= MAX_SHOWN else ""
-        return Objection(step, field, "over_limit", f"This value is {side} the limit of {self._rule}{shown}.")
+    def _past(self, step: _Step, field: str, side: str, value: int, digits: int) -> Objection:
+        """For a value that is past a limit. digits: how many of its decimal digits are after the point."""
+
+        def message() -> str:
+            return f"This value is {side} the limit of {self._rule}{_after_colon(_shown(value, digits))}."
+
+        return Objection(step, field, "over_limit", message, self._only_market)
+
+    def _wrong_leverage(self, step: _Step, side: str, p: int, margin: int) -> Objection:
+        def message() -> str:
+            return f"This leverage is {side} the limit of {self._rule}{_after_colon(_ratio(p, margin))}."
+
+        return Objection(step, "order.marginPerFraction", "over_limit", message, self._only_market)
+
+    def _section(self, order: Order) -> str:
+        """The name of the market that an order is for."""
+        return "any" if self._market_names is None else self._market_names[_market_of(order)]
 
     def needs(self, payload: Payload) -> Sequence[Need]:
         """Quantity times price in units of the quote. A part of a unit counts as a whole one."""
@@ -309,7 +324,7 @@ class OrderLimits(Limits):
 
     def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
         assert isinstance(payload, Order)
-        return "any" if self._market_names is None else self._market_names[_market_of(payload)], "", ()
+        return self._section(payload), "", ()
 
     def permits(self) -> list[str]:
         quantity, min_price, max_price, notional = self._amounts
@@ -430,9 +445,23 @@ def _zeros(power: int) -> int:
     return len(str(power)) - 1
 
 
+def _shown(value: int, digits: int) -> str:
+    """As shown_value(), but zeros at the end do not count."""
+    while digits and value % 10 == 0:
+        value //= 10
+        digits -= 1
+    return shown_value(value, digits=digits)
+
+
 def _ratio(p: int, margin: int) -> str:
-    """The leverage that a margin stands for; "" without a margin, which has none."""
-    return f"{_RATIO.divide(Decimal(p), Decimal(margin)).normalize():f}" if margin else ""
+    """The leverage that a margin stands for; "" without a margin, or if a number may be a key."""
+    if not margin or not shown_value(p) or not shown_value(margin):
+        return ""
+    return f"{_RATIO.divide(Decimal(p), Decimal(margin)).normalize():f}"
+
+
+def _after_colon(shown: str) -> str:
+    return shown and f": {shown}"
 
 
 def _range(what: str, least: Amount | None, most: Amount | None) -> list[str]:

@@ -154,14 +154,14 @@ def test_each_rule_of_the_client_for_the_key_that_objects_is_named() -> None:
             "all",
             "  rule to-sell: not_allowed order.side: [rule to-sell] does not allow this value: buy.",
             "  rule small: over_limit order.quantity: This value is above the limit of [rule small]: 12.3343.",
-            f"  rule late: over_limit order.timestamp: This time is too far from now for [rule late]: {TIMESTAMP}.",
+            f"  rule late: over_limit order.timestamp: This time is too early for [rule late]: {TIMESTAMP}.",
         ],
     )
 
 
 def test_of_a_refusal_the_closest_rule_comes_first_and_then_all() -> None:
     tried = trial(rule("to-sell", sides="sell"), rule("late", clock="1"))
-    late = f"over_limit order.timestamp: This time is too far from now for [rule late]: {TIMESTAMP}."
+    late = f"over_limit order.timestamp: This time is too early for [rule late]: {TIMESTAMP}."
     assert tried.verdict(line(**SPOT)) == Verdict(
         False,
         [

@@ -319,13 +319,13 @@ ABOVE, BELOW = (f"This value is {side} the limit of [rule r]" for side in ("abov
         ({"price": "9.75"}, {"settings": "min-price = 10\ntypes = LMT"}, f"{BELOW}: 9.75."),
         ({"price": "12"}, {"settings": "types = LMT\nmax-price = 10"}, f"{ABOVE}: 12."),
         ({"quantity": 2, "price": 6}, {"settings": "max-notional = 10\ntypes = LMT"}, f"{ABOVE}: 12."),
-        ({"timestamp": 7}, {"settings": "clock = 60"}, "This time is too far from now for [rule r]: 7."),
+        ({"timestamp": 7}, {"settings": "clock = 60"}, "This time is too early for [rule r]: 7."),
     ],
 )  # fmt: skip
 def test_a_refusal_says_which_rule_and_which_value(values: dict[str, Any], limits: dict[str, str], text: str) -> None:
     found = objection(changed(SPOT, **values), **{"markets": "spot", **limits})
     assert found is not None
-    assert found.message == text
+    assert found.text == text
 
 
 @pytest.mark.parametrize(("margin", "shown"), [(margin_of("6"), ": 6"), (margin_of("7"), ": 7"), (0, "")])
@@ -333,7 +333,7 @@ def test_a_refusal_says_the_leverage(margin: int, shown: str) -> None:
     request = changed(FUTURES, price="9380", orderType="LMT", marginPerFraction=margin)
     found = objection(request, "types = LMT\nmax-leverage = 5", markets="futures")
     assert found is not None
-    assert found.message == f"This value is above the limit of [rule r]{shown}."
+    assert found.text == f"This leverage is above the limit of [rule r]{shown}."
 
 
 def test_a_number_that_could_be_a_key_is_not_repeated() -> None:
@@ -343,7 +343,7 @@ def test_a_number_that_could_be_a_key_is_not_repeated() -> None:
     for limit in ("max-price = 1", "max-notional = 1", "max-quantity = 0", "max-leverage = 1"):
         found = objection(request, f"types = LMT\n{limit}", markets="futures")
         assert found is not None
-        digits = "".join(re.findall("[0-9]", found.message))
+        digits = "".join(re.findall("[0-9]", found.text))
         assert str(key)[:20] not in digits
 
 
