@@ -22,8 +22,9 @@ WIDTH = 120  # columns, at most
 LEFT, RIGHT = 44, 32  # columns of the two sides. An address, with its indent, fits the left one.
 
 _NOBODY = "nobody, since no user or group of it exists"
-_STRUCT = re.compile(r"([A-Za-z_$][A-Za-z0-9_$]*)\(([^()]*)\)")  # of typed data
+_STRUCT = re.compile(r"([^\s(),]+)\(([^()]*)\)")  # of typed data
 _JOINED = "\xa0"  # a blank where a line must not end
+_MAY_END = "\u200b "  # where a line may end and there is no blank
 
 
 def check(reading: Reading, keyring: Keyring | None, losses: Sequence[str], state: str) -> int:
@@ -122,7 +123,7 @@ class _Page:
         if shown == fields and where != title:
             return f"{name}(… as in {where})"
         self._structs[name] = fields, title
-        return f"{name}({fields.replace(' ', _JOINED).replace(',', ', ')})"
+        return f"{name}({_MAY_END}{fields.replace(' ', _JOINED).replace(',', ', ')}){_MAY_END}"
 
 
 def _judges(rule: Rule) -> dict[Judge, str]:
@@ -156,7 +157,7 @@ def _wrapped(text: str, width: int, most: int) -> list[str]:
     """A text in lines of `width` columns, but for words that are longer: they have `most`, and are cut there."""
     text = re.sub(rf"[^ ]{{{most - 2}}}(?=[^ ])", r"\g<0> ", text)
     lines = textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return [line.replace(_JOINED, " ") for line in lines]
+    return [line.replace(_JOINED, " ").replace(_MAY_END, "").replace(_MAY_END[0], "") for line in lines]
 
 
 def _utc(seconds: float) -> str:
