@@ -1,37 +1,19 @@
-"""The policies in docs/venues: each signs what its venue publishes, and refuses whatever breaks a condition."""
+"""The policies in docs/venues: each signs what its venue's own SDK makes, and not what an operator does not want."""
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-import eth_account
 import pytest
-from eth_account.messages import encode_typed_data
-from oracles import oracle
-from support.daemon import SOURCE, vectors
+from support.daemon import SOURCE
 from support.keys import held
 from support.policies import policy_of
 from support.typed_data import content_of, named
-from support.venues import (
-    ADDRESS,
-    BY_NAME,
-    EXAMPLES,
-    KEY,
-    NOW,
-    ORDER,
-    OWN,
-    STRANGER,
-    WETH,
-    Example,
-    adapted,
-    changed,
-)
+from support.venues import ADDRESS, KEY, ROWS, STRANGER, Row, adapted, changed, moved, row_of, signature_of
 
-from ordersigner.payloads import typed_data
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
 from ordersigner.signing.conversation import Conversation, Service
@@ -40,232 +22,361 @@ from ordersigner.signing.keyring import Keyring
 
 DIRECTORY = SOURCE / "docs/venues"
 FILES = sorted(DIRECTORY.iterdir())
+USER = 1001
+ONE_TOKEN = 10**18
 
 
-def conversation(name: str, key: str = KEY, uid: int = 1001) -> Conversation:
-    """That of a user under the policy for a venue, which is for the user 1001."""
-    policy = policy_of(adapted((DIRECTORY / f"{name}.policy").read_text(), key, "1001"))
-    ring = Keyring({key.address: key for key in [held(key)]})
-    shared = Service(Journal(LEVELS["err"], print), ring, policy, wire_keys=False)
-    return Conversation(shared, Peer(pid=1, uid=uid, gid=uid))
+class Asked:
+    """A user at a daemon with the policy for a row, and with its journal."""
 
+    def __init__(self, row: Row, uid: int = USER) -> None:
+        text = (DIRECTORY / f"{row.policy}.policy").read_text()
+        policy = policy_of(adapted(text, str(USER), [row]))
+        self.entries: list[dict[str, str]] = []
+        journal = Journal(LEVELS["info"], lambda entry, wait: self.entries.append(dict(f.split("=", 1) for f in entry)))
+        ring = Keyring({key.address: key for key in [held(KEY)]})
+        self._conversation = Conversation(
+            Service(journal, ring, policy, wire_keys=False), Peer(pid=1, uid=uid, gid=uid)
+        )
 
-def ask(asked: Conversation, type: str, key: str = KEY, **members: Any) -> Any:
-    """The signature, or the refusal as (field, code)."""
-    request = {"type": type, **members, "signer": oracle.signer_address(key)}
-    answer = json.loads(asked.respond(json.dumps(request).encode()))
-    if answer["ok"]:
-        return answer["signature"]
-    assert answer["error"]["type"] == "PermissionError"
-    ((field, (problem,)),) = answer["error"]["context"].items()
-    return field, problem["code"]
+    def ask(self, request: dict[str, Any]) -> Any:
+        """The signature, or the refusal as (field, code)."""
+        answer = json.loads(self._conversation.respond(json.dumps(request).encode()))
+        if answer["ok"]:
+            return answer["signature"]
+        assert answer["error"]["type"] == "PermissionError"
+        ((field, (problem,)),) = answer["error"]["context"].items()
+        return field, problem["code"]
 
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The examples are of their own time."""
-    monkeypatch.setattr("ordersigner.signing.conversation.time", lambda: NOW + 0.5)
+    """The requests are all of one time."""
+    (now,) = {row.now for row in ROWS}
+    monkeypatch.setattr("ordersigner.signing.conversation.time", lambda: now + 0.5)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.stem))
 def test_a_policy_is_read_without_a_complaint_but_that_its_user_does_not_exist(file: Path) -> None:
     reading = reader.read_file(str(file))
     assert list(reading.errors) == []
-    ((user,),) = [re.findall("^users = (.+)$", file.read_text(), re.MULTILINE)]
-    assert [complaint.reason for complaint in reading.warnings] == [f"there is no user {user}"]
-    assert reading.policy.keys == {OWN}
+    users = re.findall("^users = (.+)$", file.read_text(), re.MULTILINE)
+    assert [complaint.reason for complaint in reading.warnings] == [f"there is no user {user}" for user in users]
+    assert len(set(users)) == len(reading.policy.keys) == 1
 
 
 def test_the_page_shows_every_policy() -> None:
-    shown = re.findall(r"^\.\. literalinclude:: venues/(.+)$", (SOURCE / "docs/venues.rst").read_text(), re.MULTILINE)
-    assert sorted(shown) == [file.name for file in FILES]
+    shown = re.findall(r"^\.\. venue:: (.+)$", (SOURCE / "docs/venues.rst").read_text(), re.MULTILINE)
+    assert sorted(shown) == [file.stem for file in FILES]
 
 
-def test_every_section_has_an_example() -> None:
-    sections = [
-        (file.stem, kind) for file in FILES for kind in re.findall("^type = (.+)$", file.read_text(), re.MULTILINE)
-    ]
-    types = [(example.policy, typed_data.read({"typed_data": example.content}).schema.type) for example in EXAMPLES]
-    assert sorted(types) == sorted(sections)
-    assert {file.stem for file in FILES} == {name for name, _ in types} | {"hyperliquid", "leverj"}
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.stem))
+def test_a_policy_begins_with_what_to_put_in_and_what_a_program_that_was_taken_over_can_still_do(file: Path) -> None:
+    head = file.read_text().partition("\n\n")[0]
+    what, put_in, risk = (" ".join(part.replace("\n#", "").split()) for part in head[2:].split("\n#\n# "))
+    assert what.endswith(".")
+    assert put_in.startswith("Replace ")
+    assert re.match("What a program that was taken over can still do: [a-z].+", risk)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.name))
-def test_the_venues_own_example_is_signed(example: Example) -> None:
-    signature = ask(conversation(example.policy), "typed_data", typed_data=example.content)
-    signed = eth_account.Account.sign_message(encode_typed_data(full_message=example.content), KEY)
-    assert signature == "0x" + bytes(signed.signature).hex()
-    if not example.put_in:
-        assert signature == named(example.file, example.name)["signature"]
+def test_every_section_and_every_market_has_a_request_of_an_sdk() -> None:
+    named = re.compile(r"^\[(?!rule )\w+ (.+)\]$", re.MULTILINE)
+    sections = {(file.stem, name) for file in FILES for name in named.findall(file.read_text())}
+    assert {(row.policy, row.section) for row in ROWS} == sections
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_what_the_venues_sdk_makes_is_signed_as_the_sdk_signs_it(row: Row) -> None:
+    asked = Asked(row)
+    assert asked.ask(row.request) == row.signature == signature_of(row.request)
+    (entry,) = asked.entries
+    assert entry["ORDERSIGNER_SECTION"] == row.section
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_another_user_is_refused(row: Row) -> None:
+    assert Asked(row, USER + 1).ask(row.request) == ("signer", "unknown_signer")
+
+
+TIMELESS = {"cow-cancel", "lighter-key", "aster-order"}  # their sections say so, or cannot limit the time
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.section not in TIMELESS], ids=str)
+@pytest.mark.parametrize("seconds", [-366 * 86400, 366 * 86400], ids=["last year", "next year"])
+def test_what_was_made_last_year_or_is_for_next_year_is_refused(row: Row, seconds: int) -> None:
+    policy = (DIRECTORY / f"{row.policy}.policy").read_text()
+    later = moved(row, policy, seconds)
+    assert later != row.request
+    _, code = Asked(row).ask(later)
+    assert code == "over_limit"
+
+
+HUGE = 2**256 - 1
+TYPED: list[tuple[str, str, Any, str]] = [  # section, path, value, code
+    ("cow-sell", "domain.verifyingContract", STRANGER, "not_allowed"),
+    ("cow-sell", "domain.chainId", 100, "not_allowed"),
+    ("cow-sell", "message.receiver", STRANGER, "not_allowed"),
+    ("cow-sell", "message.sellAmount", str(ONE_TOKEN + 1), "over_limit"),
+    ("cow-sell", "message.buyAmount", "1474999999", "over_limit"),  # half a token at a lower price
+    ("cow-sell", "message.kind", "buy", "not_allowed"),
+    ("cow-sell", "message.appData", "0x" + 64 * "9", "not_allowed"),
+    ("cow-cancel", "domain.chainId", 100, "not_allowed"),
+    ("polymarket-buy", "message.maker", STRANGER, "not_allowed"),
+    ("polymarket-buy", "message.makerAmount", "25000001", "over_limit"),
+    ("polymarket-buy", "message.takerAmount", "49999999", "over_limit"),
+    ("polymarket-buy", "message.tokenId", 1235, "not_allowed"),
+    ("polymarket-sell", "message.takerAmount", "19999999", "over_limit"),
+    ("polymarket-wallet-buy", "message.maker", STRANGER, "not_allowed"),
+    ("polymarket-deposit-buy", "message.verifyingContract", STRANGER, "not_allowed"),
+    ("polymarket-deposit-buy", "message.contents.maker", STRANGER, "not_allowed"),
+    ("polymarket-login", "message.message", "I give it all away", "not_allowed"),
+    ("polymarket-login", "message.timestamp", "now", "not_allowed"),
+    ("permit2-allowance", "message.spender", STRANGER, "not_allowed"),
+    ("permit2-allowance", "message.details.amount", str(2**160 - 1), "over_limit"),
+    ("permit2-allowance", "message.details.expiration", 2**48 - 1, "over_limit"),
+    ("permit2-transfer", "message.permitted.token", STRANGER, "not_allowed"),
+    ("permit2-transfer", "message.permitted.amount", "1000000001", "over_limit"),
+    ("uniswapx", "message.witness.baseOutputs[0].recipient", STRANGER, "not_allowed"),
+    ("seaport-sell", "message.offer[0].token", STRANGER, "not_allowed"),
+    ("seaport-sell", "message.offer[0].itemType", 4, "not_allowed"),
+    ("seaport-sell", "message.consideration[0].endAmount", "249999999999999999", "over_limit"),
+    ("seaport-sell", "message.consideration[1].recipient", STRANGER, "not_allowed"),
+    ("0x-limit", "message.maker", STRANGER, "not_allowed"),
+    ("0x-limit", "message.makerAmount", str(ONE_TOKEN + 1), "over_limit"),
+    ("0x-limit", "message.takerAmount", "1474999999", "over_limit"),
+    ("0x-limit", "message.salt", str(HUGE), "over_limit"),
+    ("0x-rfq", "message.txOrigin", STRANGER, "not_allowed"),
+    ("0x-otc", "message.txOrigin", STRANGER, "not_allowed"),
+    ("1inch-sell", "message.receiver", STRANGER, "not_allowed"),
+    ("1inch-sell", "message.makingAmount", "100000001", "over_limit"),
+    ("1inch-sell", "message.takingAmount", "98999999999999999999", "over_limit"),
+    ("x402", "message.to", STRANGER, "not_allowed"),
+    ("x402", "message.value", 100_001, "over_limit"),
+    ("grvt-order", "message.legs[0].contractSize", 500_000_001, "over_limit"),
+    ("grvt-order", "message.legs[0].limitPrice", 80_000 * 10**9 + 1, "over_limit"),
+    ("grvt-order", "message.isMarket", True, "not_allowed"),
+    ("grvt-login", "message.signer", STRANGER, "not_allowed"),
+    ("aevo-order", "message.limitPrice", str(HUGE), "over_limit"),  # a market order
+    ("aevo-order", "message.instrument", 2, "not_allowed"),
+    ("derive-order", "message.module", STRANGER, "not_allowed"),  # a withdrawal
+    ("derive-order", "message.data", "0x", "not_allowed"),
+    ("derive-order", "message.subaccountId", 30770, "not_allowed"),
+    ("nado-order", "message.amount", str(-ONE_TOKEN - 1), "over_limit"),
+    ("nado-order", "message.amount", str(ONE_TOKEN + 1), "over_limit"),
+    ("nado-order", "domain.verifyingContract", "0x" + 39 * "0" + "3", "not_allowed"),  # another product
+    ("nado-cancel", "message.sender", "0x" + 64 * "9", "not_allowed"),
+    ("orderly-key", "message.orderlyKey", "ed25519:9tm7dnKYkSc3FzgPuJaw1wztr79eeZpN35nHW5pL5XhX", "not_allowed"),
+    ("orderly-key", "message.scope", "read,trading,asset", "not_allowed"),
+    ("orderly-withdraw", "message.receiver", STRANGER, "not_allowed"),
+    ("orderly-withdraw", "message.amount", 1_000_000_001, "over_limit"),
+    ("hl-usd-send", "message.destination", STRANGER, "not_allowed"),
+    ("hl-usd-send", "message.amount", "100.1", "over_limit"),
+    ("hl-withdraw", "message.destination", STRANGER, "not_allowed"),
+    ("hl-class-transfer", "message.amount", f"10 subaccount:{STRANGER}", "not_allowed"),
+    ("hl-send-asset", "message.fromSubAccount", STRANGER, "not_allowed"),
+    ("hl-agent", "message.agentAddress", STRANGER, "not_allowed"),
+    ("hl-builder", "message.maxFeeRate", "1%", "not_allowed"),
+]
+
+
+@pytest.mark.parametrize(("section", "path", "value", "code"), TYPED)
+def test_what_an_operator_does_not_want_is_refused(section: str, path: str, value: Any, code: str) -> None:
+    row = row_of(section)
+    data = changed(row.request["typed_data"], path, value)
+    assert Asked(row).ask({**row.request, "typed_data": data}) == (f"typed_data.{path}", code)
+
+
+def test_fifty_tokens_for_one_fee_are_refused() -> None:
+    row = row_of("seaport-sell")
+    data = row.request["typed_data"]
+    many = changed(data, "message.offer", 50 * data["message"]["offer"])
+    assert Asked(row).ask({**row.request, "typed_data": many})[0] == "typed_data.message.offer"
+    fee = changed(data, "message.consideration", data["message"]["consideration"][1:])
+    assert Asked(row).ask({**row.request, "typed_data": fee})[0].startswith("typed_data.message.consideration")
+
+
+def test_another_element_of_a_list_that_pays_somebody_else_is_refused() -> None:
+    row = row_of("uniswapx")
+    data = row.request["typed_data"]
+    outputs = data["message"]["witness"]["baseOutputs"]
+    more = changed(data, "message.witness.baseOutputs", [*outputs, {**outputs[0], "recipient": STRANGER}])
+    refused = Asked(row).ask({**row.request, "typed_data": more})
+    assert refused == ("typed_data.message.witness.baseOutputs[1].recipient", "not_allowed")
+
+
+def packed(value: str, first: int, size: int, part: int) -> str:
+    """An integer with another value in some of its bits."""
+    mask = (2**size - 1) << first
+    return str(int(value) & ~mask | part << first)
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "value", "code"),
+    ("section", "path", "first", "size", "part", "code"),
     [
-        ("CoW order, mainnet", "domain.verifyingContract", STRANGER, "not_allowed"),
-        ("CoW order, mainnet", "domain.chainId", 100, "not_allowed"),
-        ("CoW order, mainnet", "message.receiver", STRANGER, "not_allowed"),
-        ("CoW order, mainnet", "message.sellAmount", "1000000000000000001", "over_limit"),
-        ("CoW order, mainnet", "message.kind", "buy", "not_allowed"),
-        ("CoW OrderCancellations", "domain.chainId", 100, "not_allowed"),
-        ("Polymarket order v2 by an EOA", "domain.verifyingContract", STRANGER, "not_allowed"),
-        ("Polymarket order v2 by an EOA", "domain.chainId", 80002, "not_allowed"),
-        ("Polymarket order v2 by an EOA", "message.maker", STRANGER, "not_allowed"),
-        ("Polymarket order v2 by an EOA", "message.makerAmount", 100_000_001, "over_limit"),
-        ("Polymarket order v2 by an EOA", "message.tokenId", 1235, "not_allowed"),
-        ("Polymarket order v2 by an EOA", "message.side", 1, "not_allowed"),
-        ("Polymarket ClobAuth (login)", "message.message", "I give it all away", "not_allowed"),
-        ("Permit2 PermitSingle", "domain.verifyingContract", STRANGER, "not_allowed"),
-        ("Permit2 PermitSingle", "domain.chainId", 10, "not_allowed"),
-        ("Permit2 PermitSingle", "message.spender", STRANGER, "not_allowed"),
-        ("Permit2 PermitSingle", "message.details.amount", 2**160 - 1, "over_limit"),
-        ("Permit2 PermitSingle", "message.details.expiration", 2**48 - 1, "over_limit"),
-        ("Permit2 PermitTransferFrom", "message.permitted.token", WETH, "not_allowed"),
-        (
-            "Permit2 PermitWitnessTransferFrom, UniswapX V2DutchOrder",
-            "message.witness.baseOutputs[0].recipient",
-            STRANGER,
-            "not_allowed",
-        ),
-        ("Seaport 1.6 OrderComponents", "domain.verifyingContract", STRANGER, "not_allowed"),
-        ("Seaport 1.6 OrderComponents", "domain.chainId", 137, "not_allowed"),
-        ("Seaport 1.6 OrderComponents", "message.consideration[1].recipient", STRANGER, "not_allowed"),
-        ("Seaport 1.6 OrderComponents", "message.consideration[0].startAmount", "1", "over_limit"),
-        ("Seaport 1.6 OrderComponents", "message.offer[0].itemType", 4, "not_allowed"),
-        ("0x v4 LimitOrder, signed", "domain.verifyingContract", STRANGER, "not_allowed"),
-        ("0x v4 LimitOrder, signed", "domain.chainId", 8008, "not_allowed"),
-        ("0x v4 LimitOrder, signed", "message.maker", STRANGER, "not_allowed"),
-        ("0x v4 LimitOrder, signed", "message.makerAmount", 10**18 + 1, "over_limit"),
-        ("0x v4 LimitOrder, signed", "message.salt", 2**256 - 1, "over_limit"),
-        ("0x v4 RfqOrder, signed", "message.salt", 2**256 - 1, "over_limit"),
-        ("0x v4 RfqOrder, signed", "message.txOrigin", STRANGER, "not_allowed"),
-        ("1inch limit order v4, live on mainnet", "domain.verifyingContract", STRANGER, "not_allowed"),
-        ("1inch limit order v4, live on mainnet", "domain.chainId", 56, "not_allowed"),
-        ("1inch limit order v4, live on mainnet", "message.receiver", STRANGER, "not_allowed"),
-        ("1inch limit order v4, live on mainnet", "message.makingAmount", "100000001", "over_limit"),
-        ("1inch limit order v4, live on mainnet", "message.makerTraits", hex(0b100111 << 249), "over_limit"),
+        ("1inch-sell", "message.makerTraits", 249, 1, 1, "not_allowed"),  # an extension
+        ("1inch-sell", "message.makerTraits", 80, 40, 0, "over_limit"),  # no end
+        ("1inch-sell", "message.makerTraits", 120, 40, 1, "not_allowed"),  # a later epoch
+        ("0x-otc", "message.expiryAndNonce", 192, 64, 2**64 - 1, "over_limit"),
+        ("0x-otc", "message.expiryAndNonce", 128, 64, 1, "not_allowed"),
+        ("nado-order", "message.appendix", 48, 16, 4500, "not_allowed"),  # a builder
+        ("nado-order", "message.appendix", 12, 2, 1, "not_allowed"),  # a trigger
     ],
 )
-def test_what_an_operator_does_not_want_is_refused(name: str, path: str, value: Any, code: str) -> None:
-    example = BY_NAME[name]
-    content = changed(example.content, path, value)
-    assert ask(conversation(example.policy), "typed_data", typed_data=content) == (f"typed_data.{path}", code)
-
-
-def conditions(example: Example) -> list[tuple[str, str, str]]:
-    """Those of the section for an example: path, operator and value."""
-    text = (DIRECTORY / f"{example.policy}.policy").read_text().replace(OWN, ADDRESS)
-    kind = typed_data.read({"typed_data": example.content}).schema.type
-    section = next(section for section in text.split("\n[") if f"\ntype = {kind}\n" in section)
-    return re.findall(r"^((?:domain|message)\.\S+) (=|<=|>=|within) (.+)$", section, re.MULTILINE)
-
-
-BROKEN: dict[str, list[Any]] = {  # values that no condition with "=" allows, by type
-    "address": [STRANGER],
-    "bool": [True],
-    "bytes": ["0x00"],
-    "bytes32": ["0x" + 32 * "9a"],
-    "string": ["", "other"],
-}
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.name))
-def test_every_condition_refuses_what_breaks_it(example: Example) -> None:
-    content = example.content
-    schema = typed_data.read({"typed_data": content}).schema
-    asked = conversation(example.policy)
-    found = conditions(example)
-    assert len(found) >= 3
-    for path, operator, text in found:
-        if operator == "=":
-            values, code = BROKEN.get(schema.path(path).type, [99]), "not_allowed"
-        else:
-            number, code = int(text, 0), "over_limit"
-            values = {
-                "<=": [number * 2 + 1],
-                ">=": [number // 3],
-                "within": [0, NOW - 1, NOW + number + 1],
-            }[operator]
-        place = path.replace(".*", "[0]")
-        for value in values:
-            refused = ask(asked, "typed_data", typed_data=changed(content, place, value))
-            assert refused == (f"typed_data.{place}", code), (path, operator, value)
-
-
-def test_the_bare_agent_of_an_action_is_refused() -> None:
-    asked = conversation("hyperliquid", ORDER["private_key"])
-    refused = ask(asked, "typed_data", ORDER["private_key"], typed_data=content_of(ORDER))
-    assert refused == ("type", "not_allowed")
-
-
-def hyperliquid(order: dict[str, Any] | None = None, **members: Any) -> Any:
-    """The answer to the published order, with changes to the order and to the request."""
-    action = copy.deepcopy(ORDER["hyperliquid"]["action"])
-    action["orders"][0].update(order or {})
-    members = {"action": action, "nonce": ORDER["hyperliquid"]["nonce"], "network": "mainnet", **members}
-    return ask(conversation("hyperliquid", ORDER["private_key"]), "hyperliquid", ORDER["private_key"], **members)
-
-
-def test_hyperliquids_own_example_is_signed() -> None:
-    assert hyperliquid() == ORDER["signature"]
-    assert hyperliquid(action={"type": "cancel", "cancels": [{"a": 1, "o": 5}]}).startswith("0x")
-    assert hyperliquid(action={"type": "cancelByCloid", "cancels": [{"asset": 1, "cloid": "0x01"}]}).startswith("0x")
+def test_what_an_operator_does_not_want_is_refused_inside_of_packed_bits(
+    section: str, path: str, first: int, size: int, part: int, code: str
+) -> None:
+    row = row_of(section)
+    data = row.request["typed_data"]
+    before = data["message"][path.partition(".")[2]]
+    assert Asked(row).ask({**row.request, "typed_data": changed(data, path, packed(before, first, size, part))}) == (
+        f"typed_data.{path}",
+        code,
+    )
 
 
 @pytest.mark.parametrize(
-    ("order", "members", "field", "code"),
+    ("word", "value"), [(0, 5), (2, 3501 * ONE_TOKEN), (3, -(10**18) % 2**256), (4, 11 * ONE_TOKEN), (5, 30770)]
+)
+def test_a_word_of_derives_data_that_an_operator_does_not_want_is_refused(word: int, value: int) -> None:
+    row = row_of("derive-order")
+    data = row.request["typed_data"]["message"]["data"]
+    start = 2 + 64 * word
+    other = data[:start] + f"{value:064x}" + data[start + 64 :]
+    refused, _ = Asked(row).ask(
+        {**row.request, "typed_data": changed(row.request["typed_data"], "message.data", other)}
+    )
+    assert refused == "typed_data.message.data"
+
+
+@pytest.mark.parametrize(
+    ("given", "put_in"),
     [
-        ({"a": 2}, {}, "action.orders[0].a", "not_allowed"),
-        ({"s": "100.1"}, {}, "action.orders[0].s", "over_limit"),
-        ({"p": "110.5"}, {}, "action.orders[0].p", "over_limit"),
-        ({"p": "89.99"}, {}, "action.orders[0].p", "over_limit"),
-        ({"x": 1}, {}, "action.orders[0].x", "not_allowed"),
-        ({}, {"network": "testnet"}, "network", "not_allowed"),
-        ({}, {"action": {"type": "cancel", "cancels": [{"a": 2, "o": 5}]}}, "action.cancels[0].a", "not_allowed"),
-        ({}, {"action": {"type": "scheduleCancel"}}, "action.type", "not_allowed"),
+        ("quantity=9.5", "quantity=99.5"),
+        ("quantity=9.5", "quantity=9999"),
+        ("symbol=ASTERUSDT", "symbol=BTCUSDT"),
+        ("timeInForce=GTC", "timeInForce=GTC&builder=0x1F5877C19e3777Cfd15F9d57253eA4aA5254Ec39&feeRate=0.001"),
+        ("type=LIMIT", "type=MARKET"),
+    ],
+)
+def test_another_text_of_aster_is_refused(given: str, put_in: str) -> None:
+    row = row_of("aster-order")
+    text = row.request["typed_data"]["message"]["msg"]
+    assert given in text
+    data = changed(row.request["typed_data"], "message.msg", text.replace(given, put_in))
+    assert Asked(row).ask({**row.request, "typed_data": data}) == ("typed_data.message.msg", "not_allowed")
+
+
+ACTIONS: list[tuple[str, str, dict[str, Any], str, str]] = [  # section, source, changes by path, field, code
+    ("perps", ", order", {"orders[0].a": 2}, "action.orders[0].a", "not_allowed"),
+    ("perps", ", order", {"orders[0].s": "100.1"}, "action.orders[0].s", "over_limit"),
+    ("perps", ", order", {"orders[0].p": "110.5"}, "action.orders[0].p", "over_limit"),
+    ("perps", ", order", {"orders[0].p": "89.99"}, "action.orders[0].p", "over_limit"),
+    (
+        "perps",
+        ", order",
+        {"orders[0].t": {"limit": {"tif": "FrontendMarket"}}},
+        "action.orders[0].t.limit.tif",
+        "not_allowed",
+    ),
+    ("perps", ", order", {"grouping": {"p": 1}}, "action.grouping", "not_allowed"),
+    ("perps", ", modify_order", {"modifies[0].order.s": "100.1"}, "action.modifies[0].order.s", "over_limit"),
+    ("perps", ", cancel", {"cancels[0].a": 2}, "action.cancels[0].a", "not_allowed"),
+    ("leverage", "update_leverage", {"leverage": 4}, "action.leverage", "over_limit"),
+    ("leverage", "update_leverage", {"isCross": True}, "action.isCross", "not_allowed"),
+    ("leverage", "update_isolated_margin", {"ntli": 500_000_001}, "action.ntli", "over_limit"),
+    ("leverage", "update_isolated_margin", {"ntli": -1}, "action.ntli", "over_limit"),
+]
+
+
+@pytest.mark.parametrize(("section", "source", "changes", "field", "code"), ACTIONS)
+def test_another_action_of_hyperliquid_is_refused(
+    section: str, source: str, changes: dict[str, Any], field: str, code: str
+) -> None:
+    row = row_of(section, source)
+    action = row.request["action"]
+    for path, value in changes.items():
+        action = changed(action, path, value)
+    assert Asked(row).ask({**row.request, "action": action}) == (field, code)
+
+
+@pytest.mark.parametrize(
+    ("members", "field", "code"),
+    [
+        ({"network": "testnet"}, "network", "not_allowed"),
+        ({"vaultAddress": STRANGER}, "vaultAddress", "not_allowed"),
+        ({"action": {"type": "withdraw3", "amount": "1", "destination": STRANGER}}, "action.type", "not_allowed"),
         (
-            {},
-            {"action": {"type": "withdraw3", "amount": "1", "destination": STRANGER}},
+            {"action": {"type": "vaultTransfer", "vaultAddress": STRANGER, "isDeposit": True, "usd": 1}},
             "action.type",
             "not_allowed",
         ),
     ],
 )
-def test_another_action_of_hyperliquid_is_refused(
-    order: dict[str, Any], members: dict[str, Any], field: str, code: str
+def test_an_action_for_another_network_or_account_or_of_another_type_is_refused(
+    members: dict[str, Any], field: str, code: str
 ) -> None:
-    assert hyperliquid(order, **members) == (field, code)
+    row = row_of("perps", ", cancel")
+    assert Asked(row).ask({**row.request, **members}) == (field, code)
 
 
-(LOGIN,) = (row for row in vectors("typed-data/personal") if row["name"] == "Leverj login: the nonce header")
+def test_a_dead_mans_switch_that_is_never_set_off_is_refused() -> None:
+    row = row_of("switch")
+    assert Asked(row).ask({**row.request, "action": {"type": "scheduleCancel"}}) == ("action.time", "not_allowed")
 
 
-def leverj(**members: str) -> Any:
-    return ask(conversation("leverj", LOGIN["private_key"]), "message", LOGIN["private_key"], **members)
-
-
-def test_leverjs_login_is_signed() -> None:
-    assert leverj(text=LOGIN["text"]) == LOGIN["signature"]
-    assert leverj(hex=LOGIN["message_hex"]) == LOGIN["signature"]
+def test_the_bare_agent_of_an_action_is_refused() -> None:
+    row = row_of("perps")
+    agent = content_of(named("exchanges", "Hyperliquid L1: limit order, mainnet"))
+    assert Asked(row).ask({"type": "typed_data", "typed_data": agent, "signer": ADDRESS}) == ("type", "not_allowed")
 
 
 @pytest.mark.parametrize(
+    ("section", "changes", "field", "code"),
+    [
+        ("LEV/ETH", {"price": 0.000251}, "order.price", "over_limit"),
+        ("LEV/ETH", {"quantity": 20001}, "order.quantity", "over_limit"),
+        ("LEV/ETH", {"accountId": STRANGER}, "order.accountId", "not_allowed"),
+        ("BTC/DAI", {"quantity": 1.01}, "order.quantity", "over_limit"),
+        ("BTC/DAI", {"marginPerFraction": str(9380 * 10**18 // 6)}, "order.marginPerFraction", "over_limit"),
+    ],
+)
+def test_another_order_of_leverj_is_refused(section: str, changes: dict[str, Any], field: str, code: str) -> None:
+    row = row_of(section)
+    assert Asked(row).ask({**row.request, "order": {**row.request["order"], **changes}}) == (field, code)
+
+
+@pytest.mark.parametrize("section", ["leverj-login", "derive-login", "lighter-key"])
+@pytest.mark.parametrize(
     ("members", "code"),
     [
-        ({"text": "155079137464"}, "not_allowed"),
-        ({"text": "15507913746420"}, "not_allowed"),
-        ({"text": "1550791374642\n"}, "not_allowed"),
         ({"text": "I give it all away"}, "not_allowed"),
+        ({"text": "1800000000000\n"}, "not_allowed"),
         ({"hex": "0xff"}, "not_allowed"),
         ({"text": 64 * "1"}, "ambiguous"),
         ({"hex": "0x" + 32 * "31"}, "ambiguous"),
     ],
 )
-def test_another_message_is_refused(members: dict[str, str], code: str) -> None:
-    assert leverj(**members) == (*members, code)
+def test_another_message_is_refused(section: str, members: dict[str, str], code: str) -> None:
+    request = {"type": "message", "signer": ADDRESS, **members}
+    assert Asked(row_of(section)).ask(request) == (*members, code)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.name))
-def test_another_user_is_refused(example: Example) -> None:
-    asked = conversation(example.policy, uid=1002)
-    assert ask(asked, "typed_data", typed_data=example.content) == ("signer", "unknown_signer")
+TOTALS = [
+    ("cow-sell", "message.sellAmount"),
+    ("hl-usd-send", "message.amount"),
+    ("LEV/ETH", "order.quantity"),
+    ("perps", "action.orders"),
+]
+
+
+@pytest.mark.parametrize(("section", "field"), TOTALS)
+def test_the_days_total_ends_what_a_program_can_do(section: str, field: str) -> None:
+    row = row_of(section)
+    asked = Asked(row)
+    for _ in range(1000):
+        answer = asked.ask(row.request)
+        if answer != row.signature:
+            break
+    prefix = "typed_data." if field.startswith("message.") else ""
+    assert answer == (prefix + field, "over_total")
+    assert len(asked.entries) > 4

@@ -36,10 +36,12 @@ PROSELINT = {
     # three dots; "very" and "TODO" are no errors.
     "checks": dict.fromkeys(("typography", "weasel_words", "hedging", "annotations", "restricted"), False),
 }
+# Mistakes in a text, and usual in code and in settings: a word that comes twice, and names such as orderly-key.
+USUAL_IN_CODE = ("lexical illusion", "No hyphen is necessary")
 NO_TYPOS = "alo,fpr,hte,ure"  # words that codespell takes for typos
 
 # In reStructuredText: what begins a block of something else than prose, and code inside a sentence.
-BLOCK = re.compile(r"^( *)(?:\.\. (?:code-block|raw|highlight|toctree|auto\w+)::.*|\.\. _.*|.*::)$")
+BLOCK = re.compile(r"^( *)(?:\.\. (?:code-block|raw|highlight|toctree|venue|auto\w+)::.*|\.\. _.*|.*::)$")
 CODE = re.compile(r"``.+?``|:\w+:`[^`]+`|`[^`\n]+`", re.DOTALL)
 PYTHON = ("COMMENT", "STRING", "FSTRING_MIDDLE")  # names of the tokens that hold prose
 
@@ -124,8 +126,7 @@ def proselint(root: Path) -> Iterator[Finding]:
         config.flush()
         command = [sys.executable, "-m", "proselint", "check", "--config", config.name, str(root)]
         for finding in _findings(command, root, {0, 1}, r"(.+)\.txt:(\d+):\d+: [\w.]+: (.+)"):
-            # A word that comes twice is a mistake in a text, and usual in code and in settings.
-            if "lexical illusion" not in finding.message or finding.file.endswith(".rst"):
+            if finding.file.endswith(".rst") or not any(usual in finding.message for usual in USUAL_IN_CODE):
                 yield finding
 
 

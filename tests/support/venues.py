@@ -1,4 +1,4 @@
-"""Requests for the ready-made policies."""
+"""What venues' SDKs have signed, for the ready-made policies: tests/vectors/venues.json."""
 
 from __future__ import annotations
 
@@ -6,99 +6,46 @@ import copy
 import re
 from typing import Any, NamedTuple
 
-from oracles import oracle
+import eth_account
+from eth_account.messages import encode_defunct, encode_typed_data
+from oracles import hyperliquid_reference, oracle
 
-from support.typed_data import content_of, named
+from support.daemon import vectors
 
-# What an operator puts in.
-OWN, PARTNER = "0x" + 40 * "1", "0x" + 40 * "2"
-
-KEY = named("exchange-shapes", "CoW order, mainnet")["private_key"]
-
+KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 ADDRESS = oracle.signer_address(KEY)
-
-LIMITS = {"<= 50000000\n": "<= 100000000\n", "takerAmount >= 100000000\n": "takerAmount >= 50000000\n"}  # Polymarket's
-
-NOW = 1_893_455_900  # shortly before the examples end
-
-SOON = NOW + 100
-
 STRANGER = "0x" + 40 * "9"
 
-WETH, USDC = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2", "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
+_KEY_SETTING = re.compile("^key = (0x[0-9a-f]{40})$", re.MULTILINE)
+# A condition on a time: the field, the first of its bits that count, and the decimals of its seconds.
+_TIME = re.compile(
+    r"^(?:bits\((?P<packed>\S+), (?P<first>\d+), \d+\)|(?P<path>[\w.]+))"
+    r"(?:\((?P<decimals>\d+)\))? (?:within|about|until) ",
+    re.MULTILINE,
+)
 
-PERMIT2, ZEROEX = "0x000000000022d473030f116ddee9f6b43ac78ba3", "0xdef1c0ded9bec7f1a1670819833240f027b25eff"
 
-
-class Example(NamedTuple):
-    """What a venue publishes, and what is put into it: values by their paths in the typed data."""
+class Row(NamedTuple):
+    """A request that an SDK made, as sdk_requests.py describes it."""
 
     policy: str
-    file: str
-    name: str
-    put_in: dict[str, Any]
+    section: str
+    source: str
+    put_in: dict[str, str]
+    now: int
+    request: dict[str, Any]
+    signature: str
 
-    @property
-    def content(self) -> Any:
-        content = content_of(named(self.file, self.name))
-        for path, value in self.put_in.items():
-            content = changed(content, path, value)
-        return content
+    def __str__(self) -> str:
+        return f"{self.policy} {self.section}, {self.source}"
 
 
-IN_0X = {
-    "domain.chainId": 1,
-    "domain.verifyingContract": ZEROEX,
-    "message.maker": ADDRESS,
-    "message.makerToken": WETH,
-    "message.takerToken": USDC,
-    "message.takerAmount": 3_000_000_000,
-    "message.expiry": SOON,
-}
+ROWS = [Row(**row) for row in vectors("venues")]
 
-EXAMPLES = [
-    Example("cow", "exchange-shapes", "CoW order, mainnet", {}),
-    Example("cow", "exchange-shapes", "CoW OrderCancellations", {}),
-    Example("polymarket", "exchange-shapes", "Polymarket order v2 by an EOA", {}),
-    Example(
-        "polymarket",
-        "exchanges",
-        "Polymarket ClobAuth (login)",
-        {"domain.chainId": 137, "message.address": ADDRESS},
-    ),
-    Example(
-        "permit2",
-        "exchanges",
-        "Permit2 PermitSingle",
-        {
-            "domain.verifyingContract": PERMIT2,
-            "message.details.token": USDC,
-            "message.details.amount": "1000000000",
-            "message.details.expiration": SOON,
-            "message.spender": PARTNER,
-            "message.sigDeadline": SOON,
-        },
-    ),
-    Example(
-        "permit2",
-        "exchanges",
-        "Permit2 PermitTransferFrom",
-        {
-            "domain.verifyingContract": PERMIT2,
-            "message.permitted.token": USDC,
-            "message.permitted.amount": "1000000000",
-            "message.spender": PARTNER,
-            "message.deadline": SOON,
-        },
-    ),
-    Example("permit2", "exchange-shapes", "Permit2 PermitWitnessTransferFrom, UniswapX V2DutchOrder", {}),
-    Example("seaport", "exchange-shapes", "Seaport 1.6 OrderComponents", {}),
-    Example("0x", "exchanges", "0x v4 LimitOrder, signed", IN_0X),
-    Example("0x", "exchanges", "0x v4 RfqOrder, signed", {**IN_0X, "message.txOrigin": PARTNER}),
-    Example("1inch", "exchanges", "1inch limit order v4, live on mainnet", {"message.maker": ADDRESS}),
-]
 
-BY_NAME = {example.name: example for example in EXAMPLES}
+def row_of(section: str, source: str = "") -> Row:
+    """The first for this section, whose source contains this text."""
+    return next(row for row in ROWS if row.section == section and source in row.source)
 
 
 def changed(content: Any, path: str, value: Any) -> Any:
@@ -113,13 +60,51 @@ def changed(content: Any, path: str, value: Any) -> Any:
     return content
 
 
-def adapted(text: str, key: str, user: str) -> str:
-    """A policy for a venue with what an operator puts in: the address, the user and limits."""
-    text = text.replace(OWN, oracle.signer_address(key))
-    text = re.sub("^users = .+$", f"users = {user}", text, flags=re.MULTILINE)
-    for limit, other in LIMITS.items():
-        text = text.replace(limit, other)
-    return text
+def adapted(text: str, user: str, rows: list[Row]) -> str:
+    """A policy for a venue with what an operator puts in: the key's address, the user, and what these requests need."""
+    for given, put_in in {given: put_in for row in rows for given, put_in in row.put_in.items()}.items():
+        assert given in text
+        text = text.replace(given, put_in)
+    for key in set(_KEY_SETTING.findall(text)):
+        text = text.replace(key, ADDRESS)
+    return re.sub("^users = .+$", f"users = {user}", text, flags=re.MULTILINE)
 
 
-ORDER = named("exchanges", "Hyperliquid L1: limit order, mainnet")
+def moved(row: Row, policy: str, seconds: int) -> dict[str, Any]:
+    """The request as the SDK would make it so much later: every time in it is that much later. policy: its text."""
+    request = copy.deepcopy(row.request)
+    if request["type"] == "hyperliquid":
+        places = [(request, "nonce"), (request, "expiresAfter"), (request["action"], "time")]
+        for place, name in places:
+            if name in place:
+                place[name] += seconds * 1000
+        return request
+    if "order" in request:
+        request["order"]["timestamp"] += seconds * 10**6
+        return request
+    (section,) = [
+        part
+        for part in re.split(r"^\[", policy, flags=re.MULTILINE)
+        if part.partition("]")[0].endswith(f" {row.section}")
+    ]
+    for match in _TIME.finditer(section):
+        *steps, last = (match["packed"] or match["path"]).split(".")
+        inner = request["typed_data"] if steps else request
+        for step in steps:
+            inner = inner[step]
+        later = int(inner[last]) + (seconds * 10 ** int(match["decimals"] or 0) << int(match["first"] or 0))
+        inner[last] = later if isinstance(inner[last], int) else str(later)
+    return request
+
+
+def signature_of(request: dict[str, Any]) -> str:
+    """The one with KEY, by eth-account."""
+    if request["type"] == "typed_data":
+        signed = eth_account.Account.sign_message(encode_typed_data(full_message=request["typed_data"]), KEY)
+    elif request["type"] == "message":
+        signed = eth_account.Account.sign_message(encode_defunct(text=request["text"]), KEY)
+    elif request["type"] == "hyperliquid":
+        signed = eth_account.Account.unsafe_sign_hash(hyperliquid_reference.expected(request), KEY)
+    else:
+        return oracle.sign({**request, "signer": KEY})
+    return "0x" + bytes(signed.signature).hex()
