@@ -68,6 +68,25 @@ class ErrorCodes(Directive):
         return [listed]
 
 
+class Venue(Directive):
+    """Show a ready-made policy: the comment that it begins with as text, and the rest of the file as it is."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        file = ROOT / f"docs/venues/{self.arguments[0]}.policy"
+        self.state.document.settings.record_dependencies.add(str(file))
+        comment, _, policy = file.read_text().partition("\n\n")
+        shown: list[nodes.Node] = []
+        for text in re.sub("^# ?", "", comment, flags=re.MULTILINE).split("\n\n"):
+            paragraph = nodes.paragraph()
+            for part in re.split("(0x[0-9a-f]{40})", text):  # an address is too long for a line of text on a phone
+                paragraph += nodes.literal("", f"{part[:6]}…") if part.startswith("0x") else nodes.Text(part)
+            shown.append(paragraph)
+        shown[-1] = nodes.warning("", shown[-1])  # what a program that was taken over can still do
+        return [*shown, nodes.literal_block(policy, policy)]
+
+
 def add_anchors(app: Sphinx, doctree: nodes.document) -> None:
     """Give each term of a definition list an id, so that a field or an error code can be linked to: #order.price."""
     taken: set[str] = set()
@@ -84,6 +103,22 @@ def add_anchors(app: Sphinx, doctree: nodes.document) -> None:
             term["ids"].append(anchor)
 
 
+def as_list(table: nodes.table) -> nodes.definition_list:
+    """The table of settings for a terminal, in which so many columns have no room.
+
+    Its columns: the section, the setting with an example below it, what it holds, since which version.
+    """
+    listed = nodes.definition_list()
+    (body,) = table.findall(nodes.tbody)
+    for row in body:
+        section, setting, holds, since = row
+        form, example = setting.findall(nodes.line)
+        term = nodes.term("", "", *form.children, nodes.Text(f" ({section.astext()}, {since.astext()})"))
+        shown = nodes.paragraph("", "Example: ", *example.children)
+        listed += nodes.definition_list_item("", term, nodes.definition("", *holds.children, shown))
+    return listed
+
+
 def finish_pages(app: Sphinx, doctree: nodes.document, name: str) -> None:
     """On a web page, link each term and each man page of ours. In a man page, keep paths and names in one piece."""
     if app.builder.format == "html":
@@ -96,6 +131,8 @@ def finish_pages(app: Sphinx, doctree: nodes.document, name: str) -> None:
             anchor = f'<a class="headerlink" href="#{term["ids"][0]}" title="Link to this term">¶</a>'
             term.append(nodes.raw("", anchor, format="html"))
     elif app.builder.name == "man":
+        for table in list(doctree.findall(nodes.table)):
+            table.replace_self(as_list(table))
         title = next(doctree.findall(nodes.title))
         title.parent.insert(title.parent.index(title) + 1, nodes.raw("", NO_HYPHENS, format="manpage"))
 
@@ -125,6 +162,7 @@ def forget_overloads(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> None:
     app.add_directive("error-codes", ErrorCodes)
+    app.add_directive("venue", Venue)
     app.connect("builder-inited", forget_overloads)
     app.connect("doctree-read", add_anchors)
     app.connect("doctree-resolved", finish_pages)

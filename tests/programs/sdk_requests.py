@@ -358,17 +358,20 @@ def polymarket() -> Rows:
         if account == "POLY_1271":  # the SDK hashes this by hand, and appends to the signature what the wallet needs
             data, signature = wrapped(data), signature[: 2 + 2 * 65]
         yield typed("polymarket", section, f"py-clob-client-v2 1.2.1, an order of {account}", data, signature)
-    declared: list[Any] = []
-
-    class Noting(login.ClobAuth):  # type: ignore[misc, name-defined]
-        def signable_bytes(self, domain: Any = None) -> Any:
-            declared.append(self.to_message(domain))
-            return super().signable_bytes(domain)
-
-    Noting.type_name = "ClobAuth"
-    login.ClobAuth = Noting
+    login.ClobAuth.signable_bytes = noting_message(login.ClobAuth, signed)
     signature = login.sign_clob_auth_message(signer, NOW, 0)
-    yield typed("polymarket", "polymarket-login", "py-clob-client-v2 1.2.1, the login", declared.pop(), signature)
+    yield typed("polymarket", "polymarket-login", "py-clob-client-v2 1.2.1, the login", signed.pop(), signature)
+
+
+def noting_message(struct: Any, signed: list[Any]) -> Any:
+    """A method that notes what an EIP712Struct says."""
+    real = struct.signable_bytes
+
+    def signable_bytes(self: Any, domain: Any = None) -> Any:
+        signed.append(self.to_message(domain))
+        return real(self, domain)
+
+    return signable_bytes
 
 
 def wrapped(order: dict[str, Any]) -> dict[str, Any]:
@@ -496,14 +499,7 @@ def aevo() -> Rows:
     client, models = sdk("aevopy.aevo"), sdk("aevopy.models")
     signed: list[Any] = []
 
-    class Noting(client.Order):  # type: ignore[misc, name-defined]
-        type_name = "Order"
-
-        def signable_bytes(self, domain: Any = None) -> Any:
-            signed.append(self.to_message(domain))
-            return super().signable_bytes(domain)
-
-    client.Order = Noting
+    client.Order.signable_bytes = noting_message(client.Order, signed)
     account = models.AevoAccount(
         signing_key=KEY, wallet_address="0x" + 40 * "1", api_key="a", api_secret="a", env="mainnet"
     )

@@ -82,18 +82,16 @@ def moved(row: Row, policy: str, seconds: int) -> dict[str, Any]:
     if "order" in request:
         request["order"]["timestamp"] += seconds * 10**6
         return request
-    (section,) = [
-        part
-        for part in re.split(r"^\[", policy, flags=re.MULTILINE)
-        if part.partition("]")[0].endswith(f" {row.section}")
-    ]
+    sections = (part for part in re.split(r"^\[", policy, flags=re.MULTILINE) if not part.startswith("rule "))
+    (section,) = (part for part in sections if part.partition("]")[0].endswith(f" {row.section}"))
     for match in _TIME.finditer(section):
         *steps, last = (match["packed"] or match["path"]).split(".")
         inner = request["typed_data"] if steps else request
         for step in steps:
             inner = inner[step]
         later = int(inner[last]) + (seconds * 10 ** int(match["decimals"] or 0) << int(match["first"] or 0))
-        inner[last] = later if isinstance(inner[last], int) else str(later)
+        if int(inner[last]) != 0:  # which is no time
+            inner[last] = later if isinstance(inner[last], int) else str(later)
     return request
 
 
