@@ -332,6 +332,42 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
     ]
 
 
+def blocks(source: str) -> list[str]:
+    """The literal blocks of a page, and those of code, without their indentation."""
+    found = re.findall(r"(?:::|^\.\. code-block:: .+\n(?:   :.+\n)*)\n\n?((?: {3,4}.*\n|\n)+)", source, re.MULTILINE)
+    return [textwrap.dedent(block).strip("\n") + "\n" for block in found]
+
+
+def test_the_page_on_writing_a_policy_shows_what_the_daemon_says(tmp_path: Path) -> None:
+    """With a user that this machine has in place of the page's."""
+    copy, check, page_of_rule, request, trial, verdicts, *_ = blocks((DOCS / "policy.rst").read_text())
+    assert copy == "cp /usr/share/doc/ordersigner/examples/policies/x402.policy .\n"
+    pays = json.loads(request)
+    key, payee = pays["signer"], pays["typed_data"]["message"]["to"]
+    text = (DOCS / "venues/x402.policy").read_text().replace("0x" + 40 * "1", key).replace("0x" + 40 * "2", payee)
+    (tmp_path / "x402.policy").write_text(text.replace("users = x402-bot", "users = root"))
+    more = json.loads(request)
+    more["typed_data"]["message"]["value"] = 150_000
+    (tmp_path / "requests.jsonl").write_text(f"{json.dumps(pays)}\n{json.dumps(more)}\n")
+
+    def said(shown: str) -> tuple[int, str]:
+        name, *words = shown.replace("x402-bot", "root").split()
+        assert name == "ordersignerd"
+        program = "import sys; from ordersigner.daemon.main import main; sys.exit(main())"
+        ended = subprocess.run(
+            [sys.executable, "-c", program, *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        return ended.returncode, ended.stdout
+
+    assert said(check) == (0, page_of_rule.replace("x402-bot (1000)", "root (0)"))
+    assert said(trial) == (1, verdicts)
+
+
 def quickstart(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(SOURCE / "packaging/quickstart"), *arguments]
     return subprocess.run(command, capture_output=True, check=False, text=True)

@@ -70,8 +70,7 @@ def polymarket_policy() -> str:
     for given, put_in in {
         "0x" + 40 * "1": LOCAL.address,
         "tokenId = 1234": f"tokenId = {TOKEN}",
-        "makerAmount <= 50000000": "makerAmount <= 5000000",
-        "takerAmount >= 100000000": "takerAmount >= 10000000",
+        "makerAmount(6) <= 50\n": "makerAmount(6) <= 5\n",
         "users = polymarket-bot": f"users = {os.geteuid()}",
     }.items():
         assert given in text

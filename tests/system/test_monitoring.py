@@ -11,22 +11,42 @@ from support.daemon import SOURCE, wait_until
 
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, ask
 from system.machine import TIMEOUT, Machine
+from system.test_held_keys import BY_ADDRESS, KEY, holder, refusal, restart, rule, seal, set_policy
 from system.test_instances import INSTANCE, scaled
 
-__all__ = ["scaled"]  # a fixture
+__all__ = ["holder", "scaled"]  # fixtures
 
 EXAMPLES = "/usr/share/doc/ordersigner/examples/monitoring"
+WATCH = "ordersigner-watch"
 METRICS = "/var/lib/prometheus/node-exporter/ordersigner.prom"
+
+
+def set_up(machine: Machine, example: str) -> None:
+    """Set up an example as the page says."""
+    page = (SOURCE / "docs/monitor.rst").read_text()
+    (commands,) = [block for block in re.findall(r"::\n\n((?:    .+\n)+)", page) if f"install {example} " in block]
+    assert len(commands.splitlines()) == 5
+    machine.run("sh", "-euc", commands)
+
+
+@pytest.fixture
+def watched(holder: Machine) -> Iterator[Machine]:
+    """The machine with a rule, and the example that freezes rules."""
+    seal(holder, "watched", KEY)
+    set_policy(holder, rule("watched", KEY, MEMBER, "sides = buy"))
+    restart(holder)
+    set_up(holder, WATCH)
+    yield holder
+    holder.run("systemctl", "disable", "--now", f"{WATCH}.timer")
+    holder.run("ordersigner", "thaw", check=False)
+    holder.run("sh", "-c", f"rm -r /etc/systemd/system/{WATCH}.* /usr/local/bin/{WATCH} /var/lib/{WATCH}")
 
 
 @pytest.fixture
 def exporter(installed: Machine) -> Iterator[Machine]:
     """The machine with node_exporter and the example, set up as the page says."""
     installed.run("apt-get", "install", "--yes", "--no-install-recommends", "prometheus-node-exporter")
-    page = (SOURCE / "docs/monitor.rst").read_text()
-    commands = re.findall(r"^    ((?:cd|install|systemctl (?:daemon-reload|enable)).*)$", page, re.MULTILINE)
-    assert len(commands) == 5
-    installed.run("sh", "-euc", "\n".join(commands))
+    set_up(installed, "ordersigner-metrics")
     yield installed
     installed.run("systemctl", "disable", "--now", "ordersigner-metrics.timer")
     installed.run("sh", "-c", "rm /etc/systemd/system/ordersigner-metrics.* /usr/local/bin/ordersigner-metrics")
@@ -68,6 +88,21 @@ def test_node_exporter_serves_the_metrics(exporter: Machine) -> None:
     assert "node_textfile_scrape_error 0" in served
     before = exporter.run("stat", "--format=%i", METRICS)
     wait_until(lambda: exporter.run("stat", "--format=%i", METRICS) != before, TIMEOUT)  # the timer runs it
+
+
+def test_a_rule_under_which_refusals_pile_up_is_frozen(watched: Machine) -> None:
+    watched.run("systemctl", "stop", f"{WATCH}.timer")
+    watched.run("systemctl", "start", WATCH)  # the first look
+    other = {**BY_ADDRESS, "order": {**BY_ADDRESS["order"], "side": "sell"}}
+    for _ in range(21):
+        assert refusal(ask(watched, other)) == ("order.side", "not_allowed")
+    assert ask(watched, BY_ADDRESS) == RESPONSE
+    watched.run("systemctl", "start", WATCH)
+    assert refusal(ask(watched, BY_ADDRESS)) == ("signer", "frozen")
+    assert watched.entries("ORDERSIGNER_EVENT=freeze", "ORDERSIGNER_RULE=watched")
+    watched.run("ordersigner", "thaw", "watched")
+    watched.run("systemctl", "start", WATCH)
+    assert ask(watched, BY_ADDRESS) == RESPONSE
 
 
 def test_the_alerts_fire_when_they_should_and_only_then(installed: Machine) -> None:
