@@ -1,8 +1,8 @@
-"""Record what exchanges' SDKs sign, for the tests of the ready-made policies:  sdk_requests.py DIRECTORY
+"""Record what exchanges' SDKs sign, for the tests of the ready-made policies:  sdk_requests.py DIRECTORY [NAME...]
 
 In: DIRECTORY, outside of the repository, where this program keeps an environment for each group of SDKs: some want
-different versions of eth-account. It needs Python 3.11, Node 20 with npm, and a network for the first time. Out:
-tests/vectors/venues.json, a list of rows:
+different versions of eth-account. NAME: of such an environment; without names, all. It needs Python 3.11, Node 20 with
+npm, and a network for the first time. Out: tests/vectors/venues.json, a list of rows:
 
     policy, section    the file in docs/venues, and the section (for orders the market) that is to allow the request
     source             the SDK, its version and what was called
@@ -607,7 +607,7 @@ NODE = {
 
 
 def record(environment: str) -> None:
-    """Print the rows of an environment, in which this runs. The first line of each is marked, for SDKs that print."""
+    """Print the rows of an environment, in which this runs. Each is marked, because SDKs print, too."""
     freezegun = sdk("freezegun")
     freezegun.configure(extend_ignore_list=["pydantic"])
     with freezegun.freeze_time(sdk("datetime").datetime.fromtimestamp(NOW, sdk("datetime").timezone.utc)):
@@ -624,21 +624,23 @@ def run(*command: str, **options: Any) -> list[dict[str, Any]]:
 def main(directory: Path, only: list[str]) -> None:
     rows: list[dict[str, Any]] = []
     for name, (requirements, _) in ENVIRONMENTS.items():
+        if only and name not in only:
+            continue
         python = directory / name / "bin/python"
         if not python.exists():
             run(sys.executable, "-m", "venv", str(directory / name))
             run(str(python), "-m", "pip", "install", "--quiet", CLOCK, *requirements)
-        if not only or name in only:
-            rows += run(str(python), __file__, "--record", name)
+        rows += run(str(python), __file__, "--record", name)
     for name, (packages, overrides) in NODE.items():
+        if only and name not in only:
+            continue
         folder = directory / name
         if not folder.exists():
             folder.mkdir(parents=True)
             wanted = {"private": True, "dependencies": packages, "overrides": overrides}
             (folder / "package.json").write_text(json.dumps(wanted))
             run("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
-        if not only or name in only:
-            rows += run("node", str(Path(__file__).with_suffix(".mjs")), name, cwd=folder)
+        rows += run("node", str(Path(__file__).with_suffix(".mjs")), name, cwd=folder)
     if only:
         kept = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else []
         policies = {one["policy"] for one in rows}
