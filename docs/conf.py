@@ -132,7 +132,8 @@ def finish_pages(app: Sphinx, doctree: nodes.document, name: str) -> None:
             term.append(nodes.raw("", anchor, format="html"))
     elif app.builder.name == "man":
         for table in list(doctree.findall(nodes.table)):
-            table.replace_self(as_list(table))
+            if "settings" in table["classes"]:
+                table.replace_self(as_list(table))
         title = next(doctree.findall(nodes.title))
         title.parent.insert(title.parent.index(title) + 1, nodes.raw("", NO_HYPHENS, format="manpage"))
 
