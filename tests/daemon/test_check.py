@@ -41,6 +41,19 @@ def test_a_ready_made_policy_fits_80_columns_but_for_words_that_do_not(
         assert len(line) <= WIDTH
 
 
+@pytest.mark.parametrize("file", VENUES, ids=lambda file: str(file.stem))
+def test_each_word_that_says_what_is_open_is_on_the_page(
+    file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    reading = read_file(str(file))
+    check(reading, None, [], str(tmp_path))
+    shown = set(capsys.readouterr().out.split())
+    judges = [judge for rule in reading.policy.rules for several in rule.judges.values() for judge in several]
+    words = {word for judge in judges for text in judge.leaves_open() for word in text.split()}
+    assert words
+    assert [word for word in words if word not in shown] == []
+
+
 def test_no_word_makes_the_page_wider(page: Check) -> None:
     long = "m" * 300
     text = f"""
@@ -62,7 +75,7 @@ def test_no_word_makes_the_page_wider(page: Check) -> None:
 def test_both_sides_of_a_section_are_beside_each_other(page: Check) -> None:
     _, shown, _ = page(POLICY)
     may, open_ends = sides(shown)
-    assert "[typed trade] typed data Trade(address token, uint256 amount, string note, " in may
+    assert "[typed trade] typed data Trade(address token, uint256 size, string note, " in may
     assert "message.note message.hash" in open_ends
 
 
@@ -74,21 +87,21 @@ def test_a_word_that_is_longer_than_the_left_column_has_a_row_of_its_own(page: C
 
 def test_a_struct_that_was_shown_is_not_shown_again(page: Check) -> None:
     text = """
-        [typed a]
-        type = Sign(Order order,uint8 kind)Order(address maker,uint256 amount)
-        domain.name = A
-        [typed b]
-        type = Order(address maker,uint256 amount)
-        domain.name = A
-        [typed c]
-        type = Order(address maker,uint128 amount)
-        domain.name = A
+        [typed one]
+        type = Sign(Order order,uint8 kind)Order(address maker,uint256 size)
+        domain.name = Venue
+        [typed two]
+        type = Order(address maker,uint256 size)
+        domain.name = Venue
+        [typed three]
+        type = Order(address maker,uint128 size)
+        domain.name = Venue
     """
-    _, shown, _ = page(text + rule("r", typed="a b c"))
+    _, shown, _ = page(text + rule("r", typed="one two three"))
     said = sides(shown)[0].replace("( ", "(").replace(") Order", ")Order")  # where a line ends
-    assert "typed data Sign(Order order, uint8 kind)Order(address maker, uint256 amount) with" in said
-    assert "typed data Order(… as in [typed a]) with" in said
-    assert "typed data Order(address maker, uint128 amount) with" in said
+    assert "typed data Sign(Order order, uint8 kind)Order(address maker, uint256 size) with" in said
+    assert "typed data Order(… as in [typed one]) with" in said
+    assert "typed data Order(address maker, uint128 size) with" in said
 
 
 def test_the_page_ends_with_a_summary(page: Check) -> None:
