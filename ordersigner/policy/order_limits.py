@@ -197,7 +197,8 @@ class OrderLimits(Limits):
         self._type_codes = frozenset(FUTURES_ORDER_TYPES[type][0] for type in types or FUTURES_ORDER_TYPES)
         self._max_skew_microseconds = None if clock is None else clock * MICROSECONDS
         # An amount a/b of whole tokens, in units: a quantity is n/m tokens, a price p/q tokens.
-        self._has_amounts = any(self._amounts) or any(self._leverages)
+        self._has_leverage = any(self._leverages)
+        self._has_amounts = any(self._amounts) or self._has_leverage
         if market is not None:
             self._base_unit = 10**market.base_decimals
             self._quote_decimals = market.quote_decimals
@@ -261,7 +262,7 @@ class OrderLimits(Limits):
             return self._past(_Step.MAX_PRICE, "order.price", "above", p, self._quote_decimals)
         if self._max_notional is not None and n * p * self._max_notional[1] > self._max_notional[0] * m:
             return self._past(_Step.NOTIONAL, "order.quantity", "above", n * p, _zeros(m) + self._quote_decimals)
-        if any(self._leverages):
+        if self._has_leverage:
             return self._judge_leverage(order, p)
         return None
 
