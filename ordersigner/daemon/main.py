@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import argparse
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -58,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"ordersignerd: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1 if arguments.requests is None else 2
+    if arguments.check and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may not have every character of a policy
     if arguments.requests is not None:
         return try_requests(arguments, keys if arguments.keys else None)
     if arguments.check:

@@ -283,6 +283,14 @@ def test_the_command_prints_a_verdict_for_each_line(policy: str, tmp_path: Path)
     assert others == ["everybody", KEY_OF_CLIENT]
 
 
+def test_a_terminal_need_not_have_every_character(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    given = line(type="hyperliquid", action=5, nonce=1, network="mainnet", signer=ADDRESS)
+    status, out, err = run("--policy", policy, "--try", "-", given=given)
+    assert (status, err) == (1, "")
+    assert out == 'wrong_type action: This is an integer. It must be an object, such as {"type": "order", ?}.\n'
+
+
 def test_the_command_asks_as_another_user(policy: str) -> None:
     given = line(**SPOT)
     assert run("--policy", policy, "--try", "-", "--as", "1001", given=given)[:2] == (0, "everybody\n")
