@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Callable, Tuple
 
 import pytest
 from support.daemon import SOURCE
@@ -16,7 +16,7 @@ from ordersigner.policy.reader import read, read_file
 from ordersigner.state.state_file import State
 
 VENUES = sorted((SOURCE / "docs/venues").iterdir())
-Check = Callable[..., "tuple[int, str, str]"]
+Check = Callable[..., Tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_no_word_makes_the_page_wider(page: Check) -> None:
 def test_both_sides_of_a_section_are_beside_each_other(page: Check) -> None:
     _, shown, _ = page(POLICY)
     may, open_ends = sides(shown)
-    assert "[typed trade] typed data Trade(address token, uint256 size, string note, " in may
+    assert "[typed trade] typed data Trade(address token, uint256 amount, string note, " in may
     assert "message.note message.hash" in open_ends
 
 
