@@ -57,6 +57,7 @@ class Memory:
     It has the methods of state_file.State, where they are described.
     """
 
+    is_kept = False  # whether it outlasts the process, and is that of all processes
     generation = 0
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -87,8 +88,7 @@ class Memory:
     def leave(self, rule: str) -> None:
         with self._changed:
             self._inside[rule] -= 1
-            if rule in self.frozen:
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def reserve(
         self, totals: Sequence[tuple[str, int, int, int]], rate: tuple[str, int, int] | None

@@ -64,6 +64,8 @@ def _uptime() -> int:
 class State:
     """A Ledger. Safe for use by many threads, but not by a child that is forked while it is open."""
 
+    is_kept = True
+
     def __init__(
         self,
         directory: str,
@@ -291,15 +293,18 @@ class State:
 
 
 def read_frozen(directory: str) -> Mapping[str, Frozen]:
-    """The rules that are frozen, for who only wants to look. It changes nothing. Raises OSError."""
+    """The rules that are frozen, for who only wants to look. It changes nothing. Raises OSError.
+
+    The rest of the file may be damaged.
+    """
     path = os.path.join(directory, NAME)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return {}
     file = File(descriptor, path)
     try:
-        _check(file)
+        _check_format(file)
         return _as_frozen(Table(file, _FROZEN).read())
     finally:
         file.close()
@@ -351,7 +356,7 @@ def _boot_id() -> str:
     except OSError:
         return os.urandom(16).hex()
     try:
-        return os.read(descriptor, 64).decode().strip()
+        return os.read(descriptor, 64).decode().strip().replace("-", "")  # as systemd writes it
     finally:
         os.close(descriptor)
 
@@ -396,14 +401,18 @@ def _open(inside: int, path: str) -> File:
 
 
 def _check(file: File) -> None:
-    status = os.fstat(file.descriptor)
-    if not stat.S_ISREG(status.st_mode):
+    if _check_format(file) != _FORMAT or os.fstat(file.descriptor).st_size != _END:
+        raise file.damaged("its beginning or its length is wrong")
+
+
+def _check_format(file: File) -> bytes:
+    """How the file begins. Raises OSError if it is of another version."""
+    if not stat.S_ISREG(os.fstat(file.descriptor).st_mode):
         raise OSError(f"{file.path} is not a file")
     start = os.pread(file.descriptor, len(_FORMAT), 0)
     if start != _FORMAT and start[:-2] == _FORMAT[:-2]:
         raise OSError(f"{file.path} is of another version of ordersigner. {DAMAGED}")
-    if start != _FORMAT or status.st_size != _END:
-        raise file.damaged("its beginning or its length is wrong")
+    return start
 
 
 def _create(inside: int, path: str) -> None:
