@@ -22,9 +22,10 @@ CODES = {
     "not_valid_choice": "the value is not one of the allowed words",
     "unexpected": "an unknown key at the top level of the request, or in typed data where all keys are known",
     # What the earlier daemon never checked.
-    "duplicate": "an object has the same key twice, or a type in typed data the same field",
+    "duplicate": "an object has the same key twice, a type in typed data the same field, or rules the same name",
     "too_deep": "objects and arrays are nested too deeply, or an array in typed data has too many dimensions",
-    "too_many_values": "the line holds too many values, or its typed data has too many values or types: split it",
+    "too_many_values": "the line holds too many values, or its typed data has too many values or types: split it; or"
+    " too many rules would be frozen that the policy does not have",
     "too_long": "the line is longer than 65,536 bytes; the connection is closed",
     "timed_out": "the line did not end in time; the connection is closed",
     "too_many_connections": "this user has too many connections, or all users together have; the connection is closed",
@@ -40,7 +41,7 @@ CODES = {
     "not_hex": "the value is not bytes: 0x and an even number of hexadecimal digits",
     "wrong_length": "the bytes or the array do not have the length that their type says",
     "not_type": "the type is neither one of EIP-712, such as uint256, nor declared; or it contains itself",
-    "not_name": "the name is not one that a type or a field can have",
+    "not_name": "the name is not one that a type, a field or a rule can have",
     # What a policy decides. The type of these errors is PermissionError.
     "unknown_signer": "the client has no rule for this address, whether or not the daemon holds its key",
     "key_unavailable": "a rule lets the client use this key, but the daemon could not load it",
@@ -48,11 +49,12 @@ CODES = {
     "not_allowed": "no rule allows this value",
     "over_limit": "the value is past the limit of the rule that came closest",
     "over_total": "the total of a rule or section has no room for this until earlier signatures are past",
-    "frozen": "the rule is frozen: it allows nothing until root thaws it",
+    "frozen": "the rule is frozen: it allows nothing until root thaws it; or the daemon cannot read whether it is",
     "rate_limited": "the rule allows no more signatures for now",
     "ambiguous": "the signature could also be valid for something else; see ordersigner-policy(5)",
     # The daemon's own fault. The type of this error is InternalError.
-    "not_recorded": "the journal did not take the entry of this signature in time, so the client does not get it",
+    "not_recorded": "the journal did not take the entry in time, so the client does not get the signature, or the rule"
+    " stays frozen",
 }
 
 # What the client's author, or its administrator, can do.
@@ -64,9 +66,9 @@ REMEDIES = {
     "empty": "send a value, or leave an optional key out",
     "not_valid_choice": "use one of the words that the text lists",
     "unexpected": "remove the key, or correct its spelling",
-    "duplicate": "send each key once",
+    "duplicate": "send each key, field and name once",
     "too_deep": "nest less",
-    "too_many_values": "split the request",
+    "too_many_values": "split the request; thaw rules that the policy does not have",
     "too_long": "connect again, and split the request",
     "timed_out": "connect again, and send each line at once",
     "too_many_connections": "keep one connection for many requests, and close those that are not used",
@@ -80,7 +82,7 @@ REMEDIES = {
     "not_hex": "convert the bytes to hexadecimal digits, with 0x before them",
     "wrong_length": "check the value against its type",
     "not_type": "declare the type, or correct its name; the daemon signs no types that contain themselves",
-    "not_name": "use letters, digits and _ in names of types",
+    "not_name": "use letters, digits and _ in names of types; copy the names of rules from the policy",
     "unknown_signer": "send a request of the type signers: it lists the addresses that may be used; the administrator"
     " finds the reason in the journal",
     "key_unavailable": "ask the administrator, for whom the journal has the reason; try again later",
@@ -88,7 +90,7 @@ REMEDIES = {
     "not_allowed": "ask the administrator for a rule that allows it, or change the request",
     "over_limit": "stay within the limit, or ask the administrator for another",
     "over_total": "wait until earlier signatures have left the span, or ask the administrator for another total",
-    "frozen": "ask the administrator, who can thaw the rule",
+    "frozen": "ask the administrator, who can thaw the rule, and for whom the journal says why the state is not read",
     "rate_limited": "wait, and try again",
     "ambiguous": "sign such data with a key of your own, or ask the administrator for a rule that allows it",
     "not_recorded": "try again later; the administrator must find out why journald takes no entries",

@@ -1,4 +1,4 @@
-"""What `ordersigner status` shows: the counters of each process of the daemon.
+"""What `ordersigner status` shows: the counters of each process of the daemon, and what all have done together by rule.
 
 In: the path of the socket. Out: the status of each process, as the daemon gives it, and the processes that did not
 answer in time. Raises client.Error. The daemon gives the status only to root and to users who may read the policy.
@@ -71,7 +71,8 @@ def words(status: Status) -> Iterator[str]:
     """The status of one process, for people."""
     last = f", the last one {_time(status['last_signed'])}" if status["last_signed"] else ""
     keys = f", {status['keys']} of {status['keys_wanted']} keys" if status["keys_wanted"] else ""
-    rules = f", {status['rules']} {'rule' if status['rules'] == 1 else 'rules'}" if status["rules"] else ""
+    number = len(status["rules"]) + status.get("rules_left_out", 0)
+    rules = f", {number} {'rule' if number == 1 else 'rules'}" if number else ""
     unit = f"{status['unit']}: " if status["unit"] else ""
     yield f"{unit}process {status['pid']}, version {status['version']}, since {_time(status['started'])}:"
     yield f"  now            {status['connections']} connection{'' if status['connections'] == 1 else 's'}{keys}{rules}"
@@ -83,6 +84,31 @@ def words(status: Status) -> Iterator[str]:
     yield f"  failed         {status['failed']:,}"
     if status["not_recorded"]:
         yield f"  not recorded   {status['not_recorded']:,} journal entries"
+
+
+def words_of_rules(status: Status) -> Iterator[str]:
+    """What the rules have done in all processes, and what of them is frozen, for people."""
+    if status["rules"] or status["frozen"]:
+        yield "all processes together:"
+    for name, rule in status["rules"].items():
+        counts = f"{_number(rule['signed'])} signed, {_number(rule['refused'])} refused"
+        yield f"  rule {name:<9} {counts}{', frozen' if rule['frozen'] else ''}"
+        for total in rule["totals"]:
+            where = f"[{total['section'] or 'rule ' + name}] {total['term']}"
+            used = "unknown" if total["used"] is None else total["used"]
+            yield f"    in {SPANS[total['span']]:<9} {used} of {total['limit']}: {where}"
+    if status.get("rules_left_out"):
+        yield f"  and {status['rules_left_out']} more rules, for which the answer has no room"
+    strange = [name for name in status["frozen"] if name not in status["rules"]]
+    if strange and not status.get("rules_left_out"):
+        yield f"  frozen         {', '.join(strange)}: the policy has no such rule"
+
+
+SPANS = {"hour": "an hour", "day": "a day"}
+
+
+def _number(count: int | None) -> str:
+    return "unknown" if count is None else f"{count:,}"
 
 
 def _time(seconds: float) -> str:

@@ -18,7 +18,7 @@ import time
 from typing import Callable, Sequence
 
 from ordersigner import process
-from ordersigner.daemon import check, reload, trial
+from ordersigner.daemon import check, kept_state, reload, trial
 from ordersigner.daemon.arguments import parse, policy_path
 from ordersigner.daemon.own_socket import BindingError, bound
 from ordersigner.peer import Peer, of_this_process
@@ -53,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     process.close_memory()
     if arguments.reload:
-        return reload.request(arguments.policy or reader.DEFAULT_PATH)
+        return reload.request(
+            arguments.policy or reader.DEFAULT_PATH, keeps_state=kept_state.directory(arguments) is not None
+        )
     try:
         keys = held_keys(arguments)
     except OSError as error:
@@ -69,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return check.check(reading, keys if arguments.keys else None, lost, arguments.state or STATE_DIRECTORY)
     process.let_threads_end()
     journal = open_journal(arguments.log_level)
+    directory = kept_state.directory(arguments)
     limits = within_descriptors(
         Limits(arguments.max_connections, arguments.max_connections_per_user, arguments.timeout), journal
     )
@@ -83,14 +86,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         path = policy_path(arguments)
         service = Service(
-            journal, keys, wire_keys=not arguments.no_wire_keys, may_read_status=lambda peer: may_read(peer, path)
+            journal,
+            keys,
+            ledger=kept_state.ledger(directory, journal),
+            wire_keys=not arguments.no_wire_keys,
+            may_read_status=lambda peer: may_read(peer, path),
         )
         for label, reason in keys.refused.items():
             journal.say("warning", f"Key {label} is not used: {reason}")
         say_where_entries_go(service)
-        reload.take_policy(service, path)
+        policy = reload.PolicyFile(service, path, keeps_state=directory is not None)
+        policy.take()
+        service.follow = policy.follow
         remove_socket = None if arguments.socket is None else cleanup.close
-        return Daemon(handed_over, service, limits, path, remove_socket=remove_socket).run()
+        return Daemon(handed_over, service, limits, policy, remove_socket=remove_socket).run()
 
 
 def try_requests(arguments: argparse.Namespace, keyring: Keyring | None) -> int:
@@ -162,19 +171,17 @@ class Daemon:
         handed_over: HandedOver,
         service: Service,
         limits: Limits,
-        path: str | None,
+        policy: reload.PolicyFile,
         *,
         remove_socket: Callable[[], None] | None,
     ) -> None:
-        """path: of the policy, for reloads. remove_socket: removes the listener's path; None if systemd owns it."""
+        """policy: its file, for reloads. remove_socket: removes the listener's path; None if systemd owns it."""
         self._listener, self._others = handed_over
         self._service = service
-        self._path = path
+        self._policy = policy
         self._remove_socket = remove_socket
         self._notifier = Notifier(service.status)
-        self._server = OrderServer(
-            self._listener, service, limits, heartbeat=lambda alive: self._notifier.heartbeat(alive=alive)
-        )
+        self._server = OrderServer(self._listener, service, limits, heartbeat=self._heartbeat)
         self._faults: list[Exception] = []  # that ended the accepting
 
     def run(self) -> int:
@@ -194,7 +201,7 @@ class Daemon:
             received = signal.sigwaitinfo(STOP_SIGNALS)
             if received.si_signo != signal.SIGHUP:
                 break
-            if self._path is not None:
+            if self._policy.path is not None:
                 within(RELOAD_SECONDS, self._reload, received.si_pid)
             elif signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup(1) ignores it; the wait still ends
                 break
@@ -208,9 +215,13 @@ class Daemon:
             self._faults.append(error)
             os.kill(os.getpid(), signal.SIGTERM)
 
+    def _heartbeat(self, alive: bool) -> None:
+        self._service.share_counts()
+        self._notifier.heartbeat(alive=alive)
+
     def _reload(self, sender: int) -> None:
         with self._notifier.reloading():
-            taken = reload.take_policy(self._service, self._path)
+            taken = self._policy.reload()
         if taken:
             reload.answer(sender)
 
@@ -226,6 +237,11 @@ class Daemon:
         self._server.server_close()
         self._service.keyring.wipe()
         journal = self._service.journal
+        self._service.share_counts()
+        try:
+            self._service.ledger.close()
+        except OSError as error:
+            journal.failed("The state may be counted too high after a boot", error)
         for fault in self._faults:
             journal.failed("The daemon cannot go on", fault)
         given = f", {len(kept)} connections given to systemd" if kept else ""

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 
 from ordersigner.policy import reader
 from ordersigner.policy.rules import Policy
@@ -20,9 +21,9 @@ ANSWER = signal.SIGURG
 TIMEOUT = 20.0  # seconds to wait for the daemon; it answers within milliseconds, unless its journal hangs
 
 
-def request(path: str) -> int:
+def request(path: str, *, keeps_state: bool) -> int:
     """Check the policy at `path` and have the daemon reload it. Returns the exit status: 0, or 1 with the reasons."""
-    reading = reader.read_file(path)
+    reading = reader.read_file(path, keeps_state=keeps_state)
     for line in reading.lines([*reading.errors, *reading.warnings]):
         print(line, file=sys.stderr)
     if reading.errors:
@@ -43,27 +44,94 @@ def request(path: str) -> int:
     return 0
 
 
-def take_policy(service: Service, path: str | None) -> bool:
-    """Put the policy at `path` in force. If it has an error, return False: the earlier one stays in force.
+class PolicyFile:
+    """The policy file of a process, and which of its readings is in force. Safe for use by many threads.
 
-    It returns False, too, if a later reload has begun meanwhile, because this one took too long: the later one decides.
+    All processes of the daemon share the number of a policy, its generation, which each reload raises. A process that
+    sees a higher one than it knows reads the file before it decides. So when a reload has been answered, no process
+    decides by an earlier policy, not even one that was stopped all the time; only if the file has got an error since.
     """
-    service.reloads = number = service.reloads + 1
-    policy: Policy | None = Policy()
-    if path is not None:
-        reading = reader.read_file(path)
-        for line in reading.lines(reading.warnings):
-            service.journal.say("warning", line)
-        if reading.errors:
-            service.journal.say("err", "The policy is not used: " + "; ".join(reading.lines(reading.errors)))
-        policy = None if reading.errors or number < service.reloads else reading.policy
-    if policy is not None:
-        service.replace_policy(policy)
-    in_force, held = service.policy, service.keyring.keys.keys()
-    if path is not None or held:
-        _, wanted = service.keyring.count(in_force.keys)
-        service.journal.in_force(sorted(held), wanted, sorted(in_force.keys - held), len(in_force.rules), path)
-    return policy is not None
+
+    def __init__(self, service: Service, path: str | None, *, keeps_state: bool) -> None:
+        """keeps_state: whether the policy may have totals."""
+        self._service = service
+        self.path = path
+        self._keeps_state = keeps_state
+        self._lock = threading.Lock()
+        self._begun = 0  # readings of the file
+        self._in_force = 0  # the number of the one in force
+        self._generation: int | None = None  # that this process knows: it has read the file since
+
+    def take(self) -> bool:
+        """Put the policy of the file in force. If it has an error, return False: the earlier one stays in force.
+
+        It returns False, too, if a later reading is in force by now, because this one took too long.
+        """
+        return self._take(self._seen())
+
+    def reload(self) -> bool:
+        """The same, and then have all other processes do so before they decide."""
+        seen = self._seen()
+        if not self._take(seen):
+            return False
+        try:
+            raised = self._service.ledger.raise_generation()
+        except OSError as error:
+            self._service.journal.failed("Other processes cannot be told of the new policy", error)
+            return False
+        with self._lock:
+            if seen is not None and raised == seen + 1 and self._generation == seen:
+                self._generation = raised  # nobody else has reloaded, so this process need not read it once more
+        return True
+
+    def follow(self) -> None:
+        """Before a decision: if another process has reloaded, put the policy of the file in force.
+
+        If the generation cannot be read, rules cannot be entered either, so nothing is decided by an earlier policy.
+        """
+        seen = self._seen()
+        if seen is not None and seen != self._generation and self.path is not None:
+            self._take(seen)
+
+    def _seen(self) -> int | None:
+        """The generation now, None if the state cannot tell."""
+        try:
+            return self._service.ledger.generation
+        except OSError:
+            return None
+
+    def _take(self, generation: int | None) -> bool:
+        """generation: what it was before the file is read."""
+        service, path = self._service, self.path
+        with self._lock:
+            self._begun = number = self._begun + 1
+        policy: Policy | None = Policy()
+        if path is not None:
+            reading = reader.read_file(path, keeps_state=self._keeps_state)
+            for line in reading.lines(reading.warnings):
+                service.journal.say("warning", line)
+            if reading.errors:
+                service.journal.say("err", "The policy is not used: " + "; ".join(reading.lines(reading.errors)))
+            policy = None if reading.errors else reading.policy
+        with self._lock:
+            if number < self._in_force:
+                return False
+            if policy is not None:
+                self._in_force = number
+                service.replace_policy(policy)
+            self._generation = generation
+        self._say_what_is_in_force()
+        return policy is not None
+
+    def _say_what_is_in_force(self) -> None:
+        service = self._service
+        in_force, held = service.policy, service.keyring.keys.keys()
+        if self.path is not None or held:
+            _, wanted = service.keyring.count(in_force.keys)
+            missing = sorted(in_force.keys - held)
+            service.journal.in_force(sorted(held), wanted, missing, len(in_force.rules), self.path)
+        for name in sorted(service.frozen - {rule.name for rule in in_force.rules}):
+            service.journal.say("warning", f"Rule {name} is frozen, and the policy has no rule of this name")
 
 
 def answer(sender: int) -> None:

@@ -15,6 +15,7 @@ Policy from a file.
 from __future__ import annotations
 
 import copy
+import re
 from typing import Callable, Mapping, NamedTuple, Protocol, Sequence
 
 from ordersigner.payloads.payload import Payload
@@ -28,6 +29,9 @@ MAX_NAMES = 4  # of what rules allow, that a refusal lists
 OPEN_WITH_TOTAL = "the value of what is open at one time; orders that are cancelled still count"
 SPANS = {3600: "an hour", 86400: "a day"}  # of a total, by its seconds
 
+# What a section may be named; nothing that looks like a private key.
+is_name = re.compile(r"(?![0-9A-Fa-f]{64}\Z)[A-Za-z0-9._/-]{1,64}").fullmatch
+
 
 class Objection(NamedTuple):
     """Why a rule does not allow something."""
@@ -38,6 +42,7 @@ class Objection(NamedTuple):
     message: str | Callable[[], str]  # a function if it takes time: most objections are never told
     section: str = ""  # the name of the one that objects
     names: Sequence[str] = ()  # what it allows in place of what was given, to follow the message
+    reason: str = ""  # more than the client is told, for the administrator
 
     @property
     def text(self) -> str:
@@ -181,8 +186,9 @@ class Rule:
                         is_entered = False
                         return Permit(self, judge, ledger)
                 closest = closer(closest, objection)
-        except OSError:
-            return Objection(FROZEN_STEP, "signer", "frozen", f"[rule {self.name}] cannot be used: {_DAMAGED}")
+        except OSError as error:
+            message = f"[rule {self.name}] cannot be used: {_DAMAGED}"
+            return Objection(FROZEN_STEP, "signer", "frozen", message, reason=str(error))
         finally:
             if is_entered:
                 ledger.leave(self.name)
@@ -260,8 +266,8 @@ _NOT_THIS_TYPE = Objection(0, "type", "not_allowed", "No rule allows this type o
 class Denied(Refusal):
     """The policy, or a setting of the daemon, does not allow a request.
 
-    rule: the one that came closest, if there is any. section: its section that did. reason: more than the client is
-    told, for the administrator.
+    rule, section: those that came closest, if there are any. reason: more than the client is told, for the
+    administrator.
     """
 
     def __init__(self, objection: Objection, *, rule: str = "", reason: str = "") -> None:
@@ -269,7 +275,7 @@ class Denied(Refusal):
         super().__init__(refusal.context, type="PermissionError")
         self.rule = rule
         self.section = objection.section
-        self.reason = reason
+        self.reason = reason or objection.reason
 
 
 class Grant:
@@ -355,6 +361,16 @@ def key_unavailable(rule: Rule) -> Denied:
 def no_status() -> Denied:
     """The counters tell about other clients."""
     return Denied(Objection(0, "type", "not_allowed", "Only root and users who may read the policy get the status."))
+
+
+def not_ones_own() -> Denied:
+    """A client names a rule that is not for it, whether or not there is such a rule."""
+    return Denied(Objection(0, "rules", "not_allowed", "Not all of these are names of rules for this user."))
+
+
+def only_root_thaws() -> Denied:
+    """A program that was taken over must not start again what it had stopped."""
+    return Denied(Objection(0, "type", "not_allowed", "Only root may thaw rules."))
 
 
 def key_on_wire() -> Denied:

@@ -1,4 +1,4 @@
-"""A client's bytes: read, cut into lines, answered, and the responses sent, in order. Nothing here waits.
+"""A client's bytes: read, cut into lines, answered, and the responses sent, in order. Only finish() waits.
 
 In: a connected socket, and the Conversation that answers its lines. Out: the responses, on the same socket. read() and
 send() raise ConnectionError if the client hung up.
@@ -68,6 +68,7 @@ class Channel:
         self.readable = True  # whether there may be something to read
         self.buffer = LineBuffer()
         self.all_answered = True  # False: the buffer may hold a complete line
+        self.waits = False  # whether the response to the latest line is still to come; see finish()
         self.answered = 0  # lines so far
         self.unsent = bytearray()  # responses that the client has not taken
         self.taken = 0  # bytes that it has taken so far
@@ -125,7 +126,7 @@ class Channel:
     def answer_lines(self, until: float) -> int:
         """Answer lines until perf_counter() reaches `until`, or there are many responses, or no line is left.
 
-        Returns how many were answered.
+        It also stops after a line whose response takes waiting: then `waits` is true. Returns how many were answered.
         """
         responses = []
         size = 0
@@ -139,7 +140,8 @@ class Channel:
                 responses.append(response)
                 size += len(response)
                 self.all_answered = self.buffer.empty
-                if perf_counter() >= until:
+                self.waits = self._conversation.waits
+                if self.waits or perf_counter() >= until:
                     break
         except LineTooLong:
             responses.append(self._last_response("too_long", TOO_LONG))
@@ -148,6 +150,11 @@ class Channel:
         self.unsent += b"".join(responses)
         self.answered += len(responses)
         return len(responses)
+
+    def finish(self) -> None:
+        """Wait for the response to the latest line. Only the connection's own thread may call this."""
+        self.unsent += self._conversation.finish(lambda: self._stop.begun)
+        self.waits = False
 
     def refuse(self, code: str, message: str) -> None:
         """Refuse the line that has begun. No further line is answered."""

@@ -155,6 +155,11 @@ class Connection:
                 self.spins = False
                 work.leave(share)
                 share.returned.acquire()
+            if channel.waits:
+                try:
+                    self._send()  # the responses before it
+                finally:
+                    channel.finish()  # also for a client that hung up: it has asked for it
             self._send()
             if channel.full:
                 self._wait_for_room()

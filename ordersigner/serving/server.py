@@ -35,7 +35,8 @@ The bounds:
 - Threads and descriptors: by the number of connections, of all users and of each user (Limits).
 - Memory: by the number of connections, and for each of them by one line and one chunk (framing.py), by the responses of
   one turn, and by the kernel's send buffer. What waits on top of that is bounded for all together (channel.py).
-- Waiting: by the timeout, both for the rest of a line and for the client to take responses.
+- Waiting: by the timeout, both for the rest of a line and for the client to take responses. A request whose response
+  takes waiting has a bound of its own, and only its connection's thread waits.
 - Work: by the turn, and by what protocol.py accepts as a request.
 
 The end: shutdown() ends the accepting. drain() begins the stop (stop.py), which all connections see, and the worker

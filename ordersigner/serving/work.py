@@ -12,7 +12,8 @@ A turn ends after TURN seconds, or with the line that exceeds them. The rest wai
 which channel is next.
 
 The worker never waits for a single client. It returns a channel to its thread if no line of it is answered within a
-sweep, because none comes or because the client does not take the responses. It also returns its only channel.
+sweep, because none comes or because the client does not take the responses, and at once if a response takes waiting. It
+also returns its only channel.
 
 Knows no lines, no orders, and of sockets only their descriptors.
 """
@@ -232,7 +233,7 @@ class Work:
         except Exception as error:  # noqa: BLE001 - as above
             self._give_up(share, error)
         share.waiting_since = 0.0
-        if channel.finished or (self._stopping and (channel.all_answered or channel.unsent)):
+        if channel.waits or channel.finished or (self._stopping and (channel.all_answered or channel.unsent)):
             self._return(share)
             return
         events = _INPUT if not channel.unsent else _OUTPUT if channel.full else _BOTH

@@ -2,34 +2,42 @@
 
 Knows no sockets and no systemd. Nothing a line can hold raises: what is the client's fault is answered as a refusal,
 what is our own as an InternalError, with the detail in the journal.
+
+A request to freeze or to thaw rules may take seconds. respond() has no response for it, and finish() does the rest,
+while other conversations go on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from time import monotonic, perf_counter_ns, time
-from typing import Callable
+from typing import AbstractSet, Callable, TypeVar
 
 from ordersigner import __version__
 from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
 from ordersigner.policy import accounts, rules
 from ordersigner.policy.kinds import KINDS
-from ordersigner.policy.rules import Grant, Ledger, Permit, Policy
+from ordersigner.policy.rules import Grant, Permit, Policy, in_tokens
 from ordersigner.refusal import Refusal
-from ordersigner.signing import protocol
+from ordersigner.signing import freezing, protocol
 from ordersigner.signing.counters import Counters
 from ordersigner.signing.journal import Journal
 from ordersigner.signing.keyring import Keyring
 from ordersigner.signing.keys import HeldKey, Signer, address_in
 from ordersigner.state.memory import Memory
+from ordersigner.state.state_file import State
 
 NOT_RECORDED = Refusal.of(
     "", "not_recorded", "The journal did not take the entry of this signature in time.", type="InternalError"
 )
 LOOK_AGAIN = 1.0  # seconds until a connection that uses held keys finds out again who the users of the policy are
 MAX_SIGNERS = 8  # keys that a connection keeps ready; one more, and all are dropped first. Most clients use one.
+
+
+T = TypeVar("T")
 
 
 class Service:
@@ -41,20 +49,23 @@ class Service:
         keyring: Keyring | None = None,
         policy: Policy | None = None,
         *,
-        ledger: Ledger | None = None,
+        ledger: Memory | State | None = None,
         wire_keys: bool = True,
         may_read_status: Callable[[Peer], bool] = lambda peer: False,
     ) -> None:
-        """wire_keys: whether clients may send keys of their own. may_read_status: whether one gets the counters."""
+        """ledger: the state that all processes share; by default that of this process, which ends with it.
+
+        wire_keys: whether clients may send keys of their own. may_read_status: whether one gets the counters.
+        """
         self.journal = journal
         self.keyring = keyring or Keyring()
         self.policy = policy or Policy()
-        self.ledger: Ledger = ledger or Memory()
+        self.ledger: Memory | State = ledger or Memory()
+        self.follow: Callable[[], object] = lambda: None  # takes the policy that another process has reloaded
         self.wire_keys = wire_keys
         self.may_read_status = may_read_status
         self.entries_get_lost = False  # whether journald drops entries after it took them
         self._replacing = threading.Lock()
-        self.reloads = 0  # readings of the policy that have begun; see reload.take_policy()
         self.counters = Counters()
 
     def replace_policy(self, policy: Policy) -> None:
@@ -75,12 +86,29 @@ class Service:
             names = ", ".join(sorted(map(str, changed)))
             self.journal.say("notice", f"Users or groups of the policy have changed. They are now {names}")
 
+    @property
+    def frozen(self) -> AbstractSet[str]:
+        """The names of the rules that allow nothing now: of all rules, if the state cannot tell which are frozen."""
+        try:
+            return self.ledger.frozen.keys()
+        except OSError:
+            return {rule.name for rule in self.policy.rules}
+
+    def share_counts(self) -> None:
+        """Have what this process counted by rule in the sums over all processes. What fails is tried again later."""
+        with contextlib.suppress(OSError):
+            self.counters.share(self.ledger.add_counts)
+
     def status(self) -> str:
         """For people, in one line."""
         parts = [self.counters.line()]
         held, wanted = self.keyring.count(self.policy.keys)
         if wanted:
             parts.append(f"{held} of {wanted} keys")
+        frozen = sorted(self.frozen)
+        if frozen:
+            more = f" and {len(frozen) - 3} more" if len(frozen) > 3 else ""
+            parts.append(f"frozen: {', '.join(frozen[:3])}{more}")
         if self.entries_get_lost:
             parts.append("journald drops entries: see the journal")
         if self.journal.hangs:
@@ -97,8 +125,45 @@ class Service:
             "not_recorded": self.journal.untaken,
             "keys": held,
             "keys_wanted": wanted,
-            "rules": len(self.policy.rules),
+            "frozen": sorted(self.frozen),
+            "rules": self._numbers_of_rules(),
         }
+
+    def _numbers_of_rules(self) -> protocol.Message:
+        """By name, over all processes. What the state cannot tell is null."""
+        self.share_counts()
+        frozen = self.frozen
+        counts = _if_readable(self.ledger.counts)
+        return {
+            rule.name: {
+                "signed": None if counts is None else counts.get(rule.name, (0, 0))[0],
+                "refused": None if counts is None else counts.get(rule.name, (0, 0))[1],
+                "frozen": rule.name in frozen,
+                "totals": [
+                    {
+                        "section": total.section,
+                        "term": total.term,
+                        "span": _SPAN[total.seconds],
+                        "used": None if used is None else in_tokens(used, total.decimals),
+                        "limit": in_tokens(total.limit, total.decimals),
+                    }
+                    for total in rule.totals
+                    for used in [_if_readable(self.ledger.used, rule.key_of(total), total.seconds)]
+                ],
+            }
+            for rule in self.policy.rules
+        }
+
+
+_SPAN = {3600: "hour", 86400: "day"}  # of a total, by its seconds
+
+
+def _if_readable(read: Callable[..., T], *arguments: object) -> T | None:
+    """What `read` returns; None if the state is damaged."""
+    try:
+        return read(*arguments)
+    except OSError:
+        return None
 
 
 class Conversation:
@@ -111,9 +176,14 @@ class Conversation:
         self._grants: dict[str, Grant] = {}
         self._policy: Policy | None = None  # whose grants these are
         self._look_again = 0.0  # by monotonic(): when to find out again who the users of the policy are
+        self.waits = False  # whether finish() has the response to the latest request
+        self._unfinished: tuple[protocol.Request, str | int | None] | None = None  # that request, and its id
 
     def respond(self, line: bytes) -> bytes:
-        """line: a request without its terminator. Returns the response with its own."""
+        """line: a request without its terminator. Returns the response with its own.
+
+        It is empty if finish() gives the response: then `waits` is true, and finish() comes before the next line.
+        """
         service = self._service
         start = perf_counter_ns()
         request_id: str | int | None = None
@@ -130,6 +200,9 @@ class Conversation:
                 return protocol.signers(self._usable_keys(), request_id)
             if request.type == "status":
                 return protocol.status(self._status_if_allowed(), request_id)
+            if request.type in freezing.TYPES:
+                self._unfinished, self.waits = (request, request_id), True
+                return b""
             form = KINDS[request.type].form
             payload = form.read(request.members)
             address = address_in(request.signer)
@@ -152,14 +225,43 @@ class Conversation:
         except Refusal as refusal:
             return self.refuse(refusal, request_id, payload, address)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the connection
-            service.counters.failed += 1
-            service.journal.failed(f"A request of {self._peer} could not be answered", error)
-            return protocol.failed(request_id)
+            return self._fail(error, request_id)
         finally:
             if permit is not None:
                 permit.leave()
         service.counters.count(request.type, permit.rule.name if permit else "")
         return response
+
+    def finish(self, is_stopping: Callable[[], bool] = lambda: False) -> bytes:
+        """The response to the request for which respond() had none. This may wait for seconds.
+
+        is_stopping: whether the daemon stops, which ends the wait.
+        """
+        assert self._unfinished is not None
+        (request, request_id), self._unfinished, self.waits = self._unfinished, None, False
+        try:
+            confirmed = self._freeze_or_thaw(request, is_stopping)
+            own = self._own_rules()
+            frozen = [name for name in sorted(self._service.frozen) if name in own or self._peer.uid == 0]
+            return protocol.frozen(frozen, confirmed, self._service.ledger.is_kept, request_id)
+        except Refusal as refusal:
+            return self.refuse(refusal, request_id)
+        except Exception as error:  # noqa: BLE001 - as in respond()
+            return self._fail(error, request_id)
+
+    def _freeze_or_thaw(self, request: protocol.Request, is_stopping: Callable[[], bool]) -> bool:
+        """Whether it is confirmed."""
+        service = self._service
+        names = protocol.read_rules(request.members)
+        if request.type == "thaw":
+            freezing.thaw(
+                freezing.to_thaw(names, self._peer, service.ledger), self._peer, service.ledger, service.journal
+            )
+            return True
+        own = self._own_rules()
+        known = {rule.name for rule in service.policy.rules}
+        chosen = freezing.to_freeze(names, self._peer, own, service.ledger, known)
+        return freezing.freeze(chosen, self._peer, service.ledger, service.journal, is_stopping)
 
     def refuse(
         self,
@@ -172,9 +274,15 @@ class Conversation:
 
         payload, address: what was to be signed with a held key, if anything.
         """
-        self._service.counters.refused_by_code[refusal.code] += 1
+        self._service.counters.count_refusal(refusal.code, refusal.rule if isinstance(refusal, rules.Denied) else "")
         self._service.journal.refused(self._peer, refusal, payload, address)
         return protocol.refused(refusal, request_id)
+
+    def _fail(self, error: Exception, request_id: str | int | None) -> bytes:
+        """The response to a request on which the daemon failed."""
+        self._service.counters.failed += 1
+        self._service.journal.failed(f"A request of {self._peer} could not be answered", error)
+        return protocol.failed(request_id)
 
     def report_unread(self, size: int) -> None:
         """Have the journal say that the client takes no responses. size: bytes that wait for it."""
@@ -210,6 +318,7 @@ class Conversation:
         for the first time, and a connection that stays open looks again.
         """
         service = self._service
+        service.follow()
         now = monotonic()
         if now >= self._look_again:
             service.look_users_up()
@@ -223,6 +332,7 @@ class Conversation:
         """The counters, for root and users who may read the policy."""
         if not self._service.may_read_status(self._peer):
             raise rules.no_status()
+        self._service.follow()
         return self._service.numbers()
 
     def _usable_keys(self) -> list[protocol.Message]:
@@ -231,11 +341,17 @@ class Conversation:
         if not grants:
             self._service.journal.nothing_allowed(self._peer)
         keyring = self._service.keyring
+        frozen = self._service.frozen
         return [
             {
                 "address": grant.address,
                 "rules": [rule.name for rule in grant.rules],
+                "frozen": [rule.name for rule in grant.rules if rule.name in frozen],
                 "available": keyring.get(grant.address) is not None,
             }
             for grant in grants
         ]
+
+    def _own_rules(self) -> set[str]:
+        """The names of the rules that are for this client."""
+        return {rule.name for grant in self._grants_in_force().values() for rule in grant.rules}

@@ -1,13 +1,15 @@
 """What one process of the daemon has done since its start, for the status line and for monitoring.
 
-In: each signature, refusal and failure. Out: numbers. Knows no requests, no clients and no keys.
+In: each signature, refusal and failure. Out: numbers; and for each rule those that the sums over all processes lack.
+Knows no requests, no clients and no keys.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from time import time
-from typing import Collection
+from typing import Callable, Collection, Mapping
 
 
 class Counters:
@@ -19,6 +21,8 @@ class Counters:
         self.signed_by_type: Counter[str] = Counter()
         self.signed_by_rule: Counter[str] = Counter()  # of held keys
         self.refused_by_code: Counter[str] = Counter()
+        self._unshared: tuple[Counter[str], Counter[str]] = Counter(), Counter()  # signed and refused, by rule
+        self._sharing = threading.Lock()
         self.failed = 0
         self.connections = 0  # that are open
 
@@ -35,7 +39,30 @@ class Counters:
         self.signed_by_type[type] += 1
         if rule:
             self.signed_by_rule[rule] += 1
+            with self._sharing:
+                self._unshared[0][rule] += 1
         self.last_signed = time()
+
+    def count_refusal(self, code: str, rule: str) -> None:
+        """Count a refusal. rule: the one that came closest, empty if none did."""
+        self.refused_by_code[code] += 1
+        if rule:
+            with self._sharing:
+                self._unshared[1][rule] += 1
+
+    def share(self, add: Callable[[Mapping[str, tuple[int, int]]], None]) -> None:
+        """Call `add` with how often each rule has signed and refused since the last call. If it raises, so does this,
+        and the next call has them again."""
+        with self._sharing:  # not while `add` works: it may wait, and requests would wait with it
+            (signed, refused), self._unshared = self._unshared, (Counter(), Counter())
+        try:
+            if signed or refused:
+                add({rule: (signed[rule], refused[rule]) for rule in {**signed, **refused}})
+        except BaseException:
+            with self._sharing:
+                self._unshared[0].update(signed)
+                self._unshared[1].update(refused)
+            raise
 
     def forget_rules_except(self, names: Collection[str]) -> None:
         """Rules that are no longer in force have no count."""

@@ -1,11 +1,11 @@
-"""What the daemon writes down: one entry for each signature, refusal and fault, and for what is in force.
+"""What the daemon writes down: one entry for each signature, refusal and fault, and for what is in force or frozen.
 
 Under systemd an entry goes to the journal with structured fields, elsewhere it goes to stderr as a line. An entry says
 what was signed and holds no request as a whole and no key. Text from a client is cut short, stripped of control
 characters and, among words, in quotes.
 
-Every signature must have its entry: signed() says whether it was taken. If the journal is slow, the daemon waits, up to
-a limit (journald.py). Past the limit it waits no more, until an entry is taken again.
+Every signature must have its entry: signed() says whether it was taken, and so does thaws() for a rule. If the journal
+is slow, the daemon waits, up to a limit (journald.py). Past the limit it waits no more, until an entry is taken again.
 
 Entries about held keys can go to a journal of their own, the journal for held keys. A client that no rule names adds
 nothing to it, and so pushes nothing out.
@@ -32,6 +32,7 @@ SIGNED = "f8a2b1d7a1f04c6f9d0a3f0f6c1f6a51"
 REFUSED = "0c1e2c9f5a4b4c59b1c53f6be3cbb8e7"
 FAILED = "6b7a6f0f7e3f4d5b8d1a7cf5a3f9c2d4"
 IN_FORCE = "2f4d8c1be2a94a0c9f6b7d5e3a1c8f60"
+FROZEN = "9d3f5a7c1e8b46f2a0c4d6e8b1f3a5c7"  # and thawed
 
 ENTRIES_PER_SECOND = 10  # of a kind of refusal for each user, and of faults: no client must flood the journal with them
 MAX_USERS = 256  # for whom refusals are counted apart
@@ -40,7 +41,7 @@ MAX_USERS = 256  # for whom refusals are counted apart
 class Journal:
     """Writes entries up to `level`, a value of LEVELS, by `send`, which raises OSError if an entry is not taken.
 
-    send_held: the same for signatures with held keys, for what a rule refused, and for what is in force.
+    send_held: the same for signatures with held keys, for what a rule refused, and for what is in force or frozen.
     """
 
     def __init__(self, level: int, send: Send, send_held: Send | None = None) -> None:
@@ -124,7 +125,8 @@ class Journal:
                 f"ORDERSIGNER_TYPE={payload.type}",
                 f"ORDERSIGNER_SIGNER={signer}",
                 f"ORDERSIGNER_DIGEST={digest}",
-                *_rule_field(refusal.rule),
+                *_field("RULE", refusal.rule),
+                *_field("SECTION", refusal.section),
             ]
         self._write(
             way,
@@ -173,6 +175,17 @@ class Journal:
             f"MESSAGE_ID={IN_FORCE}",
             *(f"ORDERSIGNER_SIGNER={address}" for address in (*held, *missing)),
         )
+
+    def froze(self, peer: Peer, rule: str) -> None:
+        """A rule was frozen."""
+        if self._level >= LEVELS["warning"]:
+            self._write(self._held, "warning", f"Froze rule {rule} for {peer}", *_event("freeze", rule, peer))
+
+    def thaws(self, peer: Peer, rule: str) -> bool:
+        """A rule is about to be thawed. Returns whether that has its entry, if it must have one."""
+        if self._level < LEVELS["notice"]:
+            return True
+        return self._write(self._held, "notice", f"Thawed rule {rule} for {peer}", *_event("thaw", rule, peer))
 
     def failed(self, what: str, error: BaseException) -> None:
         """A fault of the daemon's own, with its traceback; limited in rate, since clients may cause it.
@@ -272,8 +285,12 @@ def open_journal(level: str) -> Journal:
     return Journal(LEVELS[level], sender(), sender_to_namespace())
 
 
-def _rule_field(rule: str) -> tuple[str, ...]:
-    return (f"ORDERSIGNER_RULE={rule}",) if rule else ()
+def _field(name: str, value: str) -> tuple[str, ...]:
+    return (f"ORDERSIGNER_{name}={value}",) if value else ()
+
+
+def _event(event: str, rule: str, peer: Peer) -> tuple[str, ...]:
+    return (f"MESSAGE_ID={FROZEN}", f"ORDERSIGNER_EVENT={event}", f"ORDERSIGNER_RULE={rule}", *peer.fields)
 
 
 def _more(withheld: int, what: str) -> str:

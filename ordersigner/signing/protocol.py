@@ -27,8 +27,14 @@ from ordersigner.refusal import (
 )
 from ordersigner.text import similar
 
-# The types of requests that ask for no signature have no members of their own.
-ANSWERED = ("ping", "signers", "status")
+# The types of requests that ask for no signature, with the members that they may have.
+ANSWERED: dict[str, tuple[str, ...]] = {
+    "ping": (),
+    "signers": (),
+    "status": (),
+    "freeze": ("rules",),
+    "thaw": ("rules",),
+}
 # The keys that each type of request must have, with the JSON type of their values, which must not be empty.
 REQUIRED: dict[str, dict[str, type]] = {
     **{type: dict(sorted({**kind.form.members, "signer": str}.items())) for type, kind in KINDS.items()},
@@ -43,6 +49,7 @@ _WANTED = {
 }
 _ALLOWED = {type: frozenset((*keys, "type", "id")) for type, keys in REQUIRED.items()}
 _ALLOWED.update({type: _ALLOWED[type].union(kind.form.optional) for type, kind in KINDS.items()})
+_ALLOWED.update({type: _ALLOWED[type].union(optional) for type, optional in ANSWERED.items()})
 # Members that may have another JSON type as well.
 _ALSO: dict[tuple[object, str], type] = {
     (type, key): also for type, kind in KINDS.items() for key, also in kind.form.also.items()
@@ -54,7 +61,7 @@ MAX_ID_LENGTH = 128  # characters of an id that is a string
 MAX_ID_NUMBER = 2**128  # an id that is an integer is less than this, and more than its negative
 MAX_FIELD = 128  # characters of a field's name in a response; longer names lose their middle
 MAX_UNEXPECTED = 16  # unexpected keys that a response lists
-MAX_RESPONSE = 32 * 1024  # bytes, terminator included; a character takes up to 12 of them ("\ud83d\ude00")
+MAX_RESPONSE = 60 * 1024  # bytes, terminator included; a character takes up to 12 of them ("\ud83d\ude00")
 
 Message = Dict[str, object]  # a JSON object
 
@@ -135,6 +142,26 @@ def read_request(message: Message) -> Request:
     raise _problems(message)
 
 
+def read_rules(members: Message) -> list[str] | None:
+    """The names in a request to freeze or thaw rules; None if it has none. Raises Refusal."""
+    names = members.get("rules", MISSING)
+    if names is MISSING:
+        return None
+    if type(names) is not list or not names:
+        raise mistyped(names, "rules", list, wanted=_RULES)
+    for name in names:
+        if type(name) is not str or not name:
+            code = "empty" if name in (None, "") else "wrong_type"
+            what = "an empty string" if name == "" else given(name)
+            raise Refusal.of("rules", code, f"One of these is {what}. This must be {_RULES}.")
+    if len(set(names)) < len(names):
+        raise Refusal.of("rules", "duplicate", "Each name may be in this array once.")
+    return names
+
+
+_RULES = 'an array of names of rules, such as ["bids"]'
+
+
 def signed(signature: str, request_id: str | int | None, added: Mapping[str, object] | None = None) -> bytes:
     """The response that carries `signature`. added: the members that this kind of request gets together with it."""
     if request_id is None and added is None:  # the common case, without the cost of the JSON encoder
@@ -153,8 +180,25 @@ def signers(allowed: list[Message], request_id: str | int | None) -> bytes:
 
 
 def status(numbers: Message, request_id: str | int | None) -> bytes:
-    """The response with the counters."""
-    return _response({"ok": True, "status": numbers}, request_id)
+    """The response with the counters. If it has no room for all "rules", the last ones are left out and counted."""
+    response = _response({"ok": True, "status": numbers}, request_id)
+    rules = numbers["rules"]
+    if len(response) > MAX_RESPONSE and isinstance(rules, dict):
+        fixed = {**numbers, "rules": {}, "rules_left_out": len(rules)}
+        sizes = accumulate(
+            (len(json.dumps({name: rule})) for name, rule in rules.items()),
+            initial=len(_response({"ok": True, "status": fixed}, request_id)),
+        )
+        kept = sum(size <= MAX_RESPONSE for size in sizes) - 1
+        some = {"rules": dict(islice(rules.items(), kept)), "rules_left_out": len(rules) - kept}
+        response = _response({"ok": True, "status": {**numbers, **some}}, request_id)
+    return response
+
+
+def frozen(names: list[str], confirmed: bool, kept: bool, request_id: str | int | None) -> bytes:
+    """The response to a request to freeze or thaw rules."""
+    message: Message = {"ok": True, "frozen": names, "confirmed": confirmed}
+    return _response(message if kept else {**message, "kept": False}, request_id)
 
 
 def refused(refusal: Refusal, request_id: str | int | None) -> bytes:

@@ -57,7 +57,8 @@ def test_signatures_are_counted_by_type_and_rule_and_refusals_by_code(files: Fil
             "not_recorded": 0,
             "keys": 1,
             "keys_wanted": 1,
-            "rules": 1,
+            "frozen": [],
+            "rules": {"all": {"signed": 2, "refused": 0, "frozen": False, "totals": []}},
         }
         assert {key: after[key] for key in expected} == expected
 
@@ -203,7 +204,34 @@ def test_the_command_shows_the_counters(files: Files) -> None:
             ["refused", "1"],
             ["not_json", "1"],
             ["failed", "0"],
+            ["all", "processes", "together:"],
+            ["rule", "all", "2", "signed,", "0", "refused"],
         ]
+
+
+def test_the_command_shows_totals_and_what_is_frozen() -> None:
+    total = {"section": "x402", "term": "message.value(6)", "span": "day", "used": "0.5", "limit": "100"}
+    rules = {
+        "pay": {"signed": 12345, "refused": 1, "frozen": True, "totals": [total]},
+        "desk": {
+            "signed": None,
+            "refused": None,
+            "frozen": False,
+            "totals": [{**total, "section": "", "term": "max-total-notional", "span": "hour", "used": None}],
+        },
+    }
+    shown = list(status.words_of_rules({"rules": rules, "frozen": ["gone", "pay"]}))
+    assert shown == [
+        "all processes together:",
+        "  rule pay       12,345 signed, 1 refused, frozen",
+        "    in a day     0.5 of 100: [x402] message.value(6)",
+        "  rule desk      unknown signed, unknown refused",
+        "    in an hour   unknown of 100: [rule desk] max-total-notional",
+        "  frozen         gone: the policy has no such rule",
+    ]
+    shown = list(status.words_of_rules({"rules": rules, "frozen": ["gone", "pay"], "rules_left_out": 3}))
+    assert shown[-1] == "  and 3 more rules, for which the answer has no room"
+    assert list(status.words_of_rules({"rules": {}, "frozen": []})) == []
 
 
 def test_the_command_writes_json_for_programs(daemon: Daemon) -> None:

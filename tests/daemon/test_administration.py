@@ -37,7 +37,7 @@ from support.pages import sides
 
 from ordersigner import process
 from ordersigner.daemon import main
-from ordersigner.daemon.reload import take_policy
+from ordersigner.daemon.reload import PolicyFile
 from ordersigner.signing.conversation import Service
 from ordersigner.signing.journal import LEVELS, Journal
 from ordersigner.systemd import journald, losses
@@ -59,7 +59,7 @@ def test_a_daemon_with_keys_and_a_policy_signs_by_address(files: Files) -> None:
         assert daemon.ask(LINE + EXAMPLE_LINE) == EXAMPLE_RESPONSE * 2
         assert json.loads(daemon.ask(b'{"type": "signers"}\n')) == {
             "ok": True,
-            "signers": [{"address": ADDRESS, "rules": ["all"], "available": True}],
+            "signers": [{"address": ADDRESS, "rules": ["all"], "frozen": [], "available": True}],
         }
         assert f"In force: 1 of 1 keys ({ADDRESS}), 1 rule of {files.policy}" in daemon.log
         assert daemon.stop() == 0
@@ -177,14 +177,16 @@ def test_a_hangup_reloads_too_and_a_broken_policy_changes_nothing(files: Files) 
 
 def test_a_reload_that_hangs_keeps_no_later_one_from_working_and_does_not_undo_it(files: Files) -> None:
     service = Service(Journal(LEVELS["err"], print))
-    hanging = files.directory / "hanging"
-    os.mkfifo(hanging)
-    earlier = Thread(target=take_policy, args=(service, str(hanging)))
+    policy = PolicyFile(service, str(files.policy), keeps_state=False)
+    files.policy.unlink()
+    os.mkfifo(files.policy)
+    earlier = Thread(target=policy.reload)
     earlier.start()
-    with open(hanging, "w") as file:  # which waits until it is being read
+    with open(files.policy, "w") as hanging:  # which waits until it is being read
+        files.policy.unlink()
         files.policy.write_text(RULE.replace("all", "later"))
-        assert take_policy(service, str(files.policy))
-        file.write(RULE)
+        assert policy.reload()
+        hanging.write(RULE)
     earlier.join()
     assert [rule.name for rule in service.policy.rules] == ["later"]
 

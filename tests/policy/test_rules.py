@@ -16,6 +16,7 @@ from ordersigner.peer import Peer
 from ordersigner.policy.rules import Policy
 from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import ENTRIES_PER_SECOND, LEVELS, Journal
+from ordersigner.signing.protocol import MAX_RESPONSE
 
 OTHER, LOST = oracle.signer_address(OTHER_KEY), oracle.signer_address(LOST_KEY)
 NOBODYS = "0x" + "ab" * 20
@@ -147,13 +148,13 @@ def signers(service: Service, peer: Peer) -> Any:
 def test_a_client_can_ask_which_keys_it_may_use_and_learns_of_no_others() -> None:
     service = service_with(rule("a"), rule("b", key=f"{OTHER} {ADDRESS}", users="1002 1001"), rule("c", key=LOST))
     assert signers(service, ALICE) == [
-        {"address": ADDRESS, "rules": ["a", "b"], "available": True},
-        {"address": OTHER, "rules": ["b"], "available": True},
-        {"address": LOST, "rules": ["c"], "available": False},
+        {"address": ADDRESS, "rules": ["a", "b"], "frozen": [], "available": True},
+        {"address": OTHER, "rules": ["b"], "frozen": [], "available": True},
+        {"address": LOST, "rules": ["c"], "frozen": [], "available": False},
     ]
     assert signers(service, BOB) == [
-        {"address": OTHER, "rules": ["b"], "available": True},
-        {"address": ADDRESS, "rules": ["b"], "available": True},
+        {"address": OTHER, "rules": ["b"], "frozen": [], "available": True},
+        {"address": ADDRESS, "rules": ["b"], "frozen": [], "available": True},
     ]
     assert signers(service_with(), ALICE) == []
 
@@ -161,9 +162,10 @@ def test_a_client_can_ask_which_keys_it_may_use_and_learns_of_no_others() -> Non
 def test_the_longest_list_of_keys_fits_a_response() -> None:
     keys = [" ".join(f"0x{number:040x}" for number in range(start, start + 95)) for start in (0, 95)]
     service = service_with(*(rule(letter * 64, key=key) for letter, key in zip("xy", keys)))
+    service.ledger.freeze(["x" * 64, "y" * 64], 0, 0.0)
     response = Conversation(service, ALICE).respond(json.dumps({"type": "signers", "id": "\U0001f600" * 128}).encode())
     assert json.loads(response)["ok"] is True
-    assert len(response) <= 32 * 1024
+    assert len(response) <= MAX_RESPONSE
 
 
 def test_a_request_for_the_keys_takes_nothing_else() -> None:

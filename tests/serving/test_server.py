@@ -35,6 +35,9 @@ from support.daemon import (
     standalone,
     wait_until,
 )
+from support.held import MARKET, rule
+from support.keys import ADDRESS
+from support.policies import policy_of
 
 from ordersigner.serving import channel
 from ordersigner.serving import connection as connection_module
@@ -46,6 +49,7 @@ from ordersigner.signing.conversation import Service
 from ordersigner.signing.journal import LEVELS, Journal
 from ordersigner.signing.keys import Signer
 from ordersigner.signing.protocol import MAX_RESPONSE
+from ordersigner.state.memory import Memory
 
 ORDER = EXAMPLE_LINE + b"\n"
 
@@ -672,3 +676,67 @@ def test_memory_and_descriptors_do_not_grow_with_connections(daemon: Daemon, sen
     come_and_go(400)
     assert daemon.descriptors() == descriptors
     assert daemon.resident() - memory < 2 * 2**20
+
+
+# Requests whose response takes waiting
+
+
+class Waiting(Memory):
+    """A ledger that confirms no freeze before `idle`."""
+
+    idle = False
+
+    def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
+        super().freeze(rules, uid, patience)
+        return False
+
+    def is_idle(self, rules: Sequence[str]) -> bool:
+        return self.idle
+
+
+@contextlib.contextmanager
+def freezing(path: str) -> Iterator[tuple[OrderServer, Waiting]]:
+    with in_this_process(path) as server:
+        server.service.ledger = ledger = Waiting()
+        server.service.replace_policy(policy_of(MARKET + rule("a", ADDRESS)))
+        yield server, ledger
+
+
+FREEZE = b'{"type": "freeze"}\n'
+
+
+@pytest.mark.parametrize("crowd", [0, 5])
+def test_a_freeze_that_waits_holds_up_no_other_client(directory: Path, crowd: int) -> None:
+    """Alone, a client is answered by its own thread; in a crowd, by the worker."""
+    path = str(directory / "socket")
+    with freezing(path) as (_, ledger), contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(connect(path)) for _ in range(crowd)]
+        for client in busy:
+            client.sendall(ORDER * 2000)
+        client = stack.enter_context(connect(path))
+        client.sendall(ORDER + FREEZE + ORDER)
+        responses = stack.enter_context(client.makefile("rb"))
+        assert responses.readline() == EXAMPLE_RESPONSE
+        wait_until(lambda: ledger.frozen)
+        for other in busy:
+            assert exchange(other, ORDER).count(EXAMPLE_RESPONSE) == 2001
+        with connect(path) as other:
+            assert exchange(other, ORDER) == EXAMPLE_RESPONSE
+        ledger.idle = True
+        assert json.loads(responses.readline())["confirmed"] is True
+        assert responses.readline() == EXAMPLE_RESPONSE
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_stop_ends_the_wait_of_a_freeze(directory: Path, keep: bool) -> None:
+    path = str(directory / "socket")
+    with freezing(path) as (server, ledger), connect(path) as client, client.makefile("rb") as responses:
+        client.sendall(FREEZE + ORDER)
+        wait_until(lambda: ledger.frozen)
+        server.shutdown()
+        kept = server.drain(keep=keep)
+        assert json.loads(responses.readline())["confirmed"] is False
+        assert responses.readline() == EXAMPLE_RESPONSE
+        assert len(kept) == keep
+        for connection in kept:
+            connection.close()

@@ -24,6 +24,8 @@ FAILS = b"fails\n"
 class Slow(Conversation):
     """Takes `seconds` of processor time for each line, and has no response to send."""
 
+    waits = False
+
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 

@@ -28,7 +28,10 @@ from ordersigner.signing.keyring import Keyring
 FILES = SOURCE / "tests" / "vectors" / "cases"
 KEY: str = EXAMPLE["request"]["signer"]
 HELD = held(KEY[2:])
-WORDS = 'This must be "spot", "futures", "typed_data", "message", "hyperliquid", "ping", "signers" or "status".'
+WORDS = (
+    'This must be "spot", "futures", "typed_data", "message", "hyperliquid", "ping", "signers", "status", "freeze"'
+    ' or "thaw".'
+)
 SIGNED = ("", "", "")
 # From a file to the field, the code and a part of the text with which its first line is refused.
 CASES = {

@@ -1,0 +1,82 @@
+"""Where the state of all processes is kept, and what stands in for it.
+
+In: --state, or the directory that systemd names. Out: a ledger: that of the file there; without a directory, one that
+ends with this process; and if the file cannot be used, one that refuses what it would have to know. Raises nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from typing import Sequence
+
+from ordersigner.signing.journal import Journal
+from ordersigner.state.memory import Frozen, Memory
+from ordersigner.state.state_file import State, read_frozen
+
+
+def directory(arguments: argparse.Namespace) -> str | None:
+    """--state, or the first directory of StateDirectory= in the unit; None without either."""
+    given: str | None = arguments.state
+    return given or os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or None
+
+
+def ledger(directory: str | None, journal: Journal) -> Memory | State:
+    """The ledger in a directory. ORDERSIGNER_BOOT is the boot's id for units that the kernel's is hidden from."""
+    if directory is None:
+        return Memory()
+    try:
+        return State(directory, os.environ.get("ORDERSIGNER_BOOT", "").replace("-", ""))
+    except OSError as error:
+        reason = f"The state in {directory} cannot be used: {error}"
+    unusable = Unusable(directory, reason)
+    journal.say("err", f"{reason.rstrip('.')}. {unusable.consequence}")
+    return unusable
+
+
+class Unusable(Memory):
+    """Stands in for a file that cannot be used. What is frozen here is so until this process ends.
+
+    A rule that needs the file must refuse: one with a total or a rate, and if nobody knows which are frozen, each one.
+    So this looks into the file each time, which another process may still use.
+    """
+
+    def __init__(self, directory: str, reason: str) -> None:
+        super().__init__()
+        self._directory = directory
+        self._reason = reason
+
+    @property
+    def frozen(self) -> dict[str, Frozen]:
+        os.stat(self._directory)  # without it, nobody knows what is frozen: it may be on a disk that is not mounted
+        return {**read_frozen(self._directory), **self._frozen_here}
+
+    @frozen.setter
+    def frozen(self, value: dict[str, Frozen]) -> None:
+        self._frozen_here = value
+
+    @property
+    def consequence(self) -> str:
+        """For the administrator."""
+        try:
+            return f"Rules with a total or a rate allow nothing. Frozen: {', '.join(sorted(self.frozen)) or 'none'}"
+        except OSError:
+            return "Nobody knows which rules are frozen, so no held key can be used"
+
+    def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
+        with self._changed:
+            self._frozen_here.update({rule: Frozen(time.time(), uid) for rule in rules})
+            return self._changed.wait_for(lambda: self._is_idle(rules), patience)
+
+    def thaw(self, rules: Sequence[str]) -> list[str]:
+        with self._changed:
+            return [rule for rule in rules if self._frozen_here.pop(rule, None)]
+
+    def reserve(
+        self, totals: Sequence[tuple[str, int, int, int]], rate: tuple[str, int, int] | None
+    ) -> tuple[int, int] | None:
+        raise OSError(self._reason)
+
+    def used(self, key: str, seconds: int) -> int:
+        raise OSError(self._reason)
