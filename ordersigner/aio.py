@@ -115,6 +115,13 @@ class Client:
     async def signers(self) -> list[client.Signer]:
         return await self._ask({"type": "signers"}, client.read_signers)
 
+    async def freeze(self, rules: Iterable[str] | None = None) -> client.Frozen:
+        """Later calls wait until this one is answered, because they share the connection."""
+        return await self._ask(client.rules_request("freeze", rules), client.read_frozen)
+
+    async def thaw(self, rules: Iterable[str] | None = None) -> client.Frozen:
+        return await self._ask(client.rules_request("thaw", rules), client.read_frozen)
+
     def close(self) -> None:
         """Close the connection. Calls that wait raise Unavailable. A later call connects again."""
         self._disconnect()

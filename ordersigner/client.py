@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     Context = Dict[str, List[Dict[str, str]]]
     Path = Union[str, bytes, "os.PathLike[str]"]
     Request = Mapping[str, Any]  # a JSON object; it may contain decimal.Decimal
-    Signer = TypedDict("Signer", {"address": str, "rules": List[str], "available": bool})
+    Signer = TypedDict("Signer", {"address": str, "rules": List[str], "frozen": List[str], "available": bool})
+    Frozen = TypedDict("Frozen", {"frozen": List[str], "confirmed": bool, "kept": bool})
     T = TypeVar("T")
 
 # From top to bottom: errors, Client, Exchange (the conversation without its sockets), Connection, requests as lines of
@@ -239,11 +240,36 @@ class Client(object):
         """The keys that the daemon holds and this program may use: an empty list if it may use none.
 
         For each key a dict: "address", which is what a request has as its signer; "rules", the names of the rules in
-        the daemon's policy that allow the key; "available", False if the daemon could not load the key.
+        the daemon's policy that allow the key; "frozen", those of them that are frozen; "available", False if the
+        daemon could not load the key.
 
         Raises what sign() raises: SignerError too if the daemon is older than 1.2 and holds no keys.
         """
         return self._ask({"type": "signers"}, read_signers)
+
+    def freeze(self, rules=None):
+        # type: (Optional[Iterable[str]]) -> Frozen
+        """Freeze rules of the daemon's policy: they allow nothing more, until root thaws them.
+
+        rules: names of rules that are for this program's user; for root, of any. None: all of them.
+
+        Returns a dict: "frozen", the names of the rules that are frozen now, as far as this user may know; "confirmed",
+        False if a signature that was under way may still be given; "kept", False if the daemon has no place for state,
+        so that they are frozen in one process, and only until it ends.
+
+        The daemon waits up to 6 seconds for signatures under way, and the client no longer than its timeout.
+
+        Raises what sign() raises.
+        """
+        return self._ask(rules_request("freeze", rules), read_frozen)
+
+    def thaw(self, rules=None):
+        # type: (Optional[Iterable[str]]) -> Frozen
+        """Thaw rules; None: all that are frozen. Only root may do that. Returns what freeze() returns.
+
+        Raises what sign() raises.
+        """
+        return self._ask(rules_request("thaw", rules), read_frozen)
 
     def close(self):
         # type: () -> None
@@ -375,7 +401,7 @@ ATTEMPTS = 3  # the client gives up when this many connections in a row end with
 # taking results for a while does not leave a line half sent, or the daemon waiting to send a response.
 MAX_UNANSWERED = 256
 MAX_UNANSWERED_BYTES = 64 * 1024
-# Bytes, without the terminator; the daemon writes at most half of that. The time to read an integer grows with the
+# Bytes, without the terminator; the daemon writes less than that. The time to read an integer grows with the
 # square of its length: Python 2.7 takes about 50 ms for one of 64 KiB, 10 seconds for one of a megabyte.
 MAX_RESPONSE = 64 * 1024
 NO_ANSWER = "%s: no answer within %s seconds"
@@ -653,6 +679,14 @@ def hyperliquid_request(signer, action, nonce, vault_address, expires_after, net
     return request
 
 
+def rules_request(kind, rules):
+    # type: (str, Optional[Iterable[str]]) -> Request
+    """The request that Client.freeze() and Client.thaw() send; raises TypeError."""
+    if isinstance(rules, (str, _TEXT)):
+        raise TypeError("rules: must be a list of names")
+    return {"type": kind} if rules is None else {"type": kind, "rules": list(rules)}
+
+
 def encode(request):
     # type: (Request) -> bytes
     """A request as a line of JSON, LF included.
@@ -709,7 +743,7 @@ _KNOWN_KEY = re.compile(
     r"|accountId|timestamp|orderType|side|quantity|price|marginPerFraction|quote|base|address|decimals"
     r"|clientOrderId|expiryTime|isPostOnly|originator|reduceOnly|symbol|triggerPrice"
     r"|typed_data|types|primaryType|domain|message|name|version|chainId|verifyingContract|salt"
-    r"|text|hex|action|nonce|vaultAddress|expiresAfter|network)\Z"
+    r"|text|hex|action|nonce|vaultAddress|expiresAfter|network|rules)\Z"
 )
 
 
@@ -786,10 +820,27 @@ def listed_signers(response):
         {
             "address": str(signer["address"]),
             "rules": [str(rule) for rule in signer["rules"]],
+            "frozen": [str(rule) for rule in signer.get("frozen", ())],
             "available": signer["available"],
         }
         for signer in listed
     ]
+
+
+def read_frozen(line):
+    # type: (bytes) -> Union[Frozen, SignerError]
+    """What the response to a request of type "freeze" or "thaw" says, or a refusal's error; raises ProtocolError."""
+    response = read_response(line)
+    return frozen_rules(response) if response["ok"] else refusal(response)
+
+
+def frozen_rules(response):
+    # type: (Mapping[str, Any]) -> Frozen
+    """The same of a response that read_response() returned, and whose "ok" is true; raises ProtocolError."""
+    confirmed, kept = response.get("confirmed"), response.get("kept", True)
+    if not _are_rules(response.get("frozen")) or not isinstance(confirmed, bool) or not isinstance(kept, bool):
+        raise ProtocolError("the response has no valid frozen rules")
+    return {"frozen": [str(rule) for rule in response["frozen"]], "confirmed": confirmed, "kept": kept}
 
 
 def refusal(response):
@@ -837,10 +888,15 @@ def _is_signer(value):
     return (
         isinstance(value, dict)
         and _is_text(value.get("address"), _ADDRESS)
-        and isinstance(value.get("rules"), list)
-        and all(_is_text(rule, _RULE) for rule in value["rules"])
+        and _are_rules(value.get("rules"))
+        and _are_rules(value.get("frozen", []))
         and isinstance(value.get("available"), bool)
     )
+
+
+def _are_rules(value):
+    # type: (object) -> bool
+    return isinstance(value, list) and all(_is_text(rule, _RULE) for rule in value)
 
 
 def _is_text(value, pattern):

@@ -1,5 +1,5 @@
-"""The command `ordersigner`: signs lines of orders, lists usable keys, says how the daemon is doing, and compares it
-with the earlier daemon.
+"""The command `ordersigner`: signs lines of orders, lists usable keys, freezes and thaws rules, says how the daemon is
+doing, and compares it with the earlier daemon.
 
 In: arguments, and lines from files or standard input, which are sent as they are: the daemon checks them. Out: one line
 for each on stdout, refusals and failures on stderr, and an exit status that tells them apart.
@@ -17,7 +17,7 @@ import signal
 import stat
 import sys
 import time
-from typing import NoReturn, Sequence
+from typing import TYPE_CHECKING, NoReturn, Sequence
 
 from ordersigner import __version__
 from ordersigner.client import (
@@ -31,20 +31,25 @@ from ordersigner.client import (
     check_timeout,
     default_path,
     encode,
+    frozen_rules,
     listed_signers,
     read_response,
     refusal,
+    rules_request,
 )
 from ordersigner.commands import compare, status, terminal
 from ordersigner.commands.lines import Progress, Source
 from ordersigner.commands.terminal import STDIN
 from ordersigner.text import masked, printable, similar
 
+if TYPE_CHECKING:
+    from ordersigner.client import Frozen
+
 PROGRAM = "ordersigner"
 TIMEOUT_RANGE = f"more than 0 and at most {MAX_TIMEOUT}"  # seconds
 
 MANY = 100  # lines, after which `sign` says how many were signed
-DONE, REFUSED, FAILED = 0, 1, 2  # exit statuses; argparse exits with 2 too
+DONE, REFUSED, FAILED, UNCONFIRMED = 0, 1, 2, 3  # exit statuses; argparse exits with 2 too
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,7 +74,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0; 1 if a request was refused, or a key cannot be used; 2 if no daemon answered, or
-    reading or writing failed.
+    reading or writing failed; 3 if a freeze is not confirmed.
     """
     # Like any other filter, end silently at Ctrl-C, and when the program that reads the output ends.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -184,6 +189,27 @@ def parser() -> argparse.ArgumentParser:
     )
     status_parser.add_argument("--json", action="store_true", help="write one line of JSON")
     status_parser.set_defaults(run=show_status)
+    freeze_parser = commands.add_parser(
+        "freeze",
+        parents=[common],
+        help="stop signatures under rules",
+        description="Freeze rules of the daemon's policy: from then on they allow nothing, in all processes of the "
+        "daemon and over restarts, until root thaws them. You may freeze the rules that are for you, and root all.",
+        epilog="Exit status: 0 if no signature under the rules is given any more, 1 if the daemon refuses or no rule "
+        "is for you, 2 if no daemon answers, 3 if the rules are frozen and a signature may still be under way.",
+    )
+    freeze_parser.set_defaults(run=freeze)
+    thaw_parser = commands.add_parser(
+        "thaw",
+        parents=[common],
+        help="allow signatures under rules again",
+        description="Thaw rules that are frozen. Only root may do that.",
+        epilog="Exit status: 0 if the rules are not frozen any more, 1 if the daemon refuses, 2 if no daemon answers.",
+    )
+    thaw_parser.set_defaults(run=thaw)
+    for changing in (freeze_parser, thaw_parser):
+        changing.add_argument("rules", metavar="RULE", nargs="*", help="names of rules (default: all of them)")
+        changing.add_argument("--json", action="store_true", help="write the whole response")
     ping_parser = commands.add_parser(
         "ping",
         parents=[common],
@@ -270,8 +296,43 @@ def list_signers(client: Client, arguments: argparse.Namespace) -> int:
         report("no key may be used by this user; the daemon's administrator finds the reason in its journal")
     else:
         for signer in listed:
-            print(signer["address"], ", ".join(signer["rules"]), *([] if signer["available"] else ["(not available)"]))
+            rules = (f"{rule} (frozen)" if rule in signer["frozen"] else rule for rule in signer["rules"])
+            print(signer["address"], ", ".join(rules), *([] if signer["available"] else ["(not available)"]))
     return DONE if listed and all(signer["available"] for signer in listed) else REFUSED
+
+
+def freeze(client: Client, arguments: argparse.Namespace) -> int:
+    frozen = _freeze_or_thaw("freeze", client, arguments)
+    if frozen is None:
+        return REFUSED
+    if not frozen["frozen"]:
+        report("no rule is for this user, so nothing is frozen")
+        return REFUSED
+    if not frozen["kept"]:
+        report("this daemon has no place for state: they are frozen in one process, and only until it ends")
+    if not frozen["confirmed"]:
+        report("all later requests are refused, but one that came before may still get its signature")
+        return UNCONFIRMED
+    return DONE
+
+
+def thaw(client: Client, arguments: argparse.Namespace) -> int:
+    return REFUSED if _freeze_or_thaw("thaw", client, arguments) is None else DONE
+
+
+def _freeze_or_thaw(kind: str, client: Client, arguments: argparse.Namespace) -> Frozen | None:
+    """Write which rules are frozen then. Returns None if the daemon refuses."""
+    (response,) = client.exchange([encode(rules_request(kind, arguments.rules or None))], read_response)
+    frozen = frozen_rules(response) if response["ok"] else None
+    if arguments.json:
+        print(json.dumps(response))
+    elif frozen is None:
+        report(str(refusal(response)))
+    elif frozen["frozen"]:
+        print("Frozen:", ", ".join(frozen["frozen"]))
+    elif kind == "thaw":
+        print("No rule is frozen.")
+    return frozen
 
 
 def show_status(client: Client, arguments: argparse.Namespace) -> int:
@@ -285,6 +346,8 @@ def show_status(client: Client, arguments: argparse.Namespace) -> int:
     else:
         for process in found.processes:
             print("\n".join(status.words(process)))
+        for line in status.words_of_rules(found.processes[-1]):
+            print(line)
         for unit in found.silent:
             report(f"{unit} does not answer")
     return REFUSED if found.silent else DONE

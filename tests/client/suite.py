@@ -118,8 +118,8 @@ class ARunningDaemon(TestCase):
         self.assertEqual(
             sorted(keys, key=lambda key: key["address"]),
             [
-                {"address": HELD, "rules": ["example"], "available": True},
-                {"address": ADDRESS.lower(), "rules": ["example"], "available": False},
+                {"address": HELD, "rules": ["example"], "frozen": [], "available": True},
+                {"address": ADDRESS.lower(), "rules": ["example"], "frozen": [], "available": False},
             ],
         )
         self.assertEqual({type(key["address"]) for key in keys}, {str})
@@ -430,21 +430,20 @@ class ADaemonThatHoldsKeys(TestCase):
 
     def test_its_keys_come_in_its_order_with_their_rules(self):
         keys = [
-            {"address": ADDRESS, "rules": ["bids", "a/B.c_d-9"], "available": True},
-            {"address": "0x" + 40 * "1", "rules": [], "available": False},
+            {"address": ADDRESS, "rules": ["bids", "a/B.c_d-9"], "frozen": ["bids"], "available": True},
+            {"address": "0x" + 40 * "1", "rules": [], "frozen": [], "available": False},
         ]
         self.assertEqual(self.signers(json.dumps({"ok": True, "signers": keys}).encode()), keys)
 
     def test_addresses_and_rules_are_str(self):
         line = b'{"ok": true, "signers": [{"address": "%s", "rules": ["bids"], "available": true}]}' % ADDRESS.encode()
         (key,) = self.signers(line)
-        self.assertEqual([type(text) for text in list(key) + [key["address"]] + key["rules"]], [str] * 5)
+        self.assertEqual([type(text) for text in list(key) + [key["address"]] + key["rules"]], [str] * 6)
 
     def test_what_a_later_daemon_adds_to_a_key_is_left_out(self):
         line = b'{"ok": true, "signers": [{"address": "%s", "rules": ["bids"], "available": true, "more": 1}]}'
-        self.assertEqual(
-            self.signers(line % ADDRESS.encode()), [{"address": ADDRESS, "rules": ["bids"], "available": True}]
-        )
+        (key,) = self.signers(line % ADDRESS.encode())
+        self.assertEqual(key, {"address": ADDRESS, "rules": ["bids"], "frozen": [], "available": True})
 
     def test_an_answer_that_lists_no_keys_properly_is_an_error_that_quotes_nothing(self):
         good = {"address": ADDRESS, "rules": ["bids"], "available": True}
@@ -464,6 +463,9 @@ class ADaemonThatHoldsKeys(TestCase):
             [dict(good, rules=[1])],
             [dict(good, rules=["\x1b[2J"])],
             [dict(good, rules=["bids", ""])],
+            [dict(good, frozen="bids")],
+            [dict(good, frozen=None)],
+            [dict(good, frozen=["\x1b[2J"])],
             [dict(good, available=1)],
             [dict(good, available="true")],
             [{"address": ADDRESS, "rules": ["bids"]}],
@@ -473,6 +475,39 @@ class ADaemonThatHoldsKeys(TestCase):
             self.assertNotIn(KEY[2:], str(error) + repr(error))
         self.raises(ProtocolError, "no valid signers", self.signers, b'{"ok": true, "signature": "0x00"}')
         self.raises(ProtocolError, "not a response", self.signers, b"[]")
+
+    def frozen(self, call, **members):
+        """What a client makes of an answer, and what it asked."""
+        asked = []
+        line = json.dumps(dict({"ok": True, "frozen": ["bids"], "confirmed": True}, **members)).encode()
+        answer = lambda peer: (asked.append(json.loads(peer.line())), peer.send(line + b"\r\n"))  # noqa: E731
+        with Server(answer) as server, Client(server.path, TIME_LIMIT) as client:
+            return call(client), asked[0]
+
+    def test_rules_are_frozen_and_thawed(self):
+        done = {"frozen": ["bids"], "confirmed": True, "kept": True}
+        self.assertEqual(self.frozen(lambda client: client.freeze()), (done, {"type": "freeze"}))
+        self.assertEqual(self.frozen(lambda client: client.thaw()), (done, {"type": "thaw"}))
+        for kind in ("freeze", "thaw"):
+            for rules in (["bids", "asks"], ("bids", "asks"), iter([TEXT("bids"), "asks"])):
+                got, asked = self.frozen(lambda client: getattr(client, kind)(rules), more=1)  # noqa: B023
+                self.assertEqual((got, asked), (done, {"type": kind, "rules": ["bids", "asks"]}))
+        self.assertEqual([type(rule) for rule in got["frozen"]], [str])
+        got, _ = self.frozen(lambda client: client.freeze(), confirmed=False, kept=False, frozen=[])
+        self.assertEqual(got, {"frozen": [], "confirmed": False, "kept": False})
+
+    def test_a_name_alone_is_no_list_of_rules(self):
+        with Client("/nonexistent") as client:
+            for call in (client.freeze, client.thaw):
+                for name in ("bids", TEXT("bids")):
+                    self.raises(TypeError, "rules: must be a list of names", call, name)
+
+    def test_an_answer_that_lists_no_frozen_rules_properly_is_an_error(self):
+        for members in ({"frozen": None}, {"frozen": [1]}, {"frozen": [KEY]}, {"confirmed": 1}, {"kept": None}):
+            for call in (lambda client: client.freeze(), lambda client: client.thaw()):
+                answered = lambda: self.frozen(call, **members)  # noqa: B023, E731
+                error = self.raises(ProtocolError, "no valid frozen rules", answered)
+                self.assertNotIn(KEY[2:], str(error) + repr(error))
 
     def test_an_address_is_sent_as_the_signer_as_it_is(self):
         asked = []

@@ -158,7 +158,7 @@ def test_requests_for_todays_exchanges_are_those_of_the_other_client() -> None:
 
 
 def test_the_signers_come_as_from_the_other_client() -> None:
-    key = {"address": "0x" + 40 * "a", "rules": ["bids"], "available": True}
+    key = {"address": "0x" + 40 * "a", "rules": ["bids"], "frozen": ["bids"], "available": True}
 
     def behave(peer: Peer) -> None:
         assert json.loads(peer.line()) == {"type": "signers"}
@@ -180,12 +180,31 @@ def test_the_signers_come_as_from_the_other_client() -> None:
         run(server.path, work)
 
 
+def test_rules_are_frozen_and_thawed_as_by_the_other_client() -> None:
+    def behave(peer: Peer) -> None:
+        assert json.loads(peer.line()) == {"type": "freeze", "rules": ["bids"]}
+        peer.send(b'{"ok": true, "frozen": ["bids"], "confirmed": false}\r\n')
+        assert json.loads(peer.line()) == {"type": "thaw"}
+        peer.send(REFUSAL % b'{"code": "not_allowed", "message": "No."}')
+
+    with Server(behave) as server:
+
+        async def work(client: Client) -> None:
+            assert await client.freeze(["bids"]) == {"frozen": ["bids"], "confirmed": False, "kept": True}
+            with pytest.raises(SignerError, match="not_allowed"):
+                await client.thaw()
+            with pytest.raises(TypeError):
+                await client.freeze("bids")
+
+        run(server.path, work)
+
+
 def test_a_key_that_the_daemon_holds_is_named_by_its_address(directory: Path) -> None:
     key: str = REQUEST["signer"]
     held = address(key)
 
     async def work(client: Client) -> None:
-        assert await client.signers() == [{"address": held, "rules": ["example"], "available": True}]
+        assert await client.signers() == [{"address": held, "rules": ["example"], "frozen": [], "available": True}]
         assert await client.sign(dict(REQUEST, signer=held)) == SIGNATURE
         assert await client.sign_spot(REQUEST["order"], REQUEST["instrument"], held) == SIGNATURE
         with pytest.raises(SignerError, match="unknown_signer"):

@@ -110,7 +110,7 @@ def test_no_daemon_is_status_2(directory: Path) -> None:
         ("/other", errno.ENOTSOCK, "Socket operation on non-socket"),
     ],
 )
-@pytest.mark.parametrize("command", ["ping", "sign", "signers", "status"])
+@pytest.mark.parametrize("command", ["ping", "sign", "signers", "status", "freeze", "thaw"])
 def test_a_daemon_that_cannot_be_reached_is_reported_with_what_to_do(
     command: str, path: str, number: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +163,10 @@ def test_without_a_command_there_is_the_help(tmp_path: Path) -> None:
         (["sing"], "there is no command sing: did you mean sign?"),
         (["Status"], "there is no command Status: did you mean status?"),
         (["pong"], "there is no command pong: did you mean ping?"),
-        (["frobnicate"], "there is no command frobnicate: there are sign, signers, status, ping, compare"),
+        (
+            ["frobnicate"],
+            "there is no command frobnicate: there are sign, signers, status, freeze, thaw, ping, compare",
+        ),
         (["sign", "--jsn"], "unrecognized arguments: --jsn; did you mean --json?"),
         (["--sokcet=x", "ping"], "did you mean --socket?"),
         (["ping", "--json"], "unrecognized arguments: --json"),
@@ -505,11 +508,12 @@ def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["ordersigner", ""], ["compare", "ping", "sign", "signers", "status"]),
+        (["ordersigner", ""], ["compare", "freeze", "ping", "sign", "signers", "status", "thaw"]),
         (["ordersigner", "s"], ["sign", "signers", "status"]),
         (["ordersigner", "--"], ["--help", "--socket", "--timeout", "--version"]),
         (["ordersigner", "sign", "--"], ["--help", "--json", "--socket", "--timeout"]),
         (["ordersigner", "signers", ""], ["--help", "--json", "--socket", "--timeout"]),
+        (["ordersigner", "freeze", ""], ["--help", "--json", "--socket", "--timeout"]),
         (["ordersigner", "ping", ""], ["--help", "--socket", "--timeout"]),
         (["ordersigner", "compare", "--"], ["--earlier", "--help", "--socket", "--timeout"]),
         (["ordersigner", "compare", "or"], ["orders one", "orders two"]),
@@ -533,7 +537,7 @@ def test_bash_completes(directory: Path, words: list[str], expected: list[str]) 
     assert ended.stderr == b""
 
 
-@pytest.mark.parametrize("command", ["sign", "signers", "status", "ping", "compare"])
+@pytest.mark.parametrize("command", ["sign", "signers", "freeze", "thaw", "status", "ping", "compare"])
 def test_completion_and_parser_know_the_same_options(directory: Path, command: str) -> None:
     helped = subprocess.run(
         [sys.executable, "-m", "ordersigner.commands", command, "--help"], cwd=SOURCE, capture_output=True, check=True
@@ -555,7 +559,7 @@ def test_a_timeout_that_is_not_possible_is_refused_with_the_range(timeout: str, 
     assert errors.endswith("argument --timeout: seconds, more than 0 and at most 86400\n")
 
 
-@pytest.mark.parametrize("arguments", [[], ["sign"], ["signers"], ["ping"], ["compare"]])
+@pytest.mark.parametrize("arguments", [[], ["sign"], ["signers"], ["freeze"], ["thaw"], ["ping"], ["compare"]])
 def test_help_goes_to_standard_output_with_status_0(arguments: list[str], tmp_path: Path) -> None:
     status, output, errors = run(str(tmp_path / "socket"), *arguments, "--help")
     assert (status, errors) == (0, "")
