@@ -42,6 +42,15 @@ def test_both_changelogs_begin_with_the_version_of_the_package() -> None:
     assert heading[0] in (__version__, f"{__version__} (unreleased)")
 
 
+def test_the_news_are_about_versions_of_the_changelog() -> None:
+    """apt-listchanges shows an entry to those who upgrade from an earlier version."""
+    heading = r"^ordersigner \((.+)\) "
+    versions = re.findall(heading, (DEBIAN / "changelog").read_text(), re.MULTILINE)
+    news = re.findall(heading, (DEBIAN / "ordersigner.NEWS").read_text(), re.MULTILINE)
+    assert news
+    assert set(news) <= set(versions)
+
+
 def test_the_debian_changelog_has_a_date_that_has_passed() -> None:
     """Otherwise a second build would not give the same package."""
     date = re.search("^ -- .+>  (.+)$", (DEBIAN / "changelog").read_text(), re.MULTILINE)
@@ -128,6 +137,14 @@ def test_the_journal_for_held_keys_has_one_name_and_one_group() -> None:
     (group,) = re.findall("^SocketGroup=(.+)$", (UNITS / "ordersigner.journald-socket.conf").read_text(), re.MULTILINE)
     assert re.search(f"^SupplementaryGroups=.*\\b{group}$", unit, re.MULTILINE)
     assert f"\ng {group} -\n" in (UNITS / "ordersigner.sysusers").read_text()
+
+
+def test_the_directory_of_the_state_is_private_not_executable_and_purged() -> None:
+    unit = (UNITS / "ordersigner.service").read_text()
+    (name,) = re.findall("^StateDirectory=(.+)$", unit, re.MULTILINE)
+    assert "\nStateDirectoryMode=0700\n" in unit
+    assert f"\nNoExecPaths=-/var/lib/private/{name}\n" in unit
+    assert f"rm -rf /var/lib/private/{name} /var/lib/{name}\n" in (DEBIAN / "ordersigner.postrm").read_text()
 
 
 def test_the_journal_catalog_explains_every_message_id() -> None:

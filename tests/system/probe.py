@@ -32,6 +32,16 @@ def files_that_can_be_written() -> Iterator[str]:
                 yield path
 
 
+def execute(descriptor: int) -> None:
+    """Write code into a file and map it, as a program would that brings its own."""
+    os.write(descriptor, b"\xc3" * mmap.PAGESIZE)
+    mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC).close()
+
+
+def a_file_with_the_state() -> int:
+    return os.open(os.environ["STATE_DIRECTORY"], os.O_TMPFILE | os.O_RDWR, 0o700)
+
+
 def visible_sockets() -> Iterator[str]:
     for directory, _, names in os.walk("/run"):
         for name in names:
@@ -59,6 +69,8 @@ print(
             "interfaces": sorted(os.listdir("/sys/class/net")),
             "program": outcome(lambda: subprocess.run(["/usr/bin/true"], check=False)),
             "executable memory": outcome(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)),
+            "executable file": outcome(lambda: execute(a_file_with_the_state())),
+            "executable file in memory": outcome(lambda: execute(os.memfd_create("code"))),
             "other processes": [name for name in os.listdir("/proc") if name.isdigit() and name != str(os.getpid())],
             "homes": [outcome(lambda: os.listdir("/home")), outcome(lambda: os.listdir("/root"))],
         }

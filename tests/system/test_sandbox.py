@@ -13,6 +13,7 @@ from system.machine import TIMEOUT, Machine
 
 UNIT = f"_SYSTEMD_UNIT={SERVICE}"
 MOST_EXPOSED = 0.4
+STATE = "/var/lib/private/ordersigner"
 
 
 def published_orders() -> list[tuple[dict[str, object], object]]:
@@ -84,7 +85,7 @@ def test_a_program_in_the_daemons_place_can_do_nothing_harmful(installed: Machin
         "NoNewPrivs": "1",
         "Seccomp": "2",
         "core": [0, 0],
-        "writable": [],
+        "writable": [STATE],
         "sockets": [
             path
             for path in found["sockets"]
@@ -95,6 +96,8 @@ def test_a_program_in_the_daemons_place_can_do_nothing_harmful(installed: Machin
         "interfaces": ["lo"],
         "program": "PermissionError",
         "executable memory": "PermissionError",
+        "executable file": "PermissionError",
+        "executable file in memory": "PermissionError",
         "other processes": [],
         "homes": ["PermissionError", "PermissionError"],
     }
