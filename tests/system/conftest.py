@@ -27,6 +27,7 @@ STRANGER = "bob"  # not a member
 REQUEST = EXAMPLE["request"]
 RESPONSE = {"ok": True, **EXAMPLE["expect"]}
 SERVICE = "ordersigner.service"
+STATE = "/var/lib/private/ordersigner"  # the directory of the state
 UPGRADED = "1000.0"  # the version of the package that tests upgrade to
 
 
