@@ -1,0 +1,210 @@
+"""The state of the installed service: totals, rates and freezes outlast the processes that keep them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from support.daemon import SOURCE
+from support.held import MARKET, address
+
+from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, STATE, STRANGER, Packages, ask, drop_in
+from system.machine import Machine
+from system.test_held_keys import (
+    BY_ADDRESS,
+    BY_OTHER_ADDRESS,
+    INSTANCE,
+    KEY,
+    OTHER_KEY,
+    holder,
+    refusal,
+    rule,
+    seal,
+    set_policy,
+    stopped,
+)
+
+__all__ = ["holder"]  # a fixture
+
+PROCESSES = (SERVICE, INSTANCE)
+THIRD_KEY = secrets.token_hex(32)
+BY_THIRD_ADDRESS = {**REQUEST, "signer": address(THIRD_KEY)}
+ORDER = REQUEST["order"]
+NOTIONAL = Decimal(str(ORDER["quantity"])) * Decimal(str(ORDER["price"]))
+OVER_TOTAL, OVER_RATE, FROZEN = ("order.quantity", "over_total"), ("signer", "rate_limited"), ("signer", "frozen")
+DONE = "done"
+UNUSABLE = FROZEN
+
+
+def policy(orders: int) -> str:
+    """A rule with a total, and one with a rate, each for so many orders, and a rule without either."""
+    total = rule("total", KEY, MEMBER, "types = LMT", f"max-total-notional = {orders * NOTIONAL}/day")
+    return "\n".join(
+        [
+            MARKET,
+            total.replace("markets = any", "markets = LEV/ETH"),
+            rule("rate", OTHER_KEY, MEMBER, f"rate = {orders}/hour"),
+            rule("free", THIRD_KEY),
+        ]
+    )
+
+
+@pytest.fixture
+def keeper(holder: Machine) -> Iterator[Machine]:
+    """The machine with two processes that hold a key for each rule, and a second user of the socket."""
+    for name, key in (("total", KEY), ("rate", OTHER_KEY), ("free", THIRD_KEY)):
+        seal(holder, name, key)
+    holder.run("usermod", "--append", "--groups", "ordersigner", STRANGER)
+    holder.run("systemctl", "enable", INSTANCE)
+    yield holder
+    holder.run("systemctl", "disable", "--now", INSTANCE)
+    holder.run("gpasswd", "--delete", STRANGER, "ordersigner")
+
+
+def outcome(response: object) -> object:
+    """DONE, or the field and the code of the refusal."""
+    return DONE if isinstance(response, dict) and response["ok"] else refusal(response)
+
+
+def outcomes(machine: Machine) -> list[list[object]]:
+    """Of a request under each rule, in both processes."""
+    found = []
+    for other in PROCESSES[::-1]:
+        with stopped(machine, other):
+            found.append([outcome(ask(machine, by)) for by in (BY_ADDRESS, BY_OTHER_ADDRESS, BY_THIRD_ADDRESS)])
+    return found
+
+
+def thaw(machine: Machine, user: str) -> object:
+    return outcome(ask(machine, {"type": "thaw", "rules": ["free"]}, user=user))
+
+
+def freeze(machine: Machine, user: str) -> object:
+    return outcome(ask(machine, {"type": "freeze", "rules": ["free"]}, user=user))
+
+
+def test_totals_rates_and_freezes_outlast_all_that_can_happen_to_the_processes(
+    keeper: Machine, packages: Packages
+) -> None:
+    """Each process signs one order under each rule after each event, and then there is room for no more."""
+    events = {
+        "a start": ["systemctl", "start", *PROCESSES],
+        "a restart": ["systemctl", "restart", *PROCESSES],
+        "kill -9": ["systemctl", "kill", "--signal=KILL", *PROCESSES],
+        "a reload": ["systemctl", "reload", SERVICE],
+        "a reinstallation": ["dpkg", "--install", f"/root/{packages.built.name}"],
+        "a reboot": [],
+    }
+    set_policy(keeper, policy(2 * len(events)))
+    keeper.run("systemctl", "start", *PROCESSES)
+    assert [freeze(keeper, user) for user in (STRANGER, MEMBER)] == [("rules", "not_allowed"), DONE]
+    for event, command in events.items():
+        if command:
+            keeper.run(*command)
+        else:
+            keeper.reboot()
+        keeper.run("systemctl", "start", *PROCESSES)
+        assert (event, outcomes(keeper)) == (event, [[DONE, DONE, FROZEN]] * 2)
+    for what in ("ten more", "after another restart"):
+        assert (what, outcomes(keeper)) == (what, [[OVER_TOTAL, OVER_RATE, FROZEN]] * 2)
+        keeper.run("systemctl", "restart", *PROCESSES)
+
+    assert [thaw(keeper, user) for user in (MEMBER, STRANGER)] == [("type", "not_allowed")] * 2
+    assert outcomes(keeper)[0][2] == FROZEN
+    assert thaw(keeper, "root") == DONE
+    assert [found[2] for found in outcomes(keeper)] == [DONE] * 2
+
+    # A version without a place for state, such as an earlier one, leaves it alone.
+    drop_in(keeper, SERVICE, "[Service]\nStateDirectory=\n")
+    keeper.run("systemctl", "stop", INSTANCE)
+    keeper.run("systemctl", "restart", SERVICE)
+    assert outcome(ask(keeper, BY_ADDRESS)) == ("signer", "unknown_signer")  # a total needs such a place
+    assert ask(keeper, REQUEST) == RESPONSE
+    keeper.run("rm", "-r", f"/run/systemd/system/{SERVICE}.d")
+    keeper.run("systemctl", "daemon-reload")
+    keeper.run("systemctl", "restart", *PROCESSES)
+    assert outcomes(keeper) == [[OVER_TOTAL, OVER_RATE, DONE]] * 2
+
+    # The manual's lines for a state that begins at zero.
+    section = (SOURCE / "docs/operate.rst").read_text().split(".. _state:\n", 1)[1].split("\nThe journal\n", 1)[0]
+    for line in section.splitlines():
+        if line.startswith("    systemctl "):
+            keeper.run("sh", "-c", line)
+    keeper.run("systemctl", "start", *PROCESSES)
+    assert outcomes(keeper) == [[DONE] * 3] * 2
+
+
+def test_only_the_daemon_and_root_can_see_the_state(keeper: Machine) -> None:
+    set_policy(keeper, policy(1))
+    assert outcome(ask(keeper, BY_ADDRESS)) == DONE
+    assert keeper.run("readlink", "-f", "/var/lib/ordersigner") == STATE
+    modes = keeper.run("find", STATE, "-printf", "%M %y\\n").splitlines()
+    assert modes == ["drwx------ d", "-rw------- f"]
+    assert not keeper.succeeds("ls", "/var/lib/ordersigner/", user=MEMBER)
+
+
+def outcomes_of_service(machine: Machine) -> list[object]:
+    return [outcome(ask(machine, by)) for by in (BY_ADDRESS, BY_OTHER_ADDRESS, BY_THIRD_ADDRESS)]
+
+
+def test_a_full_disk_stops_no_rule_whose_state_was_made_before(keeper: Machine) -> None:
+    set_policy(keeper, policy(3))
+    keeper.run("systemctl", "disable", INSTANCE)
+    keeper.run("rm", "-rf", STATE)
+    keeper.run("mkdir", "--mode=0700", STATE)
+    keeper.run("mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs", STATE)
+    try:
+        assert outcomes_of_service(keeper) == [DONE] * 3
+        keeper.run("sh", "-c", f"! head -c 4M /dev/zero >{STATE}/filling")
+        assert outcomes_of_service(keeper) == [DONE] * 3
+        keeper.run("systemctl", "restart", SERVICE)
+        assert outcomes_of_service(keeper) == [DONE] * 3
+        assert outcomes_of_service(keeper) == [OVER_TOTAL, OVER_RATE, DONE]
+
+        keeper.run("systemctl", "stop", SERVICE)
+        keeper.run("sh", "-c", f"find {STATE} -type f ! -name filling -delete; ! head -c 4M /dev/zero >{STATE}/filling")
+        before = keeper.now()
+        assert outcomes_of_service(keeper) == [UNUSABLE, UNUSABLE, DONE]
+        assert ask(keeper, REQUEST) == RESPONSE
+        assert "No space left on device" in messages(keeper, before)
+        keeper.run("rm", f"{STATE}/filling")
+        keeper.run("systemctl", "restart", SERVICE)
+        assert outcomes_of_service(keeper) == [DONE] * 3
+    finally:
+        keeper.run("systemctl", "stop", SERVICE)
+        keeper.run("umount", STATE)
+
+
+def errors(machine: Machine, since: int) -> str:
+    """What the daemon said in the journal."""
+    return "\n".join(
+        entry["MESSAGE"] for entry in machine.entries(f"_SYSTEMD_UNIT={SERVICE}", "PRIORITY=3", since=since)
+    )
+
+
+def test_with_a_damaged_state_the_rules_that_need_it_allow_nothing_and_the_others_go_on(keeper: Machine) -> None:
+    """Only if nobody can say which rules are frozen, no rule allows anything. Keys of clients do not need the state."""
+    set_policy(keeper, policy(3))
+    keeper.run("systemctl", "disable", INSTANCE)
+    assert outcomes_of_service(keeper) == [DONE] * 3
+    file = keeper.run("find", STATE, "-type", "f")
+    keeper.run("cp", file, "/root/state")
+    damages = {
+        "half of it": (f"head -c 1M /dev/urandom | dd of={file} bs=1M seek=1 conv=notrunc", DONE),
+        "a part is gone": (f"truncate -s 1M {file}", DONE),
+        "all of it": (f"head -c $(stat -c %s {file}) /dev/urandom | dd of={file} conv=notrunc", UNUSABLE),
+    }
+    for what, (damage, expected) in damages.items():
+        keeper.run("systemctl", "stop", SERVICE)
+        keeper.run("sh", "-c", f"cat /root/state >{file}; {damage}")
+        before = keeper.now()
+        for _ in range(2):
+            assert (what, outcomes_of_service(keeper)) == (what, [UNUSABLE, UNUSABLE, expected])
+        assert ask(keeper, REQUEST) == RESPONSE
+        assert (what, file in messages(keeper, before)) == (what, True)
+
+    keeper.run("systemctl", "stop", SERVICE)
+    keeper.run("rm", file)
+    assert outcomes_of_service(keeper) == [DONE] * 3
