@@ -586,6 +586,8 @@ def test_a_new_policy_and_the_keys_survive_an_upgrade(holder: Machine, packages:
     assert ask(holder, REQUEST) == RESPONSE
     assert refusal(ask(holder, BY_ADDRESS)) == ("signer", "unknown_signer")
     set_policy(holder, rule("good", KEY))
+    (news,) = re.findall("^(/.+) says what has changed", said, re.MULTILINE)
+    assert holder.succeeds("test", "-f", news)
     for command in re.findall("^  ((?:ordersignerd|systemctl) .+)$", said, re.MULTILINE):
         holder.run(*command.split())
     assert ask(holder, BY_ADDRESS) == RESPONSE
