@@ -30,7 +30,7 @@ def name_of(key: str) -> bytes:
 
 
 class Slot:
-    """One total or rate. The caller holds the lock, but for current_name(). Times are in nanoseconds."""
+    """One total or rate. The caller holds the lock where nothing else is said. Times are in nanoseconds."""
 
     SIZE: int  # bytes in the file
     RECORD: struct.Struct  # begins with checksum, number, name
@@ -60,7 +60,14 @@ class Slot:
         self.forget()
 
     def current_name(self) -> bytes | None:
-        """None if the slot is damaged. It needs no lock, because the newest copy is not being written."""
+        """None if the slot is damaged. The caller does not hold the lock."""
+        name = self._newest_name()
+        if name is None:  # two changes in a row may have met both copies
+            with self.lock:
+                name = self._newest_name()
+        return name
+
+    def _newest_name(self) -> bytes | None:
         valid = self._valid(self._file.read(self._start, 2 * self._size))
         return max(valid)[1] if valid else None
 
