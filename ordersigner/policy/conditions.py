@@ -27,12 +27,11 @@ from ordersigner.payloads.payload import Payload, Unreadable
 from ordersigner.payloads.typed_values import Value
 from ordersigner.policy import open_fields, terms
 from ordersigner.policy.pattern import MAX_TEXT, Pattern
-from ordersigner.policy.rules import TOTAL_STEP, Need, Objection, Total, in_tokens
-from ordersigner.policy.settings import Section, Setting, quoted, shown_value
+from ordersigner.policy.rules import TOTAL_STEP, Need, Objection, Total, in_tokens, total_in_words
+from ordersigner.policy.settings import MAX_TOTAL, Section, Setting, quoted, shown_value
 from ordersigner.policy.terms import Amount, Term
 
 MAX_SECONDS = 10**9  # of "within", "about" and "until"
-MAX_TOTAL = 2**256 - 1
 TEXT_DIGITS = 18  # after the point, of a text that is a number
 
 COMPARISONS = ("<=", ">=")
@@ -470,11 +469,7 @@ class _OfTotal(Condition):
             raise ValueError("a total must be below 2^256 of the smallest units")
         name = str(term.amount).replace(", ", ",")
         self.total = Total(section.name, name, seconds, limit, side.digits, section.kind)
-        span = "hour" if seconds == 3600 else "day"
-        self.words = (
-            f"at most {in_tokens(limit, side.digits)} of {term.amount} in all signatures of any {span}, for all users"
-            " and keys of this rule together"
-        )
+        self.words = total_in_words(self.total, str(term.amount))
 
     def holds(self, payload: Any, now: float) -> bool:
         self.side.read(payload)

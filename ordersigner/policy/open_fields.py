@@ -12,6 +12,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Callable, List, NamedTuple, Sequence
 
+from ordersigner.policy.rules import OPEN_WITH_TOTAL
 from ordersigner.policy.terms import Amount
 from ordersigner.text import listed
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:  # conditions.py calls this module
 
 MAX_OPEN = 100  # fields that are listed
 
-_OF_TOTALS = "the value of what is open at one time; orders that are cancelled still count"
 
 _Leaf = Callable[[str, Sequence["_Claim"]], List[str]]  # what is open at the end of a walk
 
@@ -69,7 +69,7 @@ class _Walk:
                     arrays[".".join(steps[:number])] = field.lengths[:depth]
         for path, lengths in arrays.items():
             words += self._walk("", path.split("."), lengths, _about(path, self._counts), _open_count)
-        return [*words, _OF_TOTALS] if conditions.totals else words
+        return [*words, OPEN_WITH_TOTAL] if conditions.totals else words
 
     def _open(self, field: Field) -> list[str]:
         def leaf(path: str, claims: Sequence[_Claim]) -> list[str]:

@@ -19,12 +19,6 @@ from ordersigner.state.memory import Frozen, Memory
 
 VERDICTS, READING, OPEN = (vectors(f"limits/{name}") for name in ("verdicts", "reading", "open"))
 PEER = Peer(pid=1, uid=1000, gid=1000, groups=())
-# What is not built yet: rows whose policy has one of these words in a setting. Remove this when it is.
-PENDING = ("max-leverage", "min-leverage", "instrument = 1 4", "leverj")
-
-
-def built(rows: list[Any]) -> list[Any]:
-    return [row for row in rows if not any(word in row["policy"] for word in PENDING)]
 
 
 class Daemon:
@@ -54,7 +48,7 @@ class Daemon:
         return "allow"
 
 
-@pytest.mark.parametrize("row", built(VERDICTS), ids=lambda row: str(row["name"]))
+@pytest.mark.parametrize("row", VERDICTS, ids=lambda row: str(row["name"]))
 def test_a_request_gets_the_verdict_of_the_vectors(row: Any) -> None:
     daemon = Daemon(row["policy"], row.get("frozen", ()))
     for earlier in row.get("before", ()):
@@ -62,7 +56,7 @@ def test_a_request_gets_the_verdict_of_the_vectors(row: Any) -> None:
     assert daemon.answer(row["request"], row["now"]) == row["verdict"]
 
 
-@pytest.mark.parametrize("row", built(READING), ids=lambda row: str(row["name"]))
+@pytest.mark.parametrize("row", READING, ids=lambda row: str(row["name"]))
 def test_a_file_has_errors_in_the_lines_of_the_vectors(row: Any) -> None:
     errors = reader.read(row["policy"], "policy").errors
     assert list(dict.fromkeys(error.line for error in errors)) == row["errors"]
@@ -81,7 +75,7 @@ def names(words: list[str], field: str, side: str) -> bool:
     return any(re.search(wanted, word) for word in own)
 
 
-@pytest.mark.parametrize("row", built(OPEN), ids=lambda row: str(row["name"]))
+@pytest.mark.parametrize("row", OPEN, ids=lambda row: str(row["name"]))
 def test_each_open_field_and_side_is_named(row: Any) -> None:
     daemon = Daemon(row["policy"])
     assert daemon.answer(row["request"], row["now"]) == "allow"
