@@ -25,7 +25,7 @@ from typing import Any, Callable, Iterable, NamedTuple, Protocol, Sequence
 from ordersigner.payloads import typed_values
 from ordersigner.payloads.payload import Payload, Unreadable
 from ordersigner.payloads.typed_values import Value
-from ordersigner.policy import open_fields, terms
+from ordersigner.policy import terms
 from ordersigner.policy.pattern import MAX_TEXT, Pattern
 from ordersigner.policy.rules import TOTAL_STEP, Need, Objection, Total, in_tokens, total_in_words
 from ordersigner.policy.settings import MAX_TOTAL, Section, Setting, quoted, shown_value
@@ -534,10 +534,6 @@ class Conditions:
     def permits(self) -> list[str]:
         """Each condition in words."""
         return [condition.words for condition in self.compiled]
-
-    def leaves_open(self) -> list[str]:
-        """Which fields, or sides of them, are not limited, in words."""
-        return open_fields.leaves_open(self)
 
 
 def _compile(setting: Setting, fields: Fields, section: Section) -> Condition:

@@ -17,6 +17,7 @@ from typing import Any, Callable, Iterable, Sequence
 from ordersigner.payloads.hyperliquid import Action
 from ordersigner.payloads.payload import Payload, Unreadable
 from ordersigner.payloads.typed_values import Value
+from ordersigner.policy import open_fields
 from ordersigner.policy.conditions import Conditions, Field
 from ordersigner.policy.hyperliquid_actions import (
     ACTIONS,
@@ -179,7 +180,7 @@ class HyperliquidLimits(Limits):
         )
         found += [f"the content of the action {kind}, which is signed whatever it says" for kind in self._blind]
         if self._conditions is not None:
-            found += self._conditions.leaves_open()
+            found += open_fields.leaves_open(self._conditions)
         found += _named((field.key, words) for field in ENVELOPE for _, words in field.open_ends(self._limits))
         return [*found, OPEN_WITH_TOTAL] if TOTAL in self._limits else found
 

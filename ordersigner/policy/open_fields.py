@@ -10,14 +10,12 @@ single elements, the walk goes into these, and then through all others.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Callable, List, NamedTuple, Sequence
+from typing import Callable, List, NamedTuple, Sequence
 
+from ordersigner.policy.conditions import Condition, Conditions, Field
 from ordersigner.policy.rules import OPEN_WITH_TOTAL
 from ordersigner.policy.terms import Amount
 from ordersigner.text import listed
-
-if TYPE_CHECKING:  # conditions.py calls this module
-    from ordersigner.policy.conditions import Condition, Conditions, Field
 
 MAX_OPEN = 100  # fields that are listed
 

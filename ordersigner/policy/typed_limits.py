@@ -24,6 +24,7 @@ from ordersigner.payloads.payload import Payload
 from ordersigner.payloads.typed_data import Path, Schema, TypedData
 from ordersigner.payloads.typed_types import DOMAIN
 from ordersigner.payloads.typed_values import Value
+from ordersigner.policy import open_fields
 from ordersigner.policy.conditions import Conditions, Field
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import Judge, Need, Objection, Total
@@ -235,7 +236,7 @@ class TypedLimits(Limits):
         return [f"typed data {self._schema.type}", *self._domain.permits(), *self._message.permits()]
 
     def leaves_open(self) -> list[str]:
-        return self._message.leaves_open()
+        return open_fields.leaves_open(self._message)
 
 
 def _no_type(name: str) -> str:
