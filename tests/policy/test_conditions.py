@@ -394,6 +394,17 @@ def test_other_conditions_come_before_totals() -> None:
             ],
         ),
         (["count(message.grid.0) = 1", "count(message.grid) = 1"], "elements message.grid", []),
+        (  # an element beyond the end is never there
+            ["count(message.items) = 1", "message.items.0.amount = 1", "message.items.1.amount >= 1"],
+            "message.items.*.amount",
+            [],
+        ),
+        (["count(message.items) = 1", "message.items.1.amount >= 1"], "items.1", []),
+        (  # the narrower of two lengths counts
+            ["count(message.items) <= 3", "count(message.items) = 1", "message.items.0.amount = 1"],
+            "message.items.*.amount",
+            [],
+        ),
         (
             ["count(message.grid.0) = 1"],
             "elements message.grid",
@@ -405,6 +416,26 @@ def test_what_conditions_leave_open(conditions: list[str], path: str, words: lis
     found = [word for word in limits_of(*conditions).leaves_open() if path in word and "valid" not in word]
     assert len(found) == len(words), found
     assert all(word.startswith(beginning) for word, beginning in zip(found, words)), found
+
+
+def test_a_total_leaves_open_what_is_open_at_one_time() -> None:
+    limits = limits_of("total message.price(18) <= 5/day")
+    assert limits.leaves_open()[-1] == "the value of what is open at one time; orders that are cancelled still count"
+    assert limits.permits()[-1] == (
+        "at most 5 of message.price(18) in all signatures of any day, for all users and keys of this rule together"
+    )
+    assert "at one time" not in str(limits_of("message.price(18) <= 5").leaves_open())
+
+
+def test_a_limit_on_a_packed_field_does_not_hide_that_it_is_packed() -> None:
+    lines = "type = Order(uint256 makerTraits)\ndomain.chainId = 1\n"
+    for conditions, words in (
+        ("message.makerTraits <= 5", "message.makerTraits (expiry, "),
+        ("message.makerTraits <= 5\nbits(message.makerTraits, 0, 1) = 1", None),
+        ("message.makerTraits = 5", None),
+    ):
+        found = TypedLimits(section_of("typed", lines + conditions)).leaves_open()
+        assert [word[: len(words or "")] for word in found] == ([words] if words else [])
 
 
 # What a refusal says.
