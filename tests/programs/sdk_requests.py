@@ -626,20 +626,24 @@ def main(directory: Path, only: list[str]) -> None:
     for name, (requirements, _) in ENVIRONMENTS.items():
         if only and name not in only:
             continue
-        python = directory / name / "bin/python"
-        if not python.exists():
-            run(sys.executable, "-m", "venv", str(directory / name))
+        folder = directory / name
+        python, complete = folder / "bin/python", folder / "complete"
+        if not complete.exists():
+            run(sys.executable, "-m", "venv", str(folder))
             run(str(python), "-m", "pip", "install", "--quiet", CLOCK, *requirements)
+            complete.touch()
         rows += run(str(python), __file__, "--record", name)
     for name, (packages, overrides) in NODE.items():
         if only and name not in only:
             continue
         folder = directory / name
-        if not folder.exists():
-            folder.mkdir(parents=True)
+        complete = folder / "complete"
+        if not complete.exists():
+            folder.mkdir(parents=True, exist_ok=True)
             wanted = {"private": True, "dependencies": packages, "overrides": overrides}
             (folder / "package.json").write_text(json.dumps(wanted))
             run("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
+            complete.touch()
         rows += run("node", str(Path(__file__).with_suffix(".mjs")), name, cwd=folder)
     if only:
         kept = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else []
