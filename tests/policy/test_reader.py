@@ -52,22 +52,6 @@ def complaints(text: str) -> list[str]:
 MANUAL = (SOURCE / "docs/man/ordersigner-policy.rst").read_text()
 
 
-def test_the_examples_of_the_manual_are_read() -> None:
-    examples = re.findall(r"^    (?:\[.+|[a-z].* (?:=|<=|within) .+)$", MANUAL, re.MULTILINE)
-    reading = read("\n".join(examples), "policy")
-    assert list(reading.errors) == []
-    assert {complaint.reason for complaint in reading.warnings} == {"there is no user bid-bot"}
-    assert [rule.name for rule in reading.policy.rules] == ["bids", "bid-bot"]
-
-
-def test_the_manual_explains_every_setting() -> None:
-    listed = MANUAL.split("\nA market\n")[1]
-    explained = {word for line in re.findall("^([a-z].+) = ", listed, re.MULTILINE) for word in line.split(", ")}
-    settings = {word for words in reader.SETTINGS.values() for word in words}
-    assert explained - settings == {"domain.FIELD", "message.FIELD"}
-    assert settings <= explained
-
-
 def test_all_settings_are_read() -> None:
     policy = policy_of(
         f"""

@@ -252,6 +252,7 @@ def test_the_entry_of_a_refusal_names_address_peer_digest_and_the_closest_rule()
         "ORDERSIGNER_SIGNER": ADDRESS,
         "ORDERSIGNER_DIGEST": digest,
         "ORDERSIGNER_RULE": "bids",
+        "ORDERSIGNER_SECTION": "any",
         "ORDERSIGNER_PEER_UID": "1001",
         "ORDERSIGNER_PEER_GID": "1001",
         "ORDERSIGNER_PEER_PID": "1",
