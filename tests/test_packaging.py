@@ -43,7 +43,7 @@ def test_both_changelogs_begin_with_the_version_of_the_package() -> None:
 
 
 def test_the_news_are_about_versions_of_the_changelog() -> None:
-    """apt-listchanges shows an entry to those who upgrade from an earlier version."""
+    """apt-listchanges shows an entry to users who upgrade from an earlier version."""
     heading = r"^ordersigner \((.+)\) "
     versions = re.findall(heading, (DEBIAN / "changelog").read_text(), re.MULTILINE)
     news = re.findall(heading, (DEBIAN / "ordersigner.NEWS").read_text(), re.MULTILINE)

@@ -287,7 +287,8 @@ def resident(pid: int, field: str = "VmHWM") -> float:
 @contextlib.contextmanager
 def attacked(directory: Path) -> Iterator[Daemon]:
     """A daemon with a held key, for crowds."""
-    with standalone(directory, *OPTIONS, *holding(directory, {"key": KEY}, POLICY)) as daemon:
+    held = holding(directory, {"key": KEY}, POLICY)
+    with standalone(directory, *OPTIONS, "--state", str(directory), *held) as daemon:
         yield daemon
 
 
