@@ -18,14 +18,14 @@ CODES = {
     "wrong_encoding": "the line is not UTF-8, or a text has half of a surrogate pair",
     "wrong_type": "the value has the wrong JSON type; a boolean is never a number",
     "missing": "a required key is absent",
-    "empty": "null, an empty string or an empty object where a value is required",
+    "empty": "null, an empty string or an empty object where a value is required; or no code for a contract to create",
     "not_valid_choice": "the value is not one of the allowed words",
     "unexpected": "an unknown key at the top level of the request, or in typed data where all keys are known",
     # What the earlier daemon never checked.
     "duplicate": "an object has the same key twice, a type in typed data the same field, or rules the same name",
     "too_deep": "objects and arrays are nested too deeply, or an array in typed data has too many dimensions",
-    "too_many_values": "the line holds too many values, or its typed data has too many values or types: split it; or"
-    " too many rules would be frozen that the policy does not have",
+    "too_many_values": "the line holds too many values, or its typed data has too many values or types: split it; or a"
+    " signed transaction is too long, or too many rules would be frozen that the policy does not have",
     "too_long": "the line is longer than 65,536 bytes; the connection is closed",
     "timed_out": "the line did not end in time; the connection is closed",
     "too_many_connections": "this user has too many connections, or all users together have; the connection is closed",
@@ -35,13 +35,16 @@ CODES = {
     " with 0x and, in mixed case, with the checksum of EIP-55",
     "not_key": "the value is neither an address of 40 hexadecimal digits nor a private key: 64 of them, in 1..n-1",
     "negative": "the number is less than zero",
-    "out_of_range": "the number does not fit its field, or an id has too many characters",
+    "out_of_range": "the number does not fit its field, or is a priority fee above the fee; or an id has too many"
+    " characters",
     "too_small": "a non-zero amount is less than one unit and would be signed as zero",
     # Typed data, messages and Hyperliquid's actions.
     "not_hex": "the value is not bytes: 0x and an even number of hexadecimal digits",
     "wrong_length": "the bytes or the array do not have the length that their type says",
     "not_type": "the type is neither one of EIP-712, such as uint256, nor declared; or it contains itself",
     "not_name": "the name is not one that a type, a field or a rule can have",
+    # Transactions.
+    "mismatch": "the transaction names another address as its sender than that of the key that signs",
     # What a policy decides. The type of these errors is PermissionError.
     "unknown_signer": "the client has no rule for this address, whether or not the daemon holds its key",
     "key_unavailable": "a rule lets the client use this key, but the daemon could not load it",
@@ -68,7 +71,8 @@ REMEDIES = {
     "unexpected": "remove the key, or correct its spelling",
     "duplicate": "send each key, field and name once",
     "too_deep": "nest less",
-    "too_many_values": "split the request; thaw rules that the policy does not have",
+    "too_many_values": "split the request; deploy a large contract with a key of your own; thaw rules that the policy does"
+    " not have",
     "too_long": "connect again, and split the request",
     "timed_out": "connect again, and send each line at once",
     "too_many_connections": "keep one connection for many requests, and close those that are not used",
@@ -83,6 +87,7 @@ REMEDIES = {
     "wrong_length": "check the value against its type",
     "not_type": "declare the type, or correct its name; the daemon signs no types that contain themselves",
     "not_name": "use letters, digits and _ in names of types; copy the names of rules from the policy",
+    "mismatch": "leave from out, or send the address of the signer",
     "unknown_signer": "send a request of the type signers: it lists the addresses that may be used; the administrator"
     " finds the reason in the journal",
     "key_unavailable": "ask the administrator, for whom the journal has the reason; try again later",

@@ -46,6 +46,7 @@ class Form(NamedTuple):
     optional: others that it may have. read() knows which of them it needs.
     check_signer: for a payload that names its signer. Takes the address that will sign, and raises Refusal for another.
     response: the members that the response has beside the signature, which it takes as 0x, r, s and v in hex.
+    recorded: those of them that the entry of the journal has too, each as a field of its own.
     also: members that may have another JSON type as well. read() knows when.
     """
 
@@ -54,4 +55,5 @@ class Form(NamedTuple):
     optional: tuple[str, ...] = ()
     check_signer: Callable[[Any, str], None] | None = None
     response: Callable[[Any, str], Mapping[str, object]] | None = None
+    recorded: tuple[str, ...] = ()
     also: Mapping[str, type] = {}

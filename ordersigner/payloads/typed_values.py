@@ -143,7 +143,7 @@ def _integer_type(least: int, limit: int) -> Encode:
     signed = least < 0
 
     def encode(value: object) -> bytes:
-        number = value if type(value) is int else _integer(value)
+        number = value if type(value) is int else integer(value)
         if not least <= number < limit:
             if number < 0 and not signed:
                 raise wrong("negative", "This number is less than zero.")
@@ -153,7 +153,7 @@ def _integer_type(least: int, limit: int) -> Encode:
     return encode
 
 
-def _integer(value: object) -> int:
+def integer(value: object) -> int:
     """An integer from its text. One number has one decimal text, because readers take others differently."""
     if type(value) is int:
         return value
@@ -235,14 +235,14 @@ _short_string = lru_cache(maxsize=MAX_WORDS)(_hash_string)
 
 
 def _encode_bytes(value: object) -> bytes:
-    return keccak_256(_bytes(value))
+    return keccak_256(hex_bytes(value))
 
 
 def _fixed_bytes(size: int) -> Encode:
     padding = bytes(32 - size)
 
     def encode(value: object) -> bytes:
-        data = _bytes(value)
+        data = hex_bytes(value)
         if len(data) != size:
             raise wrong("wrong_length", f"This has {len(data)} bytes. It must have {size}: 0x and {2 * size} digits.")
         return data + padding
@@ -250,7 +250,7 @@ def _fixed_bytes(size: int) -> Encode:
     return encode
 
 
-def _bytes(value: object) -> bytes:
+def hex_bytes(value: object) -> bytes:
     if type(value) is not str:
         raise Fault(value, str, wanted=HEX)
     content = from_hex(value[2:]) if value[:2] == "0x" else None
@@ -318,12 +318,12 @@ def array(encode_element: Encode, length: str, hashes: int, budget: Budget) -> E
 _TRUE = bytes(31) + b"\x01"
 _FALSE = bytes(32)
 ATOMS = {
-    "address": _Atom(_encode_address, _bytes),
+    "address": _Atom(_encode_address, hex_bytes),
     "bool": _Atom(_encode_bool, _same),
-    "bytes": _Atom(_encode_bytes, _bytes),
+    "bytes": _Atom(_encode_bytes, hex_bytes),
     "string": _Atom(_encode_string, _same),
 }
 for _bits in range(8, 257, 8):
-    ATOMS[f"uint{_bits}"] = _Atom(_integer_type(0, 1 << _bits), _integer)
-    ATOMS[f"int{_bits}"] = _Atom(_integer_type(-1 << (_bits - 1), 1 << (_bits - 1)), _integer)
-    ATOMS[f"bytes{_bits // 8}"] = _Atom(_fixed_bytes(_bits // 8), _bytes)
+    ATOMS[f"uint{_bits}"] = _Atom(_integer_type(0, 1 << _bits), integer)
+    ATOMS[f"int{_bits}"] = _Atom(_integer_type(-1 << (_bits - 1), 1 << (_bits - 1)), integer)
+    ATOMS[f"bytes{_bits // 8}"] = _Atom(_fixed_bytes(_bits // 8), hex_bytes)
