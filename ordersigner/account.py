@@ -1,8 +1,9 @@
 """An account like those of eth-account, whose key the daemon holds: for programs and SDKs that take a LocalAccount.
 
-In: typed data and messages, in all forms that eth-account takes. Out: eth-account's signatures. Raises what the client
-raises: SignerError if the daemon refuses, for example because its policy does not allow what is to be signed. The
-daemon signs no transactions and no bare hashes: TypeError, or AttributeError for methods that only serve that.
+In: typed data, messages and transactions, in all forms that eth-account takes. Out: eth-account's signatures. Raises
+what the client raises: SignerError if the daemon refuses, for example because its policy does not allow what is to be
+signed. The daemon signs no authorizations and no bare hashes: TypeError, or AttributeError for methods that only serve
+that.
 
 It needs the client, and what the daemon hashes with: pycryptodome where OpenSSL has no keccak-256. It does not need
 eth-account.
@@ -18,7 +19,8 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple
 from ordersigner import client
 from ordersigner.client import TIMEOUT, Client
 from ordersigner.keccak import keccak_256
-from ordersigner.payloads import typed_data
+from ordersigner.payloads import transactions, typed_data
+from ordersigner.refusal import MISSING, Refusal
 
 # The fields of eth-account's EIP712Domain. A domain has some of them, in this order.
 DOMAIN_TYPES = {
@@ -31,7 +33,6 @@ DOMAIN_TYPES = {
 _ABSENT = (
     "key",
     "encrypt",
-    "sign_transaction",
     "sign_authorization",
     "unsafe_sign_hash",
     "signHash",
@@ -45,6 +46,7 @@ _HASHED = (
     " use passing_typed_data(encode_typed_data)"
 )
 
+_NOT_WHAT_WAS_SENT = "what the daemon signed is not the transaction that was sent to it"
 
 try:
     from hexbytes import HexBytes as _HexBytes
@@ -107,6 +109,41 @@ class SignedMessage:
         return f"SignedMessage(signature={self.signature!r})"
 
 
+class SignedTransaction:
+    """A signed transaction with its parts: raw_transaction, hash, r, s, v, by name, by index, or as signed["hash"].
+
+    v is that of the transaction: for type 0 EIP-155's, for others the parity, 0 or 1. Like eth-account's, it equals
+    the tuple of these parts.
+    """
+
+    def __init__(self, raw_transaction: bytes, hash: bytes, r: int, s: int, v: int) -> None:
+        self.raw_transaction = HexBytes(raw_transaction)
+        self.hash = HexBytes(hash)
+        self.r = r
+        self.s = s
+        self.v = v
+
+    @property
+    def rawTransaction(self) -> HexBytes:
+        """eth-account's name for it before 0.13."""
+        return self.raw_transaction
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.raw_transaction, self.hash, self.r, self.s, self.v))
+
+    def __getitem__(self, key: int | slice | str) -> Any:
+        return getattr(self, key) if isinstance(key, str) else tuple(self)[key]
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, (SignedTransaction, tuple)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"SignedTransaction(raw_transaction={self.raw_transaction!r})"
+
+
 class TypedMessage(NamedTuple):
     """eth-account's SignableMessage of typed data, together with the typed data."""
 
@@ -167,6 +204,32 @@ class Account:
             raise TypeError("the daemon signs messages of EIP-191's version E only, as encode_defunct() makes them")
         return self._sign_body(body)
 
+    def sign_transaction(self, transaction_dict: Mapping[str, Any], blobs: Any = None) -> SignedTransaction:
+        """A transaction that is ready to be sent. Nothing is sent.
+
+        As eth-account does, this takes the type from the members if it is not named, and fills in value 0, data 0x and
+        an empty access list; nonce, gas, prices and chainId must be there, and `to` too: None or "" creates a contract.
+
+        Raises TypeError for blobs and authorizations, and ProtocolError if what the daemon answers is not what was
+        sent to it.
+        """
+        if blobs is not None:
+            raise TypeError("blobs: the daemon signs no transactions with blobs")
+        fields = transaction_fields(transaction_dict)
+        signed = self._client.sign_transaction(self.address, fields)
+        sent = json.loads(client.encode(client.transaction_request(self.address, fields)))
+        try:
+            transaction = transactions.read(sent)
+        except Refusal:
+            raise client.ProtocolError(_NOT_WHAT_WAS_SENT) from None
+        if transactions.response(transaction, signed.signature) != {
+            "transaction": signed.transaction,
+            "hash": signed.hash,
+        }:
+            raise client.ProtocolError(_NOT_WHAT_WAS_SENT)
+        parts = transactions.parts(transaction, signed.signature)
+        return SignedTransaction(bytes.fromhex(signed.transaction[2:]), bytes.fromhex(signed.hash[2:]), *parts)
+
     def sign_l1_action(
         self,
         action: Mapping[str, Any],
@@ -206,8 +269,8 @@ class Account:
     def __getattr__(self, name: str) -> Any:
         if name in _ABSENT:
             raise AttributeError(
-                f"{name}: the daemon gives no key away, and signs no transactions and no hashes; only "
-                "sign_typed_data() and sign_message()"
+                f"{name}: the daemon gives no key away, and signs no hashes and no authorizations; only "
+                "sign_typed_data(), sign_message() and sign_transaction()"
             )
         raise AttributeError(f"Account has no attribute {name}")
 
@@ -293,6 +356,26 @@ def completed(
         "domain": domain,
         "message": full_message["message"],
     }
+
+
+def transaction_fields(transaction: Mapping[str, Any]) -> dict[str, Any]:
+    """A transaction as the daemon takes it, from what eth-account takes; raises TypeError for other types."""
+    for name in ("maxFeePerBlobGas", "blobVersionedHashes", "authorizationList"):
+        if name in transaction:
+            raise TypeError(f"{name}: the daemon signs no transactions of the types that have this")
+    kind: Any = 0
+    if "gasPrice" in transaction and "accessList" in transaction:
+        kind = 1
+    elif "maxFeePerGas" in transaction or "maxPriorityFeePerGas" in transaction:
+        kind = 2
+    fields = {"type": kind, "value": 0, "data": "0x", **transaction}
+    if fields["type"] not in (0, "0", "0x0"):
+        fields.setdefault("accessList", [])
+    if "accessList" in fields:
+        fields["accessList"] = [dict(entry) if isinstance(entry, Mapping) else entry for entry in fields["accessList"]]
+    if fields.get("to", MISSING) in ("", b""):
+        fields["to"] = None
+    return fields
 
 
 def checksummed(address: str) -> str:

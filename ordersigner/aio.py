@@ -74,6 +74,9 @@ class Client:
     ) -> str:
         return await self.sign(client.hyperliquid_request(signer, action, nonce, vault_address, expires_after, network))
 
+    async def sign_transaction(self, signer: str, transaction: Mapping[str, Any]) -> client.SignedTransaction:
+        return await self._ask(client.transaction_request(signer, transaction), client.read_transaction)
+
     async def sign(self, request: Mapping[str, Any]) -> str:
         return await self._ask(request, client.read_signature)
 

@@ -1,7 +1,8 @@
 """Get signatures from the daemon, on Python 2.7 and on 3.6 to 3.13, with nothing but the standard library.
 
-In: orders, typed data, messages and Hyperliquid actions. Out: signatures, "0x" and 130 hexadecimal digits. Raises
-SignerError if the daemon refuses a request, Unavailable if no daemon answers, ProtocolError if something else answers.
+In: orders, typed data, messages, Hyperliquid actions and transactions. Out: signatures, "0x" and 130 hexadecimal
+digits; and signed transactions. Raises SignerError if the daemon refuses a request, Unavailable if no daemon answers,
+ProtocolError if something else answers.
 
 You can copy this one file into your project: it needs nothing else from this package. A first order::
 
@@ -35,15 +36,18 @@ import time
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, which Python 2.7 does not have
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, List, Literal, Mapping, Optional
-    from typing import Pattern, Type, TypedDict, TypeVar, Union, overload
+    from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, List, Literal, Mapping, NamedTuple
+    from typing import Optional, Pattern, Type, TypedDict, TypeVar, Union, overload
 
     Context = Dict[str, List[Dict[str, str]]]
     Path = Union[str, bytes, "os.PathLike[str]"]
     Request = Mapping[str, Any]  # a JSON object; it may contain decimal.Decimal
     Signer = TypedDict("Signer", {"address": str, "rules": List[str], "frozen": List[str], "available": bool})
     Frozen = TypedDict("Frozen", {"frozen": List[str], "confirmed": bool, "kept": bool})
+    SignedTransaction = NamedTuple("SignedTransaction", [("transaction", str), ("hash", str), ("signature", str)])
     T = TypeVar("T")
+else:
+    SignedTransaction = collections.namedtuple("SignedTransaction", "transaction hash signature")
 
 # From top to bottom: errors, Client, Exchange (the conversation without its sockets), Connection, requests as lines of
 # JSON, and what the lines of responses say.
@@ -187,6 +191,22 @@ class Client(object):
         Raises what sign() raises.
         """
         return self.sign(hyperliquid_request(signer, action, nonce, vault_address, expires_after, network))
+
+    def sign_transaction(self, signer, transaction):
+        # type: (str, Request) -> SignedTransaction
+        """A signed transaction, with these attributes, all of them text that begins with 0x:
+
+        transaction: its bytes, as eth_sendRawTransaction takes them. The daemon sends nothing.
+        hash: its hash, by which a node finds it.
+        signature: r, s and v (27 or 28).
+
+        transaction: type (0, 1 or 2), chainId, nonce, gas, to, value, data; gasPrice for the types 0 and 1,
+        maxPriorityFeePerGas and maxFeePerGas for 2; accessList for 1 and 2. All of them must be there, since the daemon
+        fills nothing in, and no others but from. bytes and bytearray are sent as for typed data.
+
+        Raises what sign() raises.
+        """
+        return self._ask(transaction_request(signer, transaction), read_transaction)
 
     def sign(self, request):
         # type: (Request) -> str
@@ -679,6 +699,12 @@ def hyperliquid_request(signer, action, nonce, vault_address, expires_after, net
     return request
 
 
+def transaction_request(signer, transaction):
+    # type: (str, Request) -> Request
+    """The request that Client.sign_transaction() sends."""
+    return {"type": "transaction", "transaction": transaction, "signer": signer}
+
+
 def rules_request(kind, rules):
     # type: (str, Optional[Iterable[str]]) -> Request
     """The request that Client.freeze() and Client.thaw() send; raises TypeError."""
@@ -694,8 +720,8 @@ def encode(request):
     Raises TypeError or ValueError if JSON cannot hold it. The text names the field, but repeats no value, and no key
     that the protocol does not name: any of them may be a private key.
     """
-    is_typed_data = isinstance(request, dict) and request.get("type") == "typed_data"
-    as_text = _decimal_or_bytes_text if is_typed_data else _decimal_text
+    may_have_bytes = isinstance(request, dict) and request.get("type") in ("typed_data", "transaction")
+    as_text = _decimal_or_bytes_text if may_have_bytes else _decimal_text
     try:
         return json.dumps(request, default=as_text).encode("ascii") + b"\n"
     except _NotJson as error:
@@ -728,7 +754,7 @@ def _decimal_text(value):
 
 def _decimal_or_bytes_text(value):
     # type: (object) -> str
-    """The same for typed data, where bytes are 0x and hexadecimal digits. In other requests they may be a mistake."""
+    """The same, and 0x and hexadecimal digits for bytes. In other requests than these, bytes may be a mistake."""
     return _hex(value) if isinstance(value, (bytes, bytearray)) else _decimal_text(value)
 
 
@@ -743,7 +769,8 @@ _KNOWN_KEY = re.compile(
     r"|accountId|timestamp|orderType|side|quantity|price|marginPerFraction|quote|base|address|decimals"
     r"|clientOrderId|expiryTime|isPostOnly|originator|reduceOnly|symbol|triggerPrice"
     r"|typed_data|types|primaryType|domain|message|name|version|chainId|verifyingContract|salt"
-    r"|text|hex|action|nonce|vaultAddress|expiresAfter|network|rules)\Z"
+    r"|text|hex|action|nonce|vaultAddress|expiresAfter|network|rules"
+    r"|transaction|gasPrice|maxFeePerGas|maxPriorityFeePerGas|gas|to|value|data|accessList|from|storageKeys)\Z"
 )
 
 
@@ -774,6 +801,8 @@ def _is_json(value, as_text):
 
 
 _SIGNATURE = re.compile(r"0x[0-9a-f]{130}\Z")
+_TRANSACTION = re.compile(r"0x([0-9a-f]{2})+\Z")
+_HASH = re.compile(r"0x[0-9a-f]{64}\Z")
 _VERSION = re.compile(r"[0-9A-Za-z.+~-]{1,64}\Z")
 _ADDRESS = re.compile(r"0x[0-9A-Fa-f]{40}\Z")
 _RULE = re.compile(r"[0-9A-Za-z._/-]{1,64}\Z")
@@ -795,6 +824,16 @@ def read_signature(line):
     # type: (bytes) -> Union[str, SignerError]
     """The signature in a response, or the error of a refusal; raises ProtocolError."""
     return _read_member(line, "signature", _SIGNATURE)
+
+
+def read_transaction(line):
+    # type: (bytes) -> Union[SignedTransaction, SignerError]
+    """The signed transaction in a response, or the error of a refusal; raises ProtocolError."""
+    response = read_response(line)
+    if not response["ok"]:
+        return refusal(response)
+    patterns = (("transaction", _TRANSACTION), ("hash", _HASH), ("signature", _SIGNATURE))
+    return SignedTransaction(*[_member(response, key, pattern) for key, pattern in patterns])
 
 
 def read_version(line):
@@ -861,8 +900,11 @@ def result(outcome):
 def _read_member(line, key, pattern):
     # type: (bytes, str, Pattern[str]) -> Union[str, SignerError]
     response = read_response(line)
-    if not response["ok"]:
-        return refusal(response)
+    return _member(response, key, pattern) if response["ok"] else refusal(response)
+
+
+def _member(response, key, pattern):
+    # type: (Dict[str, Any], str, Pattern[str]) -> str
     value = response.get(key)
     if not _is_text(value, pattern):
         raise ProtocolError("the response has no valid %s" % key)

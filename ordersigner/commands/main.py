@@ -158,8 +158,9 @@ def parser() -> argparse.ArgumentParser:
         "sign",
         parents=[common],
         help="sign requests, one per line",
-        description="Read requests, one per line, and write one signature per line, in the same order. If a request is "
-        "refused, its line is empty and the reason goes to stderr.",
+        description="Read requests, one per line, and write one signature per line, in the same order; for a "
+        "transaction, write the signed transaction. If a request is refused, its line is empty and the reason goes to "
+        "stderr.",
         epilog="Exit status: 0 if all requests are signed, 1 if some are refused, 2 if no daemon answers or a file "
         "cannot be read.",
     )
@@ -272,7 +273,7 @@ def sign(client: Client, arguments: argparse.Namespace) -> int:
             if arguments.json:
                 print(json.dumps(response))
             elif response["ok"]:
-                print(response.get("signature") or response.get("version", ""))
+                print(next((response[key] for key in ("transaction", "signature", "version") if key in response), ""))
             else:
                 if not sys.stdout.isatty():  # for people the message is enough
                     print()

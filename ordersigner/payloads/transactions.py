@@ -126,7 +126,7 @@ def read(request: Mapping[str, Any]) -> Transaction:
         sender = "0x" + address(content["from"], f"{ROOT}.from").hex()
     chain = values["chainId"]
     if len(items) > MAX_SIGNED - 2 * _R_AND_S:  # most are far shorter
-        size = len(_bytes(kind, items + integer(_last(kind, chain, 1)) + bytes(_R_AND_S)))
+        size = len(_bytes(kind, items + integer(_v(kind, chain, 1)) + bytes(_R_AND_S)))
         if size > MAX_SIGNED:
             message = f"This transaction has {size} bytes when it is signed, and at most {MAX_SIGNED} are possible."
             raise Refusal.of(ROOT, "too_many_values", message)
@@ -157,10 +157,15 @@ def check_signer(transaction: Transaction, signer: str) -> None:
 
 def response(transaction: Transaction, signature: str) -> Mapping[str, object]:
     """The signed transaction as eth_sendRawTransaction takes it, and its hash."""
-    r, s, v = int(signature[2:66], 16), int(signature[66:130], 16), int(signature[130:], 16)
-    last = _last(transaction.kind, transaction.chain, v - 27)
-    signed = _bytes(transaction.kind, transaction.items + integer(last) + integer(r) + integer(s))
+    r, s, v = parts(transaction, signature)
+    signed = _bytes(transaction.kind, transaction.items + integer(v) + integer(r) + integer(s))
     return {"transaction": "0x" + signed.hex(), "hash": "0x" + keccak_256(signed).hex()}
+
+
+def parts(transaction: Transaction, signature: str) -> tuple[int, int, int]:
+    """r, s, and v as the signed transaction has it: EIP-155's for type 0, the parity for others."""
+    parity = int(signature[130:], 16) - 27
+    return int(signature[2:66], 16), int(signature[66:130], 16), _v(transaction.kind, transaction.chain, parity)
 
 
 FORM = Form(read, members={"transaction": dict}, check_signer=check_signer, response=response, recorded=("hash",))
@@ -170,8 +175,8 @@ def _bytes(kind: int, items: bytes) -> bytes:
     return _ENVELOPES[kind] + sequence(items)
 
 
-def _last(kind: int, chain: int, parity: int) -> int:
-    """What comes before r and s. parity: of the y of the signature's point."""
+def _v(kind: int, chain: int, parity: int) -> int:
+    """parity: of the y of the signature's point."""
     return 35 + 2 * chain + parity if kind == LEGACY else parity
 
 

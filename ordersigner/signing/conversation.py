@@ -219,7 +219,8 @@ class Conversation:
             added = None if form.response is None else form.response(payload, signature)
             response = protocol.signed(signature, request_id, added)
             microseconds = (perf_counter_ns() - start) // 1000
-            if not service.journal.signed(self._peer, payload, signer.address, permit, microseconds):
+            recorded = added and {name: added[name] for name in form.recorded}
+            if not service.journal.signed(self._peer, payload, signer.address, permit, microseconds, recorded):
                 service.counters.failed += 1
                 return protocol.refused(NOT_RECORDED, request_id)
         except Refusal as refusal:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from typing import Sequence
+from typing import Mapping, Sequence
 
 from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer, user_behind
@@ -68,10 +68,18 @@ class Journal:
         """Whether the last entry was not taken."""
         return self._any.untaken_in_a_row + self._held.untaken_in_a_row > 0
 
-    def signed(self, peer: Peer, payload: Payload, signer: str, permit: Permit | None, microseconds: int) -> bool:
+    def signed(
+        self,
+        peer: Peer,
+        payload: Payload,
+        signer: str,
+        permit: Permit | None,
+        microseconds: int,
+        recorded: Mapping[str, object] | None = None,
+    ) -> bool:
         """A signature was made. Returns whether it has its entry, if it must have one.
 
-        signer: an address; permit: what allowed it, None for a key of the client's.
+        signer: an address; permit: what allowed it, None for a key of the client's. recorded: of the response.
         """
         if self._level < LEVELS["info"]:  # not by the property, because every signature comes here
             return True
@@ -94,6 +102,7 @@ class Journal:
             *fields,
             f"ORDERSIGNER_SIGNER={signer}",
             f"ORDERSIGNER_DIGEST={digest}",
+            *(f"ORDERSIGNER_{name.upper()}={value}" for name, value in (recorded or {}).items()),
             *allowed,
             f"ORDERSIGNER_USEC={microseconds}",
             *peer.fields,

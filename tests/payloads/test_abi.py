@@ -57,7 +57,7 @@ WRONG = {
     "f(fixed128x18 a)": "begins with its type",
     "f(uint7 a)": "uint8 to uint256",
     "f(bytes33 a)": "bytes1 to bytes32",
-    "f(adress a)": "did you mean address",
+    "f(strin a)": "did you mean string",
     "f(() a)": "needs a type and a name",
     "f(uint256[0] a)": "NAME(TYPE NAME",
     "f(uint256[02] a)": "NAME(TYPE NAME",
@@ -179,7 +179,7 @@ WORDS = st.one_of(
 
 @st.composite
 def mutated(draw: Any) -> tuple[Function, bytes]:
-    """A call of which some words or bytes are others."""
+    """A call with some words or bytes changed."""
     function, data = draw(calls())
     content = bytearray(data[4:])
     for _ in range(draw(st.integers(1, 3))):
