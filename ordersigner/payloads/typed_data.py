@@ -19,11 +19,12 @@ import marshal
 import re
 from functools import lru_cache
 from itertools import zip_longest
-from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, TypeVar
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads import typed_types
-from ordersigner.payloads.payload import Form, Unreadable
+from ordersigner.payloads.paths import ARRAY, Kept, Path, Step, element
+from ordersigner.payloads.payload import Form
 from ordersigner.payloads.typed_types import DOMAIN, Field, Types
 from ordersigner.payloads.typed_values import (
     ATOMS,
@@ -32,7 +33,6 @@ from ordersigner.payloads.typed_values import (
     Budget,
     Encode,
     Fault,
-    Value,
     array,
     struct,
     wrong,
@@ -49,7 +49,6 @@ MAX_DOMAIN_KEY = 512  # bytes
 
 _HASHED = ("string", "bytes")
 _ADDRESS = re.compile("0x[0-9A-Fa-f]{40}").fullmatch
-_INDEX = re.compile("0|[1-9][0-9]{0,8}").fullmatch
 
 _Result = TypeVar("_Result")
 
@@ -62,7 +61,7 @@ class TypedData(NamedTuple):
     schema: Schema
     domain: dict[str, object]
     message: dict[str, object]
-    arrays: dict[str, list[Value]]  # the values of a Path with a "*", once they are read: several sections may ask
+    arrays: Kept
 
     def __repr__(self) -> str:
         return f"TypedData({self.schema.primary_type!r})"
@@ -87,115 +86,6 @@ class TypedData(NamedTuple):
             f"ORDERSIGNER_DOMAIN={domain}",
             f"ORDERSIGNER_CONTRACT={contract}",
         )
-
-
-class Path:
-    """The way to an atom, or to what is counted, in data of its schema. With a "*" it leads to any number of values.
-
-    type: of the atom; of what is counted "elements" or "bytes". where: the place of the one value. array: the place of
-    the first array of which it takes every element; "" if it takes one value.
-    """
-
-    __slots__ = ("_counts", "_in_domain", "_path", "_read", "_root", "_steps", "array", "type", "where")
-
-    def __init__(
-        self, type: str, read: Callable[[Any], Value], root: str, steps: list[str | int], *, counts: bool = False
-    ) -> None:
-        """read: a JSON value to its value. root: "message" or "domain". counts: whether the values are lengths.
-
-        steps: a struct's key, an element's number, or "*" for all elements of an array.
-        """
-        self.type = type
-        self._read = read
-        self._root = root
-        self._in_domain = root == "domain"
-        self._counts = counts
-        self._steps = steps
-        self._path = ".".join(map(str, (*(("count",) if counts else ()), root, *steps)))
-        self.array = _place(root, steps[: steps.index("*")]) if "*" in steps else ""
-        self.where = "" if self.array else _place(root, steps)
-
-    def values(self, data: TypedData) -> list[Value]:
-        """The values as policies compare them. Raises Unreadable where an array is too short.
-
-        One without elements is too short as well, since it would meet any condition. Only a count takes it.
-        """
-        if self.array:
-            values = data.arrays.get(self._path)
-            if values is None:
-                try:
-                    *_, found = self._walk(data)
-                except IndexError:
-                    raise self._missing(data) from None
-                values = data.arrays[self._path] = list(map(self._read, found))
-            return values
-        value: Any = data.domain if self._in_domain else data.message
-        try:
-            for step in self._steps:
-                value = value[step]
-        except IndexError:
-            raise self._missing(data) from None
-        return [self._read(value)]
-
-    def each(self, data: TypedData) -> Iterator[tuple[str, Value]]:
-        """Each value with its place, such as message.offer[1].token, one by one: the first ones cost little."""
-        return self._each(self._root, data.domain if self._in_domain else data.message, 0)
-
-    def _each(self, place: str, value: Any, done: int) -> Iterator[tuple[str, Value]]:
-        """Those in `value`, to which `done` steps lead."""
-        for number, step in enumerate(self._steps[done:], done + 1):
-            if step == "*":
-                for at, element in enumerate(value):
-                    yield from self._each(f"{place}[{at}]", element, number)
-                return
-            if type(step) is int and step >= len(value):
-                raise Unreadable(place, f"element {step} of this array")
-            place, value = _place(place, (step,)), value[step]
-        yield place, self._read(value)
-
-    def _missing(self, data: TypedData) -> Unreadable:
-        """Which element is not there."""
-        try:
-            for _ in self.each(data):
-                pass
-        except Unreadable as fault:
-            return fault
-        return Unreadable(self.array, "at least one element in this array")
-
-    def place(self, data: TypedData, number: int) -> str:
-        """The place of one of the values. number: its index in values()."""
-        if not self.array:
-            return self.where
-        levels = [[data.domain if self._in_domain else data.message], *self._walk(data)]
-        steps: list[str | int] = []  # from the value outwards, since an array can have thousands
-        for step, before in zip(reversed(self._steps), reversed(levels[:-1])):
-            if step == "*":
-                at = 0
-                while number >= len(before[at]):
-                    number -= len(before[at])
-                    at += 1
-                steps.append(number)
-                number = at
-            else:
-                steps.append(step)
-        return _place(self._root, reversed(steps))
-
-    def _walk(self, data: TypedData) -> Iterator[list[Any]]:
-        """What there is after each step. Raises IndexError."""
-        found: list[Any] = [data.domain if self._in_domain else data.message]
-        for step in self._steps:
-            if step == "*":
-                if [] in found and not self._counts:
-                    raise IndexError
-                found = [element for value in found for element in value]
-            else:
-                found = [value[step] for value in found]
-            yield found
-
-
-def _place(root: str, steps: Iterable[str | int]) -> str:
-    """Where the steps lead to from `root`, as refusals say it."""
-    return root + "".join(f"[{step}]" if type(step) is int else f".{step}" for step in steps)
 
 
 class Schema:
@@ -236,22 +126,22 @@ class Schema:
         """
         base, lengths, root, steps = self._way(path)
         if lengths:
-            raise ValueError(_ARRAY)
+            raise ValueError(ARRAY)
         if base in self._fields:
             raise ValueError("this is a struct; a field of it must follow")
-        return Path(base, ATOMS[base].read, root, steps)
+        return Path(base, ATOMS[base].read, root, steps, _STARTS[root], names_first_array=True)
 
     def counted(self, path: str) -> Path:
         """The way to the length of an array, in elements, or of bytes or a string, in bytes. Raises ValueError."""
         base, lengths, root, steps = self._way(path)
         if lengths:
-            return Path("elements", len, root, steps, counts=True)
+            return Path("elements", len, root, steps, _STARTS[root], counts=True)
         if base not in _HASHED:
             raise ValueError("only an array, bytes or a string has a length that can be counted")
         size = _size_of_text if base == "string" else _size_of_bytes
-        return Path("bytes", size, root, steps, counts=True)
+        return Path("bytes", size, root, steps, _STARTS[root], counts=True)
 
-    def _way(self, path: str) -> tuple[str, tuple[str, ...], str, list[str | int]]:
+    def _way(self, path: str) -> tuple[str, tuple[str, ...], str, list[Step]]:
         """Where a path leads to: the type there without its dimensions, and these. Then its root and its steps."""
         root, *words = path.split(".")
         base = {"message": self.primary_type, "domain": DOMAIN}.get(root, "")
@@ -259,10 +149,10 @@ class Schema:
             meant = similar(root, ("message", "domain", "type"))
             raise ValueError("a field begins with message." + (f"; did you mean {meant}?" if meant else ""))
         lengths: tuple[str, ...] = ()
-        steps: list[str | int] = []
+        steps: list[Step] = []
         for word in words:
             if lengths:
-                steps.append(_element(word, lengths[-1]))
+                steps.append(element(word, int(lengths[-1] or 0)))
                 lengths = lengths[:-1]
                 continue
             if word == "*":
@@ -311,19 +201,11 @@ class Schema:
                 yield from self._paths_of(way, field.base, lengths + own, bare)
 
 
+_STARTS = {  # of paths, by their first word
+    "message": lambda data: (data.message, data.arrays),
+    "domain": lambda data: (data.domain, data.arrays),
+}
 _PARTS = "an object with types, primaryType, domain and message"
-_ARRAY = 'this is an array; "*" must follow, for every element, or the number of one, from 0 on'
-
-
-def _element(word: str, length: str) -> str | int:
-    """The step to elements of an array. length: of the array, as its type says it."""
-    if word == "*":
-        return word
-    if not _INDEX(word):
-        raise ValueError(_ARRAY)
-    if length and int(word) >= int(length):
-        raise ValueError(f"this array has {length} elements, from 0 to {int(length) - 1}")
-    return int(word)
 
 
 def _size_of_text(value: str) -> int:

@@ -20,8 +20,9 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from ordersigner.payloads import typed_data
 from ordersigner.payloads.hyperliquid import AGENT_TYPE
+from ordersigner.payloads.paths import Path
 from ordersigner.payloads.payload import Payload
-from ordersigner.payloads.typed_data import Path, Schema, TypedData
+from ordersigner.payloads.typed_data import Schema, TypedData
 from ordersigner.payloads.typed_types import DOMAIN
 from ordersigner.payloads.typed_values import Value
 from ordersigner.policy import open_fields
