@@ -71,8 +71,8 @@ REMEDIES = {
     "unexpected": "remove the key, or correct its spelling",
     "duplicate": "send each key, field and name once",
     "too_deep": "nest less",
-    "too_many_values": "split the request; deploy a large contract with a key of your own; thaw rules that the policy does"
-    " not have",
+    "too_many_values": "split the request; deploy a large contract with a key of your own; thaw rules that the policy"
+    " does not have",
     "too_long": "connect again, and split the request",
     "timed_out": "connect again, and send each line at once",
     "too_many_connections": "keep one connection for many requests, and close those that are not used",

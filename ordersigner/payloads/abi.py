@@ -13,9 +13,10 @@ beginning to its end, once, and every byte of it is accounted for.
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from ordersigner.keccak import keccak_256
+from ordersigner.payloads.paths import Step, element
 from ordersigner.payloads.typed_values import ATOMS
 from ordersigner.text import similar
 
@@ -23,7 +24,7 @@ MAX_DEPTH = 8  # of tuples in each other, and dimensions of an array
 MAX_HEAD = 15_360  # bytes of arguments; no signed transaction has room for more
 
 _FORM = "a function is written as NAME(TYPE NAME, …), such as approve(address spender, uint256 amount)"
-_TOKEN = re.compile(r"\s*(?:([A-Za-z_$][A-Za-z0-9_$]*)|\[([1-9][0-9]{0,5})?\]|([(),]))\s*")
+_TOKEN = re.compile(r"\s*(?:([A-Za-z_$][A-Za-z0-9_$]*)|\[([1-9][0-9]{0,8})?\]|([(),]))\s*")
 _MEANT = {"uint": "uint256", "int": "int256", "byte": "bytes1", "boolean": "bool"}
 _SIZED = re.compile("(u?int|bytes)[0-9]+").fullmatch
 _SIZES = {
@@ -72,6 +73,33 @@ class Function:
         read, size = _tuple(self.parameters)
         self._read = _with_end(read, size) if size else read
 
+    def way(self, words: Sequence[str]) -> tuple[str | tuple[Any, ...], tuple[int, ...], list[Step]]:
+        """Where a path leads to: the type there without its dimensions, and these. Then its steps.
+
+        words: names, and for elements of an array their numbers or "*". Raises ValueError, with a text for people.
+        """
+        base: str | tuple[Any, ...] = self.parameters
+        lengths: tuple[int, ...] = ()
+        steps: list[Step] = []
+        for word in words:
+            if lengths:
+                steps.append(element(word, lengths[-1]))
+                lengths = lengths[:-1]
+                continue
+            members = () if isinstance(base, str) else base
+            found = next((member for member in members if member.name == word), None)
+            if found is None:
+                meant = similar(word, (member.name for member in members))
+                hint = f"; did you mean {meant}?" if meant else ""
+                raise ValueError(f"the function has no such argument{hint}")
+            base, lengths = found.base, found.lengths
+            steps.append(word)
+        return base, lengths, steps
+
+    def leaves(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+        """Each atom: its path with "*" for every dimension, its type, and the length of each array; 0: any."""
+        return _leaves("", self.parameters, ())
+
     def arguments(self, data: bytes) -> dict[str, Any] | None:
         """The arguments of a call by their names; None if the data is not a call of this function in canonical form.
 
@@ -88,6 +116,18 @@ class Function:
 
 class _NotCanonical(Exception):
     """The data is not what the standard encoder writes."""
+
+
+def _leaves(
+    before: str, members: Sequence[Parameter], lengths: tuple[int, ...]
+) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    for member in members:
+        path = before + member.name + ".*" * len(member.lengths)
+        all_lengths = (*lengths, *reversed(member.lengths))
+        if isinstance(member.base, str):
+            yield path, member.base, all_lengths
+        else:
+            yield from _leaves(f"{path}.", member.base, all_lengths)
 
 
 def _types(parameters: Sequence[Parameter]) -> str:

@@ -12,9 +12,11 @@ and so is a transaction without a chain id, which would be valid on every chain.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple
 
 from ordersigner.keccak import keccak_256
+from ordersigner.payloads.abi import Function
+from ordersigner.payloads.paths import Kept
 from ordersigner.payloads.payload import Form
 from ordersigner.payloads.rlp import integer, sequence, string
 from ordersigner.payloads.typed_values import Fault, address, hex_bytes
@@ -54,7 +56,7 @@ class Transaction(NamedTuple):
 
     kind: its own type, of those in KEYS. price: the most wei that a unit of gas may cost. to: 20 bytes; None creates a
     contract. items: what is hashed in RLP, without the head of the list, and for type 0 without the chain's id.
-    sender: 0x and 40 lower-case digits, if the request names it. calls: what rules have decoded of the data.
+    sender: 0x and 40 lower-case digits, if the request names it. calls: what call() has read.
     """
 
     digest: bytes
@@ -69,7 +71,7 @@ class Transaction(NamedTuple):
     items: bytes
     is_order: bool  # whether an order of some account is packed into the same bytes
     sender: str | None
-    calls: dict[str, Sequence[Any] | None]
+    calls: dict[str, tuple[Any, Kept]]
 
     def __repr__(self) -> str:
         return f"Transaction(type {self.kind}, chain {self.chain})"
@@ -82,6 +84,16 @@ class Transaction(NamedTuple):
     def fee(self) -> int:
         """The most that it may cost beside its value, in wei. Some chains add a fee for data."""
         return self.gas * self.price
+
+    def call(self, function: Function) -> tuple[Any, Kept]:
+        """The arguments, by their names, of the call of a function that the data is; None if it is none.
+
+        Together with what paths keep of them.
+        """
+        call = self.calls.get(function.text)
+        if call is None:
+            call = self.calls[function.text] = (function.arguments(self.data), {})
+        return call
 
     def entry(self) -> tuple[str, tuple[str, ...]]:
         """What the journal says about it, in words and in fields."""

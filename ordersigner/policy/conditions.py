@@ -218,6 +218,7 @@ class Condition:
     only: Value | None = None
     pattern: Pattern | None = None
     most: int | None = None  # of a count: how many at the most
+    names_divisor = True  # of a price: whether a divisor that is not above zero is itself at fault
 
     def __init__(self, term: Term, operator: str, side: Side) -> None:
         self.term = term
@@ -424,7 +425,7 @@ class _Price(Condition):
     def fault(self, payload: Any, now: float, label: str) -> tuple[str, str, Callable[[], str]]:
         amounts, divisors = self._read(payload)
         at = next(at for at, (a, b) in enumerate(zip(amounts, divisors)) if not self._hold_all([a], [b]))
-        is_divisor = divisors[at] <= 0
+        is_divisor = divisors[at] <= 0 and self.names_divisor
         side = self.divisor if is_divisor else self.side
         return (
             side.place(payload, at if side.array else 0),
@@ -483,12 +484,19 @@ class Conditions:
     """All conditions of a section, compiled. A payload must meet each of them."""
 
     def __init__(
-        self, section: Section, fields: Fields, root: str, *, settings: Sequence[Setting] | None = None
+        self,
+        section: Section,
+        fields: Fields,
+        root: str,
+        *,
+        settings: Sequence[Setting] | None = None,
+        names_divisor: bool = True,
     ) -> None:
         """Reports mistakes to the section: call section.raise_if_wrong() afterwards.
 
         root: what the field of a refusal has before the place, such as "typed_data."; "" if nothing.
         settings: those of section.conditions that are compiled; without it, all.
+        names_divisor: whether a refusal for a price names the divisor if that is not above zero.
         """
         self._root = root
         self._section = section.name
@@ -507,6 +515,7 @@ class Conditions:
                 section.wrong_at(setting.line, f"{quoted(setting.name)} is set twice in this section")
             else:
                 seen.add(key)
+                condition.names_divisor = names_divisor
                 self.compiled.append(condition)
         self.compiled.sort(key=lambda condition: condition.term.is_total)  # totals last; otherwise as in the file
         self._totals = [condition for condition in self.compiled if isinstance(condition, _OfTotal)]

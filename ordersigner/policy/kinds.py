@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ordersigner.payloads import hyperliquid, messages, orders, typed_data
+from ordersigner.payloads import hyperliquid, messages, orders, transactions, typed_data
 from ordersigner.payloads.payload import Form
 from ordersigner.policy.hyperliquid_limits import HyperliquidLimits
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.message_limits import MessageLimits
 from ordersigner.policy.order_limits import OrderLimits
+from ordersigner.policy.transaction_limits import TransactionLimits
 from ordersigner.policy.typed_limits import TypedLimits
 
 
@@ -29,4 +30,5 @@ KINDS: dict[str, Kind] = {  # by the type of the request
     "typed_data": Kind(typed_data.FORM, TypedLimits),
     "message": Kind(messages.FORM, MessageLimits),
     "hyperliquid": Kind(hyperliquid.FORM, HyperliquidLimits),
+    "transaction": Kind(transactions.FORM, TransactionLimits),
 }

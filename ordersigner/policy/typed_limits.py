@@ -15,7 +15,6 @@ Only the values that are hashed count, as exact integers and bytes.
 from __future__ import annotations
 
 from functools import partial
-from itertools import islice
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from ordersigner.payloads import typed_data
@@ -24,9 +23,9 @@ from ordersigner.payloads.paths import Path
 from ordersigner.payloads.payload import Payload
 from ordersigner.payloads.typed_data import Schema, TypedData
 from ordersigner.payloads.typed_types import DOMAIN
-from ordersigner.payloads.typed_values import Value
 from ordersigner.policy import open_fields
 from ordersigner.policy.conditions import Conditions, Field
+from ordersigner.policy.entries import Entries
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import Judge, Need, Objection, Total
 from ordersigner.policy.settings import (
@@ -38,11 +37,8 @@ from ordersigner.policy.settings import (
     shown_value,
 )
 from ordersigner.policy.terms import Term
-from ordersigner.text import ELLIPSIS, cleaned, entered
 
 MAX_DOMAINS = 64  # that a section remembers
-MAX_ENTERED = 16  # fields whose values an entry of the journal has
-MAX_ELEMENTS = 4  # of an array, in an entry
 
 # The standard's fields of a domain, in its order.
 _STANDARD = {
@@ -145,16 +141,7 @@ class TypedLimits(Limits):
         section.raise_if_wrong()
         self.totals = self._message.totals
         self._first_step = _DOMAIN_STEP + len(self._domain.compiled)  # of the message's conditions
-        # What the journal says of the values: as it is, where a condition allows only one.
-        self._entries: dict[str, Path | tuple[str, str]] = {}
-        for condition in self._message.compiled:
-            for side in condition.sides:
-                path, access = side.amount.path, side.access
-                assert isinstance(access, Path)
-                if condition.only is not None and not access.array:
-                    self._entries[path] = _entry(access.where, condition.only)
-                elif side.amount.function != "count":
-                    self._entries.setdefault(path, access)
+        self._entries = Entries(self._message.compiled, "ORDERSIGNER_VALUE")
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
         assert isinstance(payload, TypedData)
@@ -216,22 +203,7 @@ class TypedLimits(Limits):
     def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
         """Has the values of the message's fields that conditions name. The payload tells the domain."""
         assert isinstance(payload, TypedData)
-        entries: list[tuple[str, str]] = []
-        for known in islice(self._entries.values(), MAX_ENTERED):
-            if isinstance(known, tuple):
-                entries.append(known)
-            elif not known.array:
-                entries.append(_entry(known.where, known.values(payload)[0]))
-            else:
-                elements = list(islice(known.each(payload), MAX_ELEMENTS + 1))
-                entries += [_entry(place, value) for place, value in elements[:MAX_ELEMENTS]]
-                entries += [_left_out(f"{place} ") for place, _ in elements[MAX_ELEMENTS:]]
-        if len(self._entries) > MAX_ENTERED:
-            entries.append(_left_out())
-        if not entries:
-            return self.name, "", ()
-        words, fields = zip(*entries)
-        return self.name, f" with {', '.join(words)}", fields
+        return (self.name, *self._entries.of(payload))
 
     def permits(self) -> list[str]:
         return [f"typed data {self._schema.type}", *self._domain.permits(), *self._message.permits()]
@@ -269,29 +241,6 @@ class AnyTypedData:
 
     def leaves_open(self) -> list[str]:
         return ["the typed data: also permits to take the key's tokens, and transactions of its Safe, so all it owns"]
-
-
-def _left_out(place: str = "") -> tuple[str, str]:
-    return f"{place}{ELLIPSIS}", f"ORDERSIGNER_VALUE={place}{ELLIPSIS}"
-
-
-def _entry(place: str, value: Value) -> tuple[str, str]:
-    """What the journal says of a value at its place, in words and as a field."""
-    kind = type(value)
-    if kind is str:
-        text, in_words = entered(value)
-        return f"{place} {in_words}", f"ORDERSIGNER_VALUE={place} {text}"
-    if kind is int:
-        text = cleaned(value)
-    elif kind is bool:
-        text = "true" if value else "false"
-    else:
-        assert isinstance(value, bytes)
-        text = f"0x{value.hex()}"
-        if len(value) != 20:  # an address is not cut: it is shorter than a key
-            text = cleaned(text)
-    words = f"{place} {text}"
-    return words, f"ORDERSIGNER_VALUE={words}"
 
 
 def _schema(section: Section) -> Schema:

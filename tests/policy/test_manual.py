@@ -52,6 +52,9 @@ BASES = {
         "actions = order modify cancel cancelByCloid scheduleCancel updateLeverage updateIsolatedMargin\n"
         "network = mainnet\n"
     ),
+    "transaction": (
+        f"chain = 1\nto = {ADDRESS}\nfunction = approve(address spender, uint256 amount)\nfee(18) <= 0.01\n"
+    ),
 }
 # What an example needs besides. It replaces lines of the base, too.
 NEEDS = {
@@ -62,6 +65,8 @@ NEEDS = {
     "typed": "!markets\n!accounts\n!types",
     "messages": "!markets\n!accounts\n!types",
     "hyperliquid": "!markets\n!accounts\n!types",
+    "transactions": "!markets\n!accounts\n!types",
+    "code": "!function\nto = none",
     "max-leverage": "markets = BTC/DAI",
     "min-leverage": "markets = BTC/DAI",
     "hashes": "pattern = x",
@@ -86,6 +91,11 @@ domain.name = Example
 pattern = x
 [hyperliquid perps]
 actions = order
+[transaction usdc-approve]
+chain = 1
+to = {ADDRESS}
+function = none
+fee <= 1
 """
 
 
@@ -108,7 +118,7 @@ def test_every_setting_has_one_row() -> None:
 
 def test_every_row_that_is_no_setting_is_a_condition_of_a_section_that_has_them() -> None:
     conditions = [row for row in ROWS if row.is_condition]
-    assert {row.section for row in conditions} == {"typed", "message", "hyperliquid"}
+    assert {row.section for row in conditions} == {"typed", "message", "hyperliquid", "transaction"}
     assert [row for row in conditions if not re.search("[A-Z]{4}", row.form)] == []
 
 
@@ -159,6 +169,6 @@ def test_the_reader_looks_at_an_example(row: Row) -> None:
 def test_the_policies_that_the_manual_shows_in_full_are_right() -> None:
     shown = re.findall(r"::\n\n((?:    .*\n|\n)+)", MANUAL.read_text())
     policies = [text for text in shown if text.lstrip().startswith("[")]
-    assert len(policies) == 4
+    assert len(policies) == 5
     for policy in policies:
         assert list(reader.read(policy, "policy").errors) == []

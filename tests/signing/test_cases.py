@@ -29,8 +29,8 @@ FILES = SOURCE / "tests" / "vectors" / "cases"
 KEY: str = EXAMPLE["request"]["signer"]
 HELD = held(KEY[2:])
 WORDS = (
-    'This must be "spot", "futures", "typed_data", "message", "hyperliquid", "ping", "signers", "status", "freeze"'
-    ' or "thaw".'
+    'This must be "spot", "futures", "typed_data", "message", "hyperliquid", "transaction", "ping", "signers",'
+    ' "status", "freeze" or "thaw".'
 )
 SIGNED = ("", "", "")
 # From a file to the field, the code and a part of the text with which its first line is refused.

@@ -13,7 +13,7 @@ from support.kinds import POLICY, SECTIONS, TOKEN, request_of
 from support.policies import policy_of
 from support.services import ADDRESS, ALICE, KEY, service_with
 
-from ordersigner.policy import typed_limits
+from ordersigner.policy import entries
 from ordersigner.policy.kinds import KINDS
 from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
@@ -137,14 +137,14 @@ def test_of_an_array_the_entry_has_the_first_elements(sent: Sent) -> None:
     content = request["typed_data"] = copy.deepcopy(request["typed_data"])
     content["message"]["parts"] = [{"id": number} for number in range(1, 100)]
     assert ask(conversation(sent), request)["ok"]
-    parts = [f"message.parts[{at}].id {at + 1}" for at in range(typed_limits.MAX_ELEMENTS)]
-    parts.append(f"message.parts[{typed_limits.MAX_ELEMENTS}].id …")
+    parts = [f"message.parts[{at}].id {at + 1}" for at in range(entries.MAX_ELEMENTS)]
+    parts.append(f"message.parts[{entries.MAX_ELEMENTS}].id …")
     assert sent.values("ORDERSIGNER_VALUE")[3:] == parts
     assert f", {', '.join(parts)} by {ADDRESS}" in sent.message
 
 
 def test_of_many_conditions_the_entry_has_the_first_fields(sent: Sent) -> None:
-    most = typed_limits.MAX_ENTERED
+    most = entries.MAX_ENTERED
     names = [f"f{number}" for number in range(most + 1)]
     conditions = "\n".join(f"message.{name} <= 5" for name in names)
     type = f"Many({','.join(f'uint256 {name}' for name in names)})"

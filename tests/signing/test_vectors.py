@@ -115,6 +115,24 @@ def test_a_hyperliquid_action(conversation: Conversation, row: dict[str, Any]) -
     assert answer(conversation, request) == {"ok": True, "signature": row["signature"]}
 
 
+TRANSACTIONS = vectors("transactions/transactions")
+
+
+@pytest.mark.parametrize("row", TRANSACTIONS, ids=[row["name"] for row in TRANSACTIONS])
+def test_a_transaction(conversation: Conversation, row: dict[str, Any]) -> None:
+    line = row["line"].encode() if "line" in row else json.dumps(row["request"]).encode()
+    response = json.loads(conversation.respond(line))
+    if "error" in row:
+        faults = [{"field": field, "code": one["code"]} for field, (one,) in response["error"]["context"].items()]
+        assert response["error"]["type"] == "ValueError"
+        assert all(fault in [row["error"], *row.get("or", [])] for fault in faults)
+        assert faults
+    else:
+        request_id = {"id": row["request"]["id"]} if "id" in row["request"] else {}
+        signed = {"signature": row["signature"], "transaction": row["raw"], "hash": row["hash"]}
+        assert response == {"ok": True, **signed, **request_id}
+
+
 @pytest.mark.parametrize("row", WIRE_ERRORS, ids=range(len(WIRE_ERRORS)))
 def test_a_recorded_wire_error(conversation: Conversation, row: dict[str, Any]) -> None:
     line = base64.b64decode(row["line_base64"])

@@ -50,8 +50,29 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "network": "mainnet",
     },
 }
+REQUESTS["transaction"] = {
+    "transaction": {
+        "type": 2,
+        "chainId": 1,
+        "nonce": 7,
+        "maxPriorityFeePerGas": 10**9,
+        "maxFeePerGas": 2 * 10**10,
+        "gas": 60_000,
+        "to": TOKEN,
+        "value": 0,
+        "data": f"0x095ea7b3{12 * '00'}{20 * '11'}{31 * '00'}05",
+        "accessList": [],
+    }
+}
 assert REQUESTS.keys() == KINDS.keys()
-SECTIONS = {"spot": "leveth", "futures": "perp", "typed_data": "trade", "message": "login", "hyperliquid": "perps"}
+SECTIONS = {
+    "spot": "leveth",
+    "futures": "perp",
+    "typed_data": "trade",
+    "message": "login",
+    "hyperliquid": "perps",
+    "transaction": "approval",
+}
 
 _TRADE = "Trade(address token,uint256 amount,string note,bool partial,bytes32 hash,Part[] parts)Part(uint256 id)"
 
@@ -85,6 +106,14 @@ pattern = Sign in.*
 [hyperliquid perps]
 actions = order
 
+[transaction approval]
+chain = 1
+to = {TOKEN}
+function = approve(address spender, uint256 amount)
+fee(18) <= 0.01
+args.spender = 0x{20 * "11"}
+args.amount(6) <= 1000
+
 [rule all]
 key = {ADDRESS}
 users = 1001
@@ -93,6 +122,7 @@ markets = leveth perp
 typed = trade
 messages = login
 hyperliquid = perps
+transactions = approval
 """
 
 
