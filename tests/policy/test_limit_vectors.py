@@ -71,7 +71,7 @@ def names(words: list[str], field: str, side: str) -> bool:
     own = [word for word in words if re.search(rf"(?:^|[ (]){path}(?:[ ,():.]|$)", word)]
     if any(re.match(rf"(?:(?:bits?|words?) [0-9 to]+ of )?{path}(?:$|[ ,:.](?!at ))", word) for word in own):
         return True  # the field as a whole, or a part of it
-    wanted = {"low": r"how low |from 0 to ", "high": r"how high ", "any": "what is at "}.get(side, "-")
+    wanted = {"low": r"how low |from 0 to ", "high": r"how (?:low or )?high ", "any": "what is at "}.get(side, "-")
     return any(re.search(wanted, word) for word in own)
 
 
