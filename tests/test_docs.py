@@ -42,6 +42,9 @@ from ordersigner.state.memory import Memory
 DOCS = SOURCE / "docs"
 
 
+TRANSFER = {"chainId": 1, "nonce": 0, "gasPrice": 10, "gas": 21_000, "to": "0x" + 40 * "1", "value": 5}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the pages as html and man, made by `make`, and as plain text."""
@@ -206,7 +209,7 @@ def test_the_pages_name_only_modules_that_exist() -> None:
     known = {"/".join(path[start:]) for path in paths for start in range(len(path))}
     pages = {*DOCS.rglob("*.rst"), SOURCE / "README.rst", DOCS / "road.svg"} - {DOCS / "changelog.rst"}
     named = {name for page in pages for name in re.findall(r"(?<![\w/.-])(?:\w+/)*\w+\.py\b", page.read_text())}
-    assert named - known == {"ordersigner_client.py"}  # what users may call their copy
+    assert named - known == {"ordersigner_client.py", "web3.py"}  # what users may call their copy, and a library
 
 
 def test_how_it_works_names_every_module() -> None:
@@ -275,8 +278,11 @@ def holder(directory: Path) -> Iterator[Daemon]:
     """A daemon that holds the key of the example."""
     key: str = EXAMPLE["request"]["signer"]
     cancels = "[hyperliquid cancels]\nactions = cancel\nnetwork = testnet\n"
-    allows = f"{ORDERS}typed = any\nmessages = any\nhyperliquid = cancels\n"
-    policy = MARKET + MESSAGES + cancels + rule("example", address(key), allows=allows)
+    transfers = (
+        f"[transaction transfers]\nchain = 1\nto = {TRANSFER['to']}\nfunction = none\nvalue <= 5\nfee <= 210000\n"
+    )
+    allows = f"{ORDERS}typed = any\nmessages = any\nhyperliquid = cancels\ntransactions = transfers\n"
+    policy = MARKET + MESSAGES + cancels + transfers + rule("example", address(key), allows=allows)
     with standalone(directory, *holding(directory, {"example": key[2:]}, policy)) as running:
         yield running
 
@@ -285,7 +291,7 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
     """In the order of their page, in one program."""
     source = (DOCS / "python.rst").read_text()
     examples = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", source, re.MULTILINE)
-    assert len(examples) == 9
+    assert len(examples) == 10
     request, signature = EXAMPLE["request"], EXAMPLE["expect"]["signature"]
     (mail,) = (row for row in vectors("typed-data/reference") if row["name"] == "EIP-712 Mail")
     typed_data = {part: mail[part] for part in ("types", "primaryType", "domain", "message")}
@@ -301,13 +307,14 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
         "signer": address(request["signer"]),
         **typed_data,
         "typed_data": typed_data,
+        "transaction": {"type": 0, "data": "0x", **TRANSFER},
         "requests": [request, request],
         "SignerError": client.SignerError,
         "print": lambda *words: printed.append(words[0] if len(words) == 1 else words),
     }
     try:
         for number, example in enumerate(examples):
-            if number == 7:  # the one that shows a refusal
+            if number == 8:  # the one that shows a refusal
                 program["order"] = {**request["order"], "price": -1}
             exec(textwrap.dedent(example), program)
             program["order"] = request["order"]
@@ -323,10 +330,12 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
         *(account.sign_message(encode_defunct(text=text)) for text in ("1700000000000", "€ 5")),
         account.unsafe_sign_hash(digest_of_action({**cancel, "network": "testnet"})),
     ]
+    sent = account.sign_transaction(TRANSFER)
     assert printed == [
         *[signature] * 2,
         (address(request["signer"]), ["example"], True),
         *("0x" + bytes(one.signature).hex() for one in signed),
+        ("0x" + bytes(sent.raw_transaction).hex(), "0x" + bytes(sent.hash).hex()),
         *[signature] * 2,
         ("order.price", ["negative"]),
         signature,
