@@ -287,7 +287,7 @@ class TransactionLimits(Limits):
     def leaves_open(self) -> list[str]:
         words = open_fields.leaves_open(self._conditions)
         if self._creates and not self._codes:
-            words.append("the code of the contract: any code")
+            words.append("data: any code")
         if self._leaves_allowance():
             words.append(_ALLOWANCE)
         if self._chain not in _ONE_FEE:
