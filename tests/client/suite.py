@@ -137,6 +137,20 @@ class ARunningDaemon(TestCase):
         signatures = self.client.sign_many(row["request"] for row in PUBLISHED)
         self.assertEqual(list(signatures), [row["expect"]["signature"] for row in PUBLISHED])
 
+    def test_a_transaction_comes_back_signed(self):
+        rows = [row for row in vectors("transactions/transactions") if "raw" in row]
+        for row in rows[:20]:
+            request = row["request"]
+            signed = self.client.sign_transaction(request["signer"], request["transaction"])
+            self.assertEqual(signed, (row["raw"], row["hash"], row["signature"]))
+            self.assertEqual((signed.transaction, signed.hash, signed.signature), tuple(signed))
+            self.assertEqual({type(part) for part in signed}, {str})
+            self.assertEqual(self.client.sign(request), row["signature"])
+        lacking = dict(rows[0]["request"]["transaction"])
+        del lacking["nonce"]
+        error = self.refused(self.client.sign_transaction, KEY, lacking)
+        self.assertEqual(error.context["transaction.nonce"][0]["code"], "missing")
+
     def test_a_used_client_can_be_copied_and_pickled(self):
         self.client.ping()
         copies = [copy.copy(self.client), copy.deepcopy({"of a program": [self.client]})["of a program"][0]]
@@ -571,6 +585,26 @@ class ARequestForTodaysExchanges(TestCase):
         digits = "0x00ff6162"
         self.assertEqual(sent, {"a": digits, "b": [digits, "0x", digits][: len(message["b"])], "c": {"d": digits}})
 
+    def test_bytes_in_a_transaction_are_sent_as_hexadecimal_digits(self):
+        sent = []
+
+        def behave(peer):
+            sent.append(json.loads(peer.line().decode()))
+            answer = {"ok": True, "signature": signature(1), "transaction": "0x02", "hash": "0x" + 64 * "0"}
+            peer.send(json.dumps(answer).encode() + b"\r\n")
+
+        with Server(behave) as server, Client(server.path, TIME_LIMIT) as client:
+            signed = client.sign_transaction(ADDRESS, {"data": bytearray(b"\x00\xff"), "value": 2**256 - 1})
+        self.assertEqual(sent[0]["transaction"], {"data": "0x00ff", "value": 2**256 - 1})
+        self.assertEqual(signed.transaction, "0x02")
+
+    def test_what_is_no_signed_transaction_is_refused(self):
+        whole = {"ok": True, "signature": signature(1), "transaction": "0x02", "hash": "0x" + 64 * "0"}
+        for name, value in (("transaction", None), ("transaction", "0x0"), ("hash", "0x00"), ("signature", "0x")):
+            answer = dict(whole, **{name: value})
+            with Server(answering(json.dumps(answer).encode())) as server, Client(server.path, TIME_LIMIT) as client:
+                self.raises(ProtocolError, "no valid " + name, client.sign_transaction, ADDRESS, {})
+
     def test_bytes_in_a_request_of_another_type_are_refused_by_name_before_it_is_sent(self):
         client = Client("/nonexistent")
         self.raises(TypeError, "signer: ", client.sign_message, bytearray(b"key"), "text")
@@ -632,6 +666,7 @@ class ARequestForTodaysExchanges(TestCase):
             ("a value in typed_data: object ", lambda: client.sign_typed_data(KEY, {KEY: object()})),
             ("a value in action: object ", lambda: client.sign_hyperliquid(KEY, {KEY: object()}, 1)),
             ("nonce: object ", lambda: client.sign_hyperliquid(KEY, {}, object())),
+            ("transaction.maxFeePerGas: object ", lambda: client.sign_transaction(KEY, {"maxFeePerGas": object()})),
         ):
             error = self.raises(TypeError, field, call)
             self.assertNotIn(KEY[2:], str(error) + repr(error))

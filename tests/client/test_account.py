@@ -14,16 +14,19 @@ from typing import Any
 import eth_account
 import pytest
 from eth_account.messages import SignableMessage, encode_defunct, encode_intended_validator, encode_typed_data
+from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 from support.daemon import SOURCE, Daemon, standalone
 from support.held import MESSAGES, address, holding, rule
 
+from ordersigner import client
 from ordersigner.account import Account, HexBytes, passing_actions, passing_typed_data
-from ordersigner.client import Client, SignerError
+from ordersigner.client import Client, ProtocolError, SignerError
 from ordersigner.payloads.messages import NOT_PLAIN
 
 KEY, OTHER_KEY = 64 * "1", 64 * "2"
+TOKEN = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 LOCAL, OTHER = map(eth_account.Account.from_key, (KEY, OTHER_KEY))
 MAIL: dict[str, Any] = {
     "types": {
@@ -80,7 +83,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     directory: Path = tmp_path_factory.mktemp("daemon")
     policy = MESSAGES + "[message login]\npattern = login\n"
     policy += "[hyperliquid cancels]\nactions = cancel\nnetwork = mainnet\n"
-    policy += rule("any", address(KEY), allows="typed = any\nmessages = any\nhyperliquid = cancels\n")
+    policy += f"[transaction calls]\nchain = 5\nto = {TOKEN}\nfunction = f(uint8 a)\nfee <= 1000000\nvalue <= 7\n"
+    policy += "[transaction creation]\nchain = 5\nto = none\nfee <= 1000000\n"
+    allows = "typed = any\nmessages = any\nhyperliquid = cancels\ntransactions = calls creation\n"
+    policy += rule("any", address(KEY), allows=allows)
     policy += rule("login", address(OTHER_KEY), allows="messages = login\n")
     with standalone(directory, *holding(directory, {"one": KEY, "other": OTHER_KEY}, policy)) as running:
         yield running
@@ -321,6 +327,91 @@ def test_passing_actions_leaves_other_wallets_to_the_sdk() -> None:
     assert passing_actions(sign_l1_action)(LOCAL, 1, 2, is_mainnet=True) == (LOCAL, (1, 2), {"is_mainnet": True})
 
 
+DATA = keccak(text="f(uint8)")[:4] + bytes(31) + b"\1"
+LEGACY: dict[str, Any] = {"chainId": 5, "nonce": 3, "gas": 1000, "gasPrice": 7, "to": TOKEN, "value": 7, "data": DATA}
+DYNAMIC = {"chainId": 5, "nonce": 3, "gas": 1000, "maxFeePerGas": 7, "maxPriorityFeePerGas": 7, "to": TOKEN}
+ACCESS = ({"address": TOKEN, "storageKeys": ("0x" + 64 * "1", "0x" + 64 * "2")},)
+TRANSACTIONS = [
+    LEGACY,
+    {**LEGACY, "data": "0x" + DATA.hex(), "gas": "0x3e8", "from": LOCAL.address},
+    {**LEGACY, "accessList": ACCESS},
+    {**LEGACY, "accessList": [], "type": 1},
+    {**DYNAMIC, "data": DATA},
+    {**DYNAMIC, "data": bytearray(DATA), "type": "0x2", "accessList": ACCESS, "value": "0x7"},
+    {**DYNAMIC, "data": DATA, "to": ""},
+    {**DYNAMIC, "data": DATA, "to": b""},
+]
+
+
+@pytest.mark.parametrize("transaction", TRANSACTIONS)
+def test_a_transaction_is_signed_as_by_eth_account(account: Account, transaction: dict[str, Any]) -> None:
+    before = dict(transaction)
+    signed = account.sign_transaction(transaction)
+    assert transaction == before
+    theirs = {key: bytes(value) if isinstance(value, bytearray) else value for key, value in transaction.items()}
+    theirs = {key: value for key, value in theirs.items() if key != "from"}
+    expected = LOCAL.sign_transaction(theirs)
+    assert tuple(signed) == tuple(expected)
+    assert signed == copy.copy(signed) == pickle.loads(pickle.dumps(signed))
+    assert signed == tuple(expected)
+    assert signed != account.sign_transaction({**transaction, "nonce": 4})
+    for name in ("raw_transaction", "hash", "r", "s", "v"):
+        value = getattr(expected, name)
+        assert getattr(signed, name) == signed[name] == value
+        assert isinstance(getattr(signed, name), bytes if isinstance(value, bytes) else int)
+    assert signed[1:3] == expected[1:3]
+    assert signed.rawTransaction.to_0x_hex() == "0x" + bytes(expected.raw_transaction).hex()
+    assert repr(signed) == f"SignedTransaction(raw_transaction={signed.raw_transaction!r})"
+
+
+@pytest.mark.parametrize("key", ["chainId", "nonce", "gas", "gasPrice", "to"])
+def test_what_eth_account_does_not_fill_in_is_missing(account: Account, key: str) -> None:
+    with pytest.raises(SignerError, match=rf"transaction\.{key}: This is missing"):
+        account.sign_transaction({name: value for name, value in LEGACY.items() if name != key})
+
+
+@pytest.mark.parametrize("name", ["blobVersionedHashes", "maxFeePerBlobGas", "authorizationList"])
+def test_transactions_of_other_types_are_a_type_error(name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: "):
+        Account(LOCAL.address).sign_transaction({**DYNAMIC, name: []})
+    with pytest.raises(TypeError, match=r"^blobs: "):
+        Account(LOCAL.address).sign_transaction(DYNAMIC, blobs=[b""])
+
+
+def test_what_the_policy_does_not_allow_of_a_transaction_is_refused(account: Account) -> None:
+    with pytest.raises(SignerError, match=r"transaction\.value: .*over_limit"):
+        account.sign_transaction({**LEGACY, "value": 8})
+
+
+@pytest.mark.parametrize("changed", ["transaction", "hash", "signature"])
+def test_other_bytes_than_those_of_what_was_sent_are_no_answer(
+    account: Account, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = account.sign_transaction(LEGACY)
+    other = account.sign_transaction({**LEGACY, "nonce": 4})
+    parts, theirs = (
+        {
+            "transaction": signed.raw_transaction.to_0x_hex(),
+            "hash": signed.hash.to_0x_hex(),
+            "signature": f"0x{signed.r:064x}{signed.s:064x}{signed.v - 35 - 2 * LEGACY['chainId'] + 27:x}",
+        }
+        for signed in (honest, other)
+    )
+    answer = client.SignedTransaction(**{**parts, changed: theirs[changed]})
+    monkeypatch.setattr(Client, "sign_transaction", lambda self, signer, transaction: answer)
+    with pytest.raises(ProtocolError, match="not the transaction that was sent"):
+        account.sign_transaction(LEGACY)
+
+
+def test_a_library_that_wants_a_local_account_takes_a_registered_one() -> None:
+    program = (
+        "from eth_account.signers.local import LocalAccount\nfrom ordersigner.account import Account\n"
+        f"account = Account({LOCAL.address!r})\nassert not isinstance(account, LocalAccount)\n"
+        "LocalAccount.register(Account)\nassert isinstance(account, LocalAccount)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=SOURCE)
+
+
 def test_a_refusal_is_raised(daemon: Daemon) -> None:
     with Account("0x" + 40 * "3", daemon.path) as account, pytest.raises(
         SignerError, match=r"signer: .*unknown_signer"
@@ -356,7 +447,7 @@ def test_what_is_not_an_address_is_refused_and_not_quoted(wrong: str) -> None:
         Account(wrong)
 
 
-@pytest.mark.parametrize("name", ["key", "_private_key", "sign_transaction", "unsafe_sign_hash", "encrypt"])
+@pytest.mark.parametrize("name", ["key", "_private_key", "sign_authorization", "unsafe_sign_hash", "encrypt"])
 def test_what_the_daemon_never_does_is_an_attribute_error_that_says_so(name: str) -> None:
     account = Account(LOCAL.address)
     assert not hasattr(account, name)

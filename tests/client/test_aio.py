@@ -157,6 +157,28 @@ def test_requests_for_todays_exchanges_are_those_of_the_other_client() -> None:
     assert lines[: len(calls)] == lines[len(calls) :]
 
 
+def test_a_signed_transaction_comes_as_from_the_other_client() -> None:
+    address, transaction = "0x" + 40 * "a", {"nonce": 5, "data": b"\x00"}
+    answer = {"ok": True, "signature": signature(1), "transaction": "0x02", "hash": "0x" + 64 * "0"}
+    lines: list[bytes] = []
+
+    def behave(peer: Peer) -> None:
+        while line := peer.line():
+            lines.append(line)
+            peer.send(json.dumps(answer).encode() + b"\r\n")
+
+    with Server(behave) as server:
+        with OtherClient(server.path, TIME_LIMIT) as other:
+            expected = other.sign_transaction(address, transaction)
+
+        async def work(client: Client) -> None:
+            assert await client.sign_transaction(address, transaction) == expected
+
+        run(server.path, work)
+    assert lines[0] == lines[1]
+    assert expected.transaction == "0x02"
+
+
 def test_the_signers_come_as_from_the_other_client() -> None:
     key = {"address": "0x" + 40 * "a", "rules": ["bids"], "frozen": ["bids"], "available": True}
 

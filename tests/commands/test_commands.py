@@ -98,6 +98,19 @@ def test_no_daemon_is_status_2(directory: Path) -> None:
         assert errors.startswith(f"ordersigner: cannot connect to {directory}/none: No such file or directory. ")
 
 
+def test_of_a_transaction_the_signed_transaction_is_written(daemon: Daemon) -> None:
+    row = next(row for row in vectors("transactions/transactions") if "raw" in row)
+    line = json.dumps(row["request"]).encode() + b"\n"
+    assert run(daemon.path, "sign", stdin=line + EXAMPLE_LINE) == (0, f"{row['raw']}\n{SIGNATURE}\n", "")
+    _, output, _ = run(daemon.path, "sign", "--json", stdin=line)
+    assert json.loads(output) == {
+        "ok": True,
+        "signature": row["signature"],
+        "transaction": row["raw"],
+        "hash": row["hash"],
+    }
+
+
 @pytest.mark.parametrize(
     ("path", "number", "words"),
     [
