@@ -12,10 +12,19 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Dict, List, NamedTuple, Tuple
 
+from eth_utils.crypto import keccak
+
+from oracles import abi_reference, transaction_reference
+
 Fault = Tuple[str, str]  # field and code
 Request = Dict[str, Any]
 
-SECTIONS = {"typed_data": "typed", "message": "messages", "hyperliquid": "hyperliquid"}  # settings of a rule
+SECTIONS = {  # settings of a rule
+    "typed_data": "typed",
+    "message": "messages",
+    "hyperliquid": "hyperliquid",
+    "transaction": "transactions",
+}
 STANDARD = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address"}
 AGENT = "Agent(string source,bytes32 connectionId)"
 HIDDEN = ("Cc", "Cf", "Zl", "Zp")  # categories of characters that are not shown; others are known by their names
@@ -488,4 +497,66 @@ def type_faults(section: Section, place: str, given: Any) -> Iterator[Fault]:
         yield place, "not_allowed"
 
 
-JUDGES = {"typed": typed_faults, "messages": message_faults, "hyperliquid": hyperliquid_faults}
+# Transactions. The call, and what it costs, are judged like typed data with these fields.
+COST = [{"name": name, "type": "uint256"} for name in ("fee", "value", "gas", "nonce")]
+
+
+def transaction_faults(section: Section, request: Request, now: float) -> Iterator[Fault]:
+    transaction = request["transaction"]
+    if transaction_reference.is_order(transaction):
+        yield "transaction", "ambiguous"
+    if transaction_reference.number(transaction["chainId"]) != int(section.words("chain")[0]):
+        yield "transaction.chainId", "not_allowed"
+    to = transaction["to"]
+    if (to or "none").lower() not in section.words("to"):
+        yield "transaction.to", "not_allowed"
+        return
+    function = section.get("function") or "none"
+    arguments: dict[str, Any] | None = {}
+    types = [parameter.strip().split(" ") for parameter in function.partition("(")[2].rstrip(")").split(",")]
+    if function != "none":
+        arguments = arguments_of(function.partition("(")[0], types, transaction["data"])
+    elif to is not None and transaction["data"] != "0x":
+        arguments = None
+    if arguments is None:
+        yield "transaction.data", "not_allowed"
+        return
+    cost = {name: transaction_reference.number(transaction.get(name, 0)) for name in ("value", "gas", "nonce")}
+    price = transaction.get("gasPrice", transaction.get("maxFeePerGas"))
+    cost["fee"] = cost["gas"] * transaction_reference.number(price)
+    call = [{"name": name, "type": kind} for kind, name in types] if arguments else []
+    data = {
+        "primaryType": "Transaction",
+        "types": {"Transaction": [*COST, {"name": "args", "type": "Call"}], "Call": call},
+        "message": {**cost, "args": arguments},
+    }
+    conditions = [one for one in section.settings if one.word not in ("chain", "to", "function", "code")]
+    if cost["value"] and not any(one.word.startswith("value") for one in conditions):
+        yield "transaction.value", "not_allowed"
+    for word, operator, text in conditions:
+        term = re.sub(r"\b(args\.|fee|value|gas|nonce)", r"message.\1", word)
+        for place, code in term_faults(data, term, operator, text, now):
+            _, _, name = place.partition("message.")
+            named = {"fee": "gas"}.get(name, re.sub("^args", "data", name))
+            yield f"transaction.{named}", code
+
+
+def arguments_of(name: str, types: list[list[str]], data: str) -> dict[str, Any] | None:
+    """The arguments as JSON has them; None if the data is no such call in canonical form."""
+    kinds = [kind for kind, *_ in types if kind]
+    content = bytes.fromhex(data[2:])
+    if content[:4] != keccak(text=f"{name}({','.join(kinds)})")[:4]:
+        return None
+    values = abi_reference.arguments(kinds, content[4:])
+    if values is None:
+        return None
+    written = [f"0x{value.hex()}" if isinstance(value, bytes) else value for value in values]
+    return {own: list(value) if isinstance(value, tuple) else value for (_, own), value in zip(types, written)}
+
+
+JUDGES = {
+    "typed": typed_faults,
+    "messages": message_faults,
+    "hyperliquid": hyperliquid_faults,
+    "transactions": transaction_faults,
+}

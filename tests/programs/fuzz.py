@@ -2,6 +2,7 @@
 
     python tests/programs/fuzz.py respond --seconds 3600        requests, under a policy that uses every kind of limit
     python tests/programs/fuzz.py policy --seconds 3600         policies
+    python tests/programs/fuzz.py call --seconds 3600           arguments of calls
 
 fuzzed.py says what is checked. The fuzzer begins with tests/corpus and with what earlier runs found, which it keeps in
 .cache/fuzz. If a check fails, it prints the traceback, writes the input to .cache/fuzz, and exits with a status that is
@@ -26,7 +27,7 @@ MAX_INPUT = 16 * 1024  # bytes; longer input only takes longer
 TOO_SLOW = 20  # seconds for one input
 PROGRESS = re.compile(r"#[0-9]+\s+(NEW|REDUCE|RELOAD)")  # of the fuzzer's lines, those that tell nothing to people
 
-TARGETS = ("policy", "respond")  # of fuzzed.TARGETS
+TARGETS = ("call", "policy", "respond")  # of fuzzed.TARGETS
 
 
 def fuzz(target: str, seconds: int) -> None:

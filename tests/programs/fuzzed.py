@@ -6,8 +6,11 @@ and with the independent verdict of policy_reference.py.
 
 read_policy(data): `data` is a policy's text.
 
-Both raise AssertionError, or what the package raises. mutated_requests() and mutated_policy() make new input out of
-old: they know JSON and lines, which the fuzzer by itself does not.
+read_call(data): `data` is the signature of a function in one line, and then the arguments of a call. What is read of
+them is compared with what eth-abi encodes.
+
+All raise AssertionError, or what the package raises. mutated_requests() and the others make new input out of old: they
+know JSON, lines and words of 32 bytes, which the fuzzer by itself does not.
 """
 
 from __future__ import annotations
@@ -25,12 +28,13 @@ from unittest.mock import patch
 
 import coincurve
 from eth_utils.crypto import keccak
-from oracles import oracle, typed_data_reference
+from oracles import abi_reference, oracle, transaction_reference, typed_data_reference
 from oracles.hyperliquid_reference import expected as hyperliquid_digest
 from oracles.policy_reference import Section, Setting, Verdict
 from support.keys import held
 
 from ordersigner.daemon.check import WIDTH, check
+from ordersigner.payloads.abi import Function
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
 from ordersigner.policy.kinds import KINDS
@@ -51,6 +55,7 @@ RING = Keyring({key.address: key for key in map(held, KEYS)})
 POLICY_TEXT = (CORPUS / "policy-in-force").read_text()
 POLICY = reader.read(POLICY_TEXT, "policy").policy
 MAX_LINES = 16  # of one input
+MAX_CALL, MAX_NESTING = 2048, 3  # bytes of a call, and arrays and tuples in each other
 HALF_OF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0  # of secp256k1
 UNREADABLE = ("", "the reference cannot read it")
 HEX = re.compile("[0-9a-fA-F]{64,}")
@@ -68,7 +73,7 @@ def respond(data: bytes) -> None:
     for line, response in zip(lines, first):
         answered = check_form(response)
         check_decoding(line)
-        check_secrets(line, response.decode())
+        check_secrets(line, json.dumps({**answered, "transaction": ""}))  # which repeats the data of the request
         check_answer(line, answered, verdict)
         if answered.get("frozen"):
             verdict = None  # the reference knows no frozen rules
@@ -110,6 +115,7 @@ def check_form(response: bytes) -> dict[str, Any]:
     answered: dict[str, Any] = json.loads(response)
     assert answered.keys() - {"id"} in (
         {"ok", "signature"},
+        {"ok", "signature", "transaction", "hash"},
         {"ok", "version"},
         {"ok", "signers"},
         {"ok", "frozen", "confirmed", "kept"},
@@ -219,6 +225,11 @@ def check_answer(line: bytes, answered: dict[str, Any], verdict: Verdict | None)
     recoverable = signature[:64] + bytes([signature[64] - 27])
     point = coincurve.PublicKey.from_signature_and_message(recoverable, digest(request), hasher=None)
     assert address_of(point) == address
+    assert ("transaction" in answered) == (request["type"] == "transaction")
+    if "transaction" in answered:
+        signed = transaction_reference.signed(request["transaction"], answered["signature"])
+        assert answered["transaction"] == "0x" + signed.hex()
+        assert answered["hash"] == "0x" + keccak(signed).hex()
 
 
 def asks_for_no_signature(line: bytes) -> bool:
@@ -240,6 +251,8 @@ def digest(request: dict[str, Any]) -> bytes:
         return typed_data_reference.digest(request["typed_data"])
     if request["type"] == "hyperliquid":
         return hyperliquid_digest(request)
+    if request["type"] == "transaction":
+        return bytes(keccak(transaction_reference.unsigned(request["transaction"])))
     if request["type"] == "message":
         content = request["text"].encode() if "text" in request else bytes.fromhex(request["hex"][2:])
         return bytes(keccak(b"\x19Ethereum Signed Message:\n" + str(len(content)).encode() + content))
@@ -374,7 +387,7 @@ VALUES: list[Any] = [
     ),
     *("uint256", "int8", "bytes32", "string", "address[]", "uint8[2]", "Item", "Item[]", "EIP712Domain", "bool[][3]"),
     *("order", "modify", "cancel", "batchModify", "updateLeverage", "na", "positionTpsl", "spot", "futures", "ping"),
-    *("signers", "message", "typed_data", "hyperliquid", "a b", "X", "Y", "1", float("nan"), "x" * 65),
+    *("signers", "message", "typed_data", "hyperliquid", "transaction", "a b", "X", "Y", "1", float("nan"), "x" * 65),
     *("status", "freeze", "thaw"),
 ]
 NAMES = re.findall(
@@ -383,6 +396,7 @@ NAMES = re.findall(
     type id rules order instrument signer accountId timestamp side quantity price orderType quote base address decimals
     marginPerFraction typed_data types primaryType domain message name version chainId verifyingContract salt text hex
     sell buy move data legs size grid
+    transaction gas gasPrice maxFeePerGas maxPriorityFeePerGas to value accessList storageKeys from
     action nonce network vaultAddress expiresAfter orders grouping cancels a b p s r t c o oid asset cloid modifies
     """,
 )
@@ -481,4 +495,67 @@ def mutated_policy(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
     return "\n".join(lines).encode()[:most]
 
 
-TARGETS = {"policy": (read_policy, mutated_policy), "respond": (respond, mutated_requests)}  # by name: check, mutation
+# Calls
+
+
+def read_call(data: bytes) -> None:
+    """A call is read exactly if it is what eth-abi writes, and then the values are the same."""
+    text, _, content = data.partition(b"\n")
+    try:
+        function = Function(text.decode(errors="replace"))
+    except ValueError:
+        return
+    read = function.arguments(function.selector + content)
+    types = [parameter.type for parameter in function.parameters]
+    # Without offsets that lead elsewhere, eth-abi takes as long as the data is. With them it can take ages.
+    if read is not None or (len(content) <= MAX_CALL and max(map(nesting, types), default=0) <= MAX_NESTING):
+        values = abi_reference.arguments(types, content)
+        assert (read is None) == (values is None)
+        assert read is None or plain_arguments(list(read.values())) == plain_arguments(values)
+    assert function.arguments(content) is None or content[:4] == function.selector
+
+
+def nesting(kind: str) -> int:
+    return kind.count("[") + kind.count("(")
+
+
+def plain_arguments(value: Any) -> Any:
+    """Values of both kinds as lists, and addresses as bytes."""
+    if isinstance(value, dict):
+        return plain_arguments(list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return [plain_arguments(one) for one in value]
+    is_address = isinstance(value, str) and re.fullmatch("0x[0-9a-f]{40}", value)
+    return bytes.fromhex(value[2:]) if is_address else value
+
+
+def mutated_call(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
+    chance = random.Random(seed)
+    text, _, content = data.partition(b"\n")
+    way = chance.random()
+    if way < 0.2:
+        return mutate(data, most)
+    if way < 0.4:
+        words = re.split(r"(\W)", text.decode(errors="replace"))
+        words[chance.randrange(len(words))] = chance.choice([*words, "uint8", "string", "bytes", "[]", "[2]", "bool"])
+        return ("".join(words).encode() + b"\n" + content)[:most]
+    parts = [content[at : at + 32] for at in range(0, len(content), 32)] or [b""]
+    at = chance.randrange(len(parts))
+    parts[at] = chance.choice(
+        [
+            (32 * chance.randrange(16)).to_bytes(32, "big"),
+            chance.randrange(40).to_bytes(32, "big"),
+            bytes(chance.randrange(40)),
+            chance.choice(parts),
+            parts[at] * 2,
+            b"\xff" * 32,
+        ]
+    )
+    return (text + b"\n" + b"".join(parts))[:most]
+
+
+TARGETS = {  # by name: check, mutation
+    "call": (read_call, mutated_call),
+    "policy": (read_policy, mutated_policy),
+    "respond": (respond, mutated_requests),
+}

@@ -25,6 +25,11 @@ def test_what_must_hold_for_any_policy_holds_for_those_of_the_corpus(path: Path)
     fuzzed.read_policy(path.read_bytes())
 
 
+@pytest.mark.parametrize("path", files("call"), ids=lambda path: path.name)
+def test_what_must_hold_for_any_call_holds_for_those_of_the_corpus(path: Path) -> None:
+    fuzzed.read_call(path.read_bytes())
+
+
 def test_the_corpus_reaches_signatures_and_refusals_of_every_kind() -> None:
     signed = set()
     codes = set()
@@ -37,7 +42,7 @@ def test_the_corpus_reaches_signatures_and_refusals_of_every_kind() -> None:
             if response["ok"]:
                 continue
             codes |= {one["code"] for problems in response["error"]["context"].values() for one in problems}
-    kinds = {"spot", "futures", "typed_data", "message", "hyperliquid"}
+    kinds = {"spot", "futures", "typed_data", "message", "hyperliquid", "transaction"}
     assert signed == {(kind, held) for kind in kinds for held in (True, False)}
     connection = {"too_long", "timed_out", "too_many_connections"}  # not in answer to a line
     assert codes == CODES.keys() - connection - {"key_on_wire", "not_recorded"}
