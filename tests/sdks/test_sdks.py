@@ -5,6 +5,7 @@ A venue on this machine takes the exchange's place. What it gets must be signed 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 import eth_account
 import pytest
+from eth_utils.crypto import keccak
 from hyperliquid import exchange
 from hyperliquid.utils import signing
 from polymarket import environments
@@ -61,6 +63,14 @@ network = testnet
 [hyperliquid multi-sig]
 actions = order
 multi-sig = {TREASURY} {OTHER}
+
+[transaction approve]
+chain = 5
+to = {OTHER}
+function = approve(address spender, uint256 amount)
+fee(18) <= 0.01
+args.spender = {OTHER}
+args.amount <= 7
 """
 
 
@@ -81,7 +91,8 @@ def polymarket_policy() -> str:
 @pytest.fixture(autouse=True)
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """Holds one key, with rules for what the SDKs sign."""
-    policy = POLICY + rule("sdks", address(KEY), allows="typed = mail usd-send\nhyperliquid = perps multi-sig\n")
+    allows = "typed = mail usd-send\nhyperliquid = perps multi-sig\ntransactions = approve\n"
+    policy = POLICY + rule("sdks", address(KEY), allows=allows)
     with standalone(tmp_path, *holding(tmp_path, {"one": KEY}, policy + polymarket_policy())) as running:
         monkeypatch.setenv("ORDERSIGNER_SOCKET", running.path)
         yield running
@@ -228,3 +239,78 @@ def test_polymarket_logs_in_and_signs_an_order(monkeypatch: pytest.MonkeyPatch, 
 
 def signer_of(digest: str, signature: str) -> str:
     return str(eth_account.Account._recover_hash(bytes.fromhex(digest[2:]), signature=signature))
+
+
+# web3.py
+def approval(amount: int) -> str:
+    return f"0x095ea7b3{OTHER[2:]:0>64}{amount:064x}"
+
+
+class Node:
+    """A node's JSON-RPC, as far as web3.py needs it to send a transaction. sent: raw transactions."""
+
+    def __init__(self, price: int = 10**9) -> None:
+        self.sent: list[str] = []
+        self._results: dict[str, Any] = {
+            "eth_chainId": "0x5",
+            "eth_getTransactionCount": "0x3",
+            "eth_estimateGas": "0xc350",
+            "eth_gasPrice": hex(price),
+            "eth_maxPriorityFeePerGas": hex(price),
+            "eth_getBlockByNumber": {"number": "0x1", "gasLimit": "0x1c9c380", "baseFeePerGas": hex(price)},
+        }
+
+    def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["method"] == "eth_sendRawTransaction":
+            (raw,) = asked["params"]
+            self.sent.append(raw)
+            result = "0x" + keccak(hexstr=raw).hex()
+        else:
+            result = self._results[asked["method"]]
+        return {"jsonrpc": "2.0", "id": asked["id"], "result": result}
+
+
+@pytest.fixture
+def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The example registers Account, which cannot be undone. So it gets a class of its own."""
+    with contextlib.ExitStack() as accounts:
+
+        class Own(Account):
+            def __init__(self, address: str) -> None:
+                super().__init__(address)
+                accounts.callback(self.close)
+
+        monkeypatch.setattr("ordersigner.account.Account", Own)
+        yield
+
+
+web3 = pytest.mark.filterwarnings("ignore:websockets.legacy is deprecated:DeprecationWarning")
+
+
+@web3
+@pytest.mark.usefixtures("_registered")
+def test_web3_sends_what_the_policy_allows(daemon: Daemon) -> None:
+    node = Node()
+    with Venue({"/": node.answer}).running() as venue:
+        names = {"address": LOCAL.address, "url": venue.url, "token": OTHER, "data": approval(7)}
+        program, printed = run("web3.py", **names)
+        (raw,) = node.sent
+        assert printed == ["0x" + keccak(hexstr=raw).hex()]
+        assert eth_account.Account.recover_transaction(raw) == LOCAL.address
+        with pytest.raises(SignerError, match=r"transaction\.data\.amount"):
+            program["node"].eth.send_transaction({"to": OTHER, "data": approval(8)})
+        with pytest.raises(SignerError, match=r"transaction\.value"):
+            program["node"].eth.send_transaction({"to": OTHER, "data": approval(7), "value": 1})
+        assert node.sent == [raw]
+    ((what, _),) = signed(daemon)
+    assert what.startswith(f"a transaction of type 2 on chain 5 to {OTHER}, function 0x095ea7b3, with nonce 3, 0 wei ")
+
+
+@web3
+@pytest.mark.usefixtures("_registered")
+def test_a_node_that_asks_for_too_high_a_price_gets_no_transaction(daemon: Daemon) -> None:
+    node = Node(price=10**12)
+    names = {"address": LOCAL.address, "token": OTHER, "data": approval(7)}
+    with Venue({"/": node.answer}).running() as venue, pytest.raises(SignerError, match=r"transaction\.gas: "):
+        run("web3.py", url=venue.url, **names)
+    assert node.sent == []
