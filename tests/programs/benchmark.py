@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
@@ -85,6 +86,42 @@ message.buyAmount >= 1
 key = {ADDRESS}
 users = {os.getuid()}
 typed = cow
+"""
+
+# An approval of an ERC-20 token, each time with another nonce, and a policy that pins all but that.
+TOKEN, SPENDER = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "0xC92E8bdf79f0507f65a392b0ab4667716BFE0110"
+TRANSACTIONS: list[dict[str, Any]] = [
+    {
+        "type": 2,
+        "chainId": 1,
+        "nonce": nonce,
+        "maxPriorityFeePerGas": 10**9,
+        "maxFeePerGas": 2 * 10**10,
+        "gas": 60_000,
+        "to": TOKEN,
+        "value": 0,
+        "data": f"0x095ea7b3{SPENDER[2:].lower():0>64}{10**9:064x}",
+        "accessList": [],
+    }
+    for nonce in range(1000)
+]
+TRANSACTION_LINES, HELD_TRANSACTION_LINES = (
+    [json.dumps({"type": "transaction", "transaction": one, "signer": signer}).encode() + b"\n" for one in TRANSACTIONS]
+    for signer in (EXAMPLE["signer"], ADDRESS)
+)
+TRANSACTION_POLICY = f"""
+[transaction approve]
+chain = 1
+to = {TOKEN}
+function = approve(address spender, uint256 amount)
+fee(18) <= 0.01
+args.spender = {SPENDER}
+args.amount(6) <= 1000
+
+[rule approver]
+key = {ADDRESS}
+users = {os.getuid()}
+transactions = approve
 """
 
 # node runs this with a directory that has ethers and viem, and prints seconds per call of each.
@@ -200,6 +237,7 @@ def measure(arguments: argparse.Namespace) -> Figures:
     if not (arguments.connect or arguments.million):
         held_keys(figures, count)
         typed_data(figures, count, arguments.javascript)
+        transactions(figures, count)
     if arguments.cold:
         cold_starts(figures, arguments.connect, shlex.split(arguments.cold))
     elif not arguments.connect:
@@ -305,6 +343,20 @@ def typed_data(figures: Figures, count: int, javascript: Path | None) -> None:
             lock_step(figures, path, count, f"CoW order, {label}: lock-step", lines)
             with connected(path) as connection:
                 figures.add_rate(f"CoW order, {label}: pipelining", count, pipelined(connection, count, lines))
+
+
+def transactions(figures: Figures, count: int) -> None:
+    """Signed transactions through the daemon, and in the program's own process by eth-account."""
+    from eth_account import Account
+
+    key = EXAMPLE["signer"]
+    seconds = timed(lambda: Account.sign_transaction(TRANSACTIONS[0], key), max(count // 10, 1))
+    figures.add_rate("transaction: in-process eth-account", 1, seconds)
+    with holder(TRANSACTION_POLICY) as path:
+        for label, lines in (("key sent", TRANSACTION_LINES), ("held key", HELD_TRANSACTION_LINES)):
+            lock_step(figures, path, count, f"transaction, {label}: lock-step", lines)
+            with connected(path) as connection:
+                figures.add_rate(f"transaction, {label}: pipelining", count, pipelined(connection, count, lines))
 
 
 @contextlib.contextmanager

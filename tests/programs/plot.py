@@ -40,12 +40,18 @@ class Row(NamedTuple):
     name: str
     figure: str  # the part of the figures' names that tells this row's apart
     is_daemon: bool = True
+    alone: str = "in-process eth-account"  # the figure that it is compared with
 
 
 ALONE = Row("eth-account, in-process", "in-process eth-account", is_daemon=False)
+TRANSACTION = "transaction: in-process eth-account"
+TRANSACTIONS = [
+    Row("transaction, eth-account", TRANSACTION, is_daemon=False),
+    Row("transaction, 1 client", "transaction, held key: pipelining", alone=TRANSACTION),
+]
 ONE = "one client in lock-step"
 CROWDS = [Row(f"{clients} clients", f"{clients} clients") for clients in (8, 32, 128)]
-ROWS = [ALONE, Row("1 client, pipelining", "one client pipelining"), *CROWDS]
+ROWS = [ALONE, Row("1 client, pipelining", "one client pipelining"), *CROWDS, *TRANSACTIONS]
 ENTRIES = ", entries on"  # what the names end with where each signature leaves an entry
 
 
@@ -72,7 +78,7 @@ def rates(found: Found, bare: float) -> str:
             drawn.append(f'<rect class="{kind}" x="{LABELS}" y="{top:g}" width="{width:.1f}" height="{height:g}"/>')
         label = _rounded(rate[row.figure])
         if row.is_daemon:
-            label += f" ({_rounded(rate[row.figure] / rate[ALONE.figure])}×)"
+            label += f" ({_rounded(rate[row.figure] / rate[row.alone])}×)"
         drawn.append(_text(LABELS - 10, y + 5, row.name, "end"))
         drawn.append(_text(LABELS + max(width for _, width in bars) + 8, y + 5, label))
     notes = "lighter: with a journal entry for each signature" if any(name.endswith(ENTRIES) for name in rate) else ""

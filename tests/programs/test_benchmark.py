@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from support.daemon import SOURCE, Daemon
 
-from programs import benchmark
+from programs import benchmark, plot
 
 
 def measured(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,6 +40,17 @@ def test_a_plot_has_a_row_for_eth_account_and_for_each_number_of_clients(daemon:
         texts = [element.text for element in ElementTree.parse(tmp_path / "plots" / name).findall(".//{*}text")]
         rows = {"eth-account, in-process", one_client, "8 clients", "32 clients", "128 clients"}
         assert rows <= set(texts), name
+
+
+def test_transactions_are_measured_and_plotted_next_to_eth_account() -> None:
+    figures = benchmark.Figures(bare=20e-6)
+    benchmark.transactions(figures, 20)
+    keys, kinds = ("key sent", "held key"), ("lock-step, p50", "pipelining")
+    through = [f"transaction, {key}: {kind}" for key in keys for kind in kinds]
+    assert list(figures.found)[1:] == ["transaction: in-process eth-account", *through]
+    found = {**figures.found, "in-process eth-account": (0.1, "of the bare rate")}
+    texts = [element.text for element in ElementTree.fromstring(plot.rates(found, 20e-6)).findall(".//{*}text")]
+    assert {"transaction, eth-account", "transaction, 1 client"} <= set(texts)
 
 
 def test_held_keys_are_measured_next_to_keys_that_clients_send() -> None:

@@ -100,6 +100,21 @@ def test_the_entry_of_typed_data_has_the_values_that_conditions_name(sent: Sent)
     )
 
 
+@pytest.mark.parametrize("signer", SIGNERS.values(), ids=SIGNERS)
+def test_the_entry_of_a_transaction_has_its_hash_and_nothing_that_could_be_sent(sent: Sent, signer: str) -> None:
+    answered = ask(conversation(sent), request_of("transaction", signer))
+    assert sent.values("ORDERSIGNER_HASH") == [answered["hash"]]
+    assert sent.values("ORDERSIGNER_CHAIN") == ["1"]
+    said = "\n".join(sent[-1])
+    assert answered["transaction"][-64:] not in said
+    assert answered["signature"][2:66] not in said
+    refused = request_of("transaction", ADDRESS)
+    refused["transaction"] = {**refused["transaction"], "nonce": 2**64 - 2, "chainId": 2}
+    assert not ask(conversation(sent), refused)["ok"]
+    assert sent.values("ORDERSIGNER_HASH") == []
+    assert "a transaction of type 2 on chain 2" in sent.message
+
+
 # From the setting of a condition, and the value of that field, to what the entry has: in its field, and among its words
 # if they differ.
 @pytest.mark.parametrize(

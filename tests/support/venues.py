@@ -95,8 +95,24 @@ def moved(row: Row, policy: str, seconds: int) -> dict[str, Any]:
     return request
 
 
+def response_of(request: dict[str, Any]) -> dict[str, Any]:
+    """To a request that is signed with KEY, by eth-account."""
+    if request["type"] != "transaction":
+        return {"ok": True, "signature": signature_of(request)}
+    signed = eth_account.Account.sign_transaction(request["transaction"], KEY)
+    parity = signed.v if signed.v < 2 else (signed.v + 1) % 2
+    return {
+        "ok": True,
+        "signature": f"0x{signed.r:064x}{signed.s:064x}{27 + parity:02x}",
+        "transaction": signed.raw_transaction.to_0x_hex(),
+        "hash": signed.hash.to_0x_hex(),
+    }
+
+
 def signature_of(request: dict[str, Any]) -> str:
     """The one with KEY, by eth-account."""
+    if request["type"] == "transaction":
+        return str(response_of(request)["signature"])
     if request["type"] == "typed_data":
         signed = eth_account.Account.sign_message(encode_typed_data(full_message=request["typed_data"]), KEY)
     elif request["type"] == "message":
