@@ -250,11 +250,12 @@ def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Pat
     (grant,) = policy_of(POLICY).grants(ALICE).values()
     for kind in KINDS:
         payload = KINDS[kind].form.read(request_of(kind))
-        written.signed(ALICE, payload, ADDRESS, grant.allow(payload, now=0.0, ledger=Memory()), 1)
+        permit = grant.allow(payload, now=0.0, ledger=Memory())
+        written.signed(ALICE, payload, ADDRESS, permit, 1, dict.fromkeys(KINDS[kind].form.recorded))
     written.refused(Peer(1, 2, 3), Refusal.of("order.price", "negative", ""))
     written.froze(Peer(1, 2, 3), "bids")
     names = {entry.partition("=")[0] for entry in entries if entry.startswith("ORDERSIGNER_")}
-    assert len(names) == 27
+    assert len(names) == 33
     for place in ("man/ordersignerd", "operate"):
         for message_id in (journal.SIGNED, journal.REFUSED, journal.FAILED, journal.IN_FORCE, journal.FROZEN):
             assert message_id in page(built, place)

@@ -309,7 +309,7 @@ def test_a_high_end_that_is_open_is_named() -> None:
 
 
 def changed_leaves(parameters: Any, values: Any, path: str) -> Iterator[tuple[str, list[Any], bool]]:
-    """Values of which one alone is another: its path as conditions write it, and whether it is the end of its type."""
+    """Values with one alone changed: its path as conditions write it, and whether it is now the end of its type."""
     for number, (parameter, value) in enumerate(zip(parameters, values)):
         for place, other, is_end in changed(parameter, len(parameter.lengths), value, f"{path}.{parameter.name}"):
             yield place, [*values[:number], other, *values[number + 1 :]], is_end

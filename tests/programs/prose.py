@@ -36,9 +36,10 @@ PROSELINT = {
     # three dots; "very" and "TODO" are no errors.
     "checks": dict.fromkeys(("typography", "weasel_words", "hedging", "annotations", "restricted"), False),
 }
-# Mistakes in a text, and usual in code and in settings: a word that comes twice, and names such as orderly-key.
-USUAL_IN_CODE = ("lexical illusion", "No hyphen is necessary")
-NO_TYPOS = "alo,fpr,hte,ure"  # words that codespell takes for typos
+# Mistakes in a text, and usual in code and in settings: a word that comes twice, names such as orderly-key, and the end
+# of "uint256 amount".
+USUAL_IN_CODE = ("lexical illusion", "No hyphen is necessary", "lowercase 'a.m.'")
+NO_TYPOS = "alo,amountin,fpr,hte,ure"  # words that codespell takes for typos
 
 # In reStructuredText: what begins a block of something else than prose, and code inside a sentence.
 BLOCK = re.compile(r"^( *)(?:\.\. (?:code-block|raw|highlight|toctree|venue|auto\w+)::.*|\.\. _.*|.*::)$")
