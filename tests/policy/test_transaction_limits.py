@@ -164,7 +164,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], list[tuple[str, tuple[Any, ...]]]]] = {
     ),
     "aave-withdraw": ((USDC, 2**256 - 1, OWN), [("to", (USDC, 1, STRANGER)), ("asset", (WETH, 1, OWN))]),
 }
-READY = (SOURCE / "docs/venues/transactions.policy").read_text().replace("= trader", "= 1000")
+READY = (SOURCE / "docs/venues/transactions.policy").read_text().replace("users = trader", "users = 1000")
 WRITTEN = {
     name: dict(re.findall(r"^(chain|to|function|fee\(18\)) +<?= (.+)$", text, re.MULTILINE))
     for name, text in re.findall(r"^\[transaction (\S+)\]\n((?:.+\n)+)", READY, re.MULTILINE)
