@@ -93,6 +93,8 @@ class Journal:
             what += more
             by += f", rule {rule}, section {section},"
             allowed = (f"ORDERSIGNER_RULE={rule}", f"ORDERSIGNER_SECTION={section}", *values)
+        if recorded is not None:
+            allowed = (*(f"ORDERSIGNER_{name.upper()}={value}" for name, value in recorded.items()), *allowed)
         return self._write(
             self._any if permit is None else self._held,
             "info",
@@ -102,7 +104,6 @@ class Journal:
             *fields,
             f"ORDERSIGNER_SIGNER={signer}",
             f"ORDERSIGNER_DIGEST={digest}",
-            *(f"ORDERSIGNER_{name.upper()}={value}" for name, value in (recorded or {}).items()),
             *allowed,
             f"ORDERSIGNER_USEC={microseconds}",
             *peer.fields,

@@ -7,9 +7,13 @@ import json
 from typing import Any
 
 import coincurve
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE
+from support.daemon import EXAMPLE, EXAMPLE_LINE, EXAMPLE_RESPONSE, vectors
+from support.kinds import request_of
+from support.policies import policy_of
+from support.services import ADDRESS, KEY, service_with
 
 from ordersigner import __version__
 from ordersigner.peer import Peer
@@ -49,6 +53,28 @@ def test_each_request_is_signed_with_the_key_it_brings() -> None:
     first = [conversation.respond(line(key)) for key in range(1, 50)]
     assert len(set(first)) == 49
     assert [conversation.respond(line(key)) for key in range(1, 50)] == first
+
+
+@pytest.mark.parametrize("signer", ["0x" + 40 * "3", KEY])
+def test_a_transaction_of_another_sender_is_refused_before_any_key_or_rule_is_looked_up(signer: str) -> None:
+    request = request_of("transaction", signer)
+    request["transaction"] = {**request["transaction"], "from": "0x" + 40 * "4"}
+    error = json.loads(Conversation(quiet(), Peer(1, 2, 3)).respond(json.dumps(request).encode()))["error"]
+    assert error["type"] == "ValueError"
+    assert {field: one["code"] for field, (one,) in error["context"].items()} == {"transaction.from": "mismatch"}
+
+
+def test_a_transaction_that_could_be_an_order_is_signed_only_with_the_clients_own_key() -> None:
+    row = next(row for row in vectors("transactions/transaction-policies") if row["verdict"].get("code") == "ambiguous")
+    policy = policy_of(row["policy"].replace(row["request"]["signer"], ADDRESS))
+    asked = Service(Journal(LEVELS["err"], lambda *fields: None), service_with().keyring, policy)
+    conversation = Conversation(asked, Peer(1, row["uid"], 3))
+    held, own = (
+        json.loads(conversation.respond(json.dumps({**row["request"], "signer": signer}).encode()))
+        for signer in (ADDRESS, KEY)
+    )
+    assert held["error"]["context"]["transaction"][0]["code"] == "ambiguous"
+    assert own["ok"]
 
 
 def keys_in_memory() -> int:
