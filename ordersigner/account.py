@@ -371,7 +371,7 @@ def transaction_fields(transaction: Mapping[str, Any]) -> dict[str, Any]:
     fields = {"type": kind, "value": 0, "data": "0x", **transaction}
     if fields["type"] not in (0, "0", "0x0"):
         fields.setdefault("accessList", [])
-    if "accessList" in fields:
+    if isinstance(fields.get("accessList"), (list, tuple)):
         fields["accessList"] = [dict(entry) if isinstance(entry, Mapping) else entry for entry in fields["accessList"]]
     if fields.get("to", MISSING) in ("", b""):
         fields["to"] = None

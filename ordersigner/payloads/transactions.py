@@ -6,7 +6,7 @@ Pure: no sockets, no JSON, no keys. Source: EIP-155, EIP-2718, EIP-2930, EIP-155
 agree on.
 
 What is hashed is exactly what the JSON says. Nothing is filled in, converted or left out: where a member is missing or
-has another name, implementations sign different transactions. Blobs (type 3) and authorisations (type 4) are refused,
+has another name, implementations sign different transactions. Blobs (type 3) and authorizations (type 4) are refused,
 and so is a transaction without a chain id, which would be valid on every chain.
 """
 
@@ -22,7 +22,7 @@ from ordersigner.payloads.rlp import integer, sequence, string
 from ordersigner.payloads.typed_values import Fault, address, hex_bytes
 from ordersigner.payloads.typed_values import integer as read_integer
 from ordersigner.refusal import MISSING, Refusal, mistyped, negative, out_of_range
-from ordersigner.text import HEX, from_hex
+from ordersigner.text import HEX, cleaned, from_hex
 
 ROOT = "transaction"
 MAX_CHAIN = 2**63 - 37  # EIP-2294: with a larger one, the v of type 0 does not fit 64 bits
@@ -42,11 +42,10 @@ _ENTRY = frozenset(("address", "storageKeys"))
 # What members must be, for people.
 _OBJECT = "an object with the type, chainId, nonce, gas and the other members of a transaction"
 _TYPES = (
-    "This must be 0, 1 or 2. Transactions with blobs (3) or authorisations (4), and those of other types that some "
+    "This must be 0, 1 or 2. Transactions with blobs (3) or authorizations (4), and those of other types that some "
     "chains have, are not signed."
 )
 _NO_TYPE = "It must be 0, 1 or 2, or the same as a string. Without it, libraries sign different transactions."
-_TO = "an address; or null to create a contract"
 _ACCESS_LIST = 'an array of objects such as {"address": "0x…", "storageKeys": ["0x…"]}; or []'
 _STORAGE_KEYS = "an array of strings, each 0x and 64 hexadecimal digits; or []"
 
@@ -82,7 +81,7 @@ class Transaction(NamedTuple):
 
     @property
     def fee(self) -> int:
-        """The most that it may cost beside its value, in wei. Some chains add a fee for data."""
+        """The most that it may cost in addition to its value, in wei. Some chains add a fee for data."""
         return self.gas * self.price
 
     def call(self, function: Function) -> tuple[Any, Kept]:
@@ -100,15 +99,16 @@ class Transaction(NamedTuple):
         to = "" if self.to is None else f"0x{self.to.hex()}"
         function = "creation" if self.to is None else f"0x{self.data[:4].hex()}" if self.data else "none"
         what = "that creates a contract" if self.to is None else f"to {to}, function {function}"
+        value, fee = cleaned(self.value), cleaned(self.fee)  # each can have as many digits as a key
         words = (
             f"a transaction of type {self.kind} on chain {self.chain} {what}, with nonce {self.nonce}, "
-            f"{self.value} wei and at most {self.fee} wei of fee,"
+            f"{value} wei and at most {fee} wei of fee,"
         )
         return words, (
             f"ORDERSIGNER_CHAIN={self.chain}",
             f"ORDERSIGNER_TO={to}",
             f"ORDERSIGNER_NONCE={self.nonce}",
-            f"ORDERSIGNER_VALUE={self.value}",
+            f"ORDERSIGNER_VALUE={value}",
             f"ORDERSIGNER_FUNCTION={function}",
         )
 

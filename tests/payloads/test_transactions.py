@@ -251,4 +251,8 @@ def test_the_journal_says_what_it_does_and_never_the_bytes_to_send() -> None:
     words, fields = read({**DYNAMIC, "to": None}).entry()
     assert "that creates a contract" in words
     assert {"ORDERSIGNER_TO=", "ORDERSIGNER_FUNCTION=creation"} <= set(fields)
+    for number, shown in ((2**256 - 1, "…"), (10**40, f"1{31 * '0'}…"), (10**31, f"1{31 * '0'}")):
+        words, fields = read({**DYNAMIC, "value": number, "maxFeePerGas": number}).entry()
+        assert f" {shown} wei " in words
+        assert f"ORDERSIGNER_VALUE={shown}" in fields
     assert repr(read(DYNAMIC)) == "Transaction(type 2, chain 1)"
