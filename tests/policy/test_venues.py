@@ -108,6 +108,8 @@ def test_another_user_is_refused(row: Row) -> None:
 
 
 TIMELESS = {"cow-cancel", "lighter-key", "aster-order"}  # their sections say so, or cannot limit the time
+# A transaction does not expire. Only the arguments of these can have a time.
+TIMELESS |= {row.section for row in ROWS if row.policy == "transactions"} - {"uniswap-buy", "permit2-approve"}
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.section not in TIMELESS], ids=str)

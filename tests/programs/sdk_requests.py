@@ -579,6 +579,70 @@ def lighter() -> Rows:
     yield row("lighter", "lighter-key", source, signature, put_in, type="message", text=text)
 
 
+def transactions() -> Rows:
+    """Calls that eth-abi encodes, one for each section, in transactions that eth-account signs."""
+    encode, keccak = sdk("eth_abi").encode, sdk("eth_utils").keccak
+    account = sdk("eth_account").Account.from_key(KEY)
+
+    def call(section: str, contract: str, name: str, types: list[str], *arguments: Any, chain: int = 1) -> Any:
+        value = 10**18 if section == "weth-wrap" else 0
+        transaction = {
+            "type": 2,
+            "chainId": chain,
+            "nonce": 7,
+            "maxPriorityFeePerGas": 10**8,
+            "maxFeePerGas": 2 * 10**9,
+            "gas": 300_000,
+            "to": contract,
+            "value": value,
+            "data": "0x" + (keccak(text=f"{name}({','.join(types)})")[:4] + encode(types, arguments)).hex(),
+            "accessList": [],
+        }
+        signed = account.sign_transaction(transaction)
+        signature = f"{signed.r:064x}{signed.s:064x}{27 + signed.v:02x}"
+        source = f"eth-abi {sdk('eth_abi').__version__}, {name}"
+        return row("transactions", section, source, signature, type="transaction", transaction=plain(transaction))
+
+    approval = ["address", "uint256"]
+    cow_relayer, cow = "0xC92E8bdf79f0507f65a392b0ab4667716BFE0110", "0x9008D19f58AAbD9eD0D60971565AA8510560ab41"
+    yield call("usdc-approve", USDC, "approve", approval, cow_relayer, 1000 * 10**6)
+    yield call("usdc-transfer", USDC, "transfer", approval, PARTNER, 250 * 10**6)
+    yield call("weth-wrap", WETH, "deposit", [])
+    yield call("weth-unwrap", WETH, "withdraw", ["uint256"], 2 * 10**18)
+    uniswap, universal = "0xE592427A0AEce92De3Edee1F18E0157C05861564", "0x66a9893cC07D91D95644AEDD05D03f95e1dBA8Af"
+    types = ["(address,address,uint24,address,uint256,uint256,uint256,uint160)"]
+    swap = (USDC, WETH, 500, ADDRESS, NOW + 300, 1000 * 10**6, 3 * 10**17, 0)
+    yield call("uniswap-buy", uniswap, "exactInputSingle", types, swap)
+    types = ["address", "address", "uint160", "uint48"]
+    permit2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3"
+    yield call("permit2-approve", permit2, "approve", types, USDC, universal, 1000 * 10**6, NOW + 3600)
+    yield call("cow-cancel", cow, "setPreSignature", ["bytes", "bool"], 56 * b"\x07", False)
+    seaport = "0x0000000000000068F116a894984e2DB1123eB395"
+    item, zero = "uint8,address,uint256,uint256,uint256", bytes(32)
+    listed = (2, WETH, 5, 1, 1)
+    sale = (ADDRESS, PARTNER, [listed], [(*listed, ADDRESS)], 0, 0, NOW, zero, 1, zero, 0)
+    types = [f"(address,address,({item})[],({item},address)[],uint8,uint256,uint256,bytes32,uint256,bytes32,uint256)[]"]
+    yield call("seaport-cancel", seaport, "cancel", types, [sale, sale])
+    yield call("seaport-cancel-all", seaport, "incrementCounter", [])
+    yield call("1inch-cancel", "0x111111125421cA6dc452d289314280a0f8842A65", "increaseEpoch", ["uint96"], 0)
+    usdc_e, shares = "0x2791Bca1f2de4661ED88A30C99A7a9449Aa84174", "0x4D97DCd97eC945f40cF65F87097ACe5EA0476045"
+    exchange = "0x4bFb41d5B3570DeFd03C39a9A4D8dE6Bd8B8982E"
+    yield call("polymarket-approve", usdc_e, "approve", approval, exchange, 1000 * 10**6, chain=137)
+    types = ["address", "bool"]
+    yield call("polymarket-approve-shares", shares, "setApprovalForAll", types, exchange, True, chain=137)
+    types = ["address", "bytes32", "bytes32", "uint256[]"]
+    market = (usdc_e, zero, 32 * b"1", [1, 2])
+    yield call("polymarket-split", shares, "splitPosition", [*types, "uint256"], *market, 100 * 10**6, chain=137)
+    yield call("polymarket-merge", shares, "mergePositions", [*types, "uint256"], *market, 100 * 10**6, chain=137)
+    yield call("polymarket-redeem", shares, "redeemPositions", types, *market, chain=137)
+    usdc, bridge = "0xaf88d065e77c8cC2239327C5EDb3A432268e5831", "0x2Df1c51E09aECF9cacB7bc98cB1742757f163dF7"
+    yield call("hyperliquid-deposit", usdc, "transfer", approval, bridge, 5 * 10**6, chain=42161)
+    aave = "0x87870Bca3F3fD6335C3F4ce8392D69350B4fA4E2"
+    types = ["address", "uint256", "address", "uint16"]
+    yield call("aave-supply", aave, "supply", types, USDC, 1000 * 10**6, ADDRESS, 0)
+    yield call("aave-withdraw", aave, "withdraw", ["address", "uint256", "address"], USDC, 2**256 - 1, ADDRESS)
+
+
 ENVIRONMENTS: dict[str, tuple[list[str], list[Callable[[], Rows]]]] = {
     "sdks": (
         [
@@ -596,6 +660,7 @@ ENVIRONMENTS: dict[str, tuple[list[str], list[Callable[[], Rows]]]] = {
     "aevo": (["aevopy==0.1.1"], [aevo]),
     "leverj": (["leverj-ordersigner==0.9.2", "web3==5.31.4", "setuptools==80.9.0"], [leverj]),
     "lighter": (["lighter-sdk==1.1.8"], [lighter]),
+    "calls": (["eth-abi==6.0.0", "eth-account==0.14.0"], [transactions]),
 }
 # npm's packages, each group in a folder of its own. 0x names a package by its repository, and npm has it too.
 NODE = {

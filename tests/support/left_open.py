@@ -37,8 +37,8 @@ class Change(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path as a policy has it. Typed data and messages have no name of their own there."""
-        path = self.path[1:] if self.path[0] == "typed_data" else self.path
+        """The path as a policy has it. Typed data, transactions and messages have no name of their own there."""
+        path = self.path[1:] if self.path[0] in ("typed_data", "transaction") else self.path
         return ".".join(map(str, path)).replace("hex", "text", self.path[0] == "hex")
 
 

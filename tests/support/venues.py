@@ -82,6 +82,12 @@ def moved(row: Row, policy: str, seconds: int) -> dict[str, Any]:
     if "order" in request:
         request["order"]["timestamp"] += seconds * 10**6
         return request
+    if request["type"] == "transaction":
+        data = request["transaction"]["data"]
+        words = [data[at : at + 64] for at in range(10, len(data), 64)]
+        moved = [f"{int(word, 16) + seconds:064x}" if 0 <= int(word, 16) - row.now <= 86400 else word for word in words]
+        request["transaction"]["data"] = data[:10] + "".join(moved)
+        return request
     sections = (part for part in re.split(r"^\[", policy, flags=re.MULTILINE) if not part.startswith("rule "))
     (section,) = (part for part in sections if part.partition("]")[0].endswith(f" {row.section}"))
     for match in _TIME.finditer(section):
@@ -99,7 +105,8 @@ def response_of(request: dict[str, Any]) -> dict[str, Any]:
     """To a request that is signed with KEY, by eth-account."""
     if request["type"] != "transaction":
         return {"ok": True, "signature": signature_of(request)}
-    signed = eth_account.Account.sign_transaction(request["transaction"], KEY)
+    transaction = request["transaction"]
+    signed = eth_account.Account.sign_transaction({**transaction, "value": int(transaction["value"])}, KEY)
     parity = signed.v if signed.v < 2 else (signed.v + 1) % 2
     return {
         "ok": True,
