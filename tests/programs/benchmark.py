@@ -56,6 +56,14 @@ max-notional = 500
 clock = 1000000000
 rate = 100000/second
 """
+# What may be added to the rule, and to the section below.
+TOTAL = "max-total-notional = 1000000000000/day\n"
+RATE = "rate = 100000/second\n"
+PRICE_LIST_AND_TIME = """
+message.buyAmount(6) / message.sellAmount(18) >= 0.000000001
+message.sellToken = {sellToken} 0x0000000000000000000000000000000000000000
+message.validTo within 1000000000
+"""
 # An order of CoW Protocol, each time with another amount, and a policy whose rule pins all that it can.
 EXCHANGES = json.loads((TESTS / "vectors/typed-data/exchanges.json").read_text())
 COW = next(row for row in EXCHANGES if row["name"].startswith("CoW"))
@@ -236,6 +244,7 @@ def measure(arguments: argparse.Namespace) -> Figures:
                 through(figures, path, pid, count, label)
     if not (arguments.connect or arguments.million):
         held_keys(figures, count)
+        limits(figures, count)
         typed_data(figures, count, arguments.javascript)
         transactions(figures, count)
     if arguments.cold:
@@ -319,6 +328,59 @@ def held_keys(figures: Figures, count: int) -> None:
             with connected(path) as connection:
                 figures.add_rate(f"{label}: pipelining", count, pipelined(connection, count, lines))
             connecting(figures, path, count // 4 or 1, f"{label}: a connection for each request", lines)
+
+
+def limits(figures: Figures, count: int) -> None:
+    """What limits add to a request with a held key, from its line to its response, in this process and in turns."""
+    from support.keys import held
+
+    from ordersigner.peer import Peer
+    from ordersigner.policy import reader
+    from ordersigner.signing.conversation import Conversation, Service
+    from ordersigner.signing.journal import LEVELS, Journal
+    from ordersigner.signing.keyring import Keyring
+    from ordersigner.state.memory import Memory
+    from ordersigner.state.state_file import State
+
+    key = held(EXAMPLE["signer"][2:])
+    keyring, peer = Keyring({key.address: key}), Peer(os.getpid(), os.getuid(), os.getgid())
+
+    def signs(policy: str, line: bytes, ledger: Memory | State) -> Callable[[], object]:
+        read = reader.read(policy, "policy")
+        assert not read.errors, read.errors
+        conversation = Conversation(
+            Service(Journal(LEVELS["err"], lambda entry, wait: None), keyring, read.policy, ledger=ledger), peer
+        )
+        check(conversation.respond(line))
+        return lambda: conversation.respond(line)
+
+    rule, order = POLICY.replace(RATE, ""), HELD_LINES[0].strip()
+    in_a_day = {**TYPED_DATA[0], "message": {**TYPED_DATA[0]["message"], "validTo": int(time.time()) + 86400}}
+    cow = json.dumps({"type": "typed_data", "typed_data": in_a_day, "signer": ADDRESS}).encode()
+    others = "".join(
+        f"[rule other-{number}]\nkey = 0x{number:040x}\nusers = {number + 1}\naccounts = any\nmarkets = LEV/ETH\n"
+        for number in range(189)
+    )
+    conditions = PRICE_LIST_AND_TIME.format(**COW["message"]) + "\n[rule"
+    with tempfile.TemporaryDirectory() as directory:
+        state = State(directory, "")
+        parts = {
+            "held key: a rule whose state ends with the process": signs(rule, order, Memory()),
+            "more if rules can be frozen": signs(rule, order, state),
+            "more if they have a total": signs(rule + TOTAL, order, state),
+            "more if they have a rate": signs(rule + RATE, order, state),
+            "more among 190 rules": signs(rule + others, order, state),
+            "CoW order, held key: two values and two limits": signs(TYPED_POLICY, cow, state),
+            "more for a price, a list and a time": signs(TYPED_POLICY.replace("\n[rule", conditions), cow, state),
+        }
+        less = ("", *[list(parts)[number] for number in (0, 1, 1, 1)], "", list(parts)[5])
+        seconds = dict.fromkeys(parts, float("inf"))
+        for _ in range(20):
+            for name, part in parts.items():
+                seconds[name] = min(seconds[name], timed(part, max(count // 100, 1)))
+        state.close()
+    for (name, each), without in zip(seconds.items(), less):
+        figures.add(name, (each - seconds.get(without, 0.0)) * 1e6, "µs")
 
 
 def typed_data(figures: Figures, count: int, javascript: Path | None) -> None:

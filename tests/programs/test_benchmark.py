@@ -58,3 +58,10 @@ def test_held_keys_are_measured_next_to_keys_that_clients_send() -> None:
     benchmark.held_keys(figures, 20)
     kinds = ("lock-step, p50", "pipelining", "a connection for each request, p50")
     assert list(figures.found)[1:] == [f"{key}: {kind}" for key in ("key sent", "held key") for kind in kinds]
+
+
+def test_what_limits_add_is_measured() -> None:
+    figures = benchmark.Figures(bare=20e-6)
+    benchmark.limits(figures, 20)
+    assert {"more if rules can be frozen", "more if they have a total", "more among 190 rules"} <= figures.found.keys()
+    assert all(unit == "µs" for _, unit in figures.found.values())
