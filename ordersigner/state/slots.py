@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from typing import Any, Generic, Iterator, TypeVar
+from typing import Any, Generic, Iterator, Sequence, TypeVar
 
 from ordersigner.state.storage import PAGE, File, Lock
 
@@ -180,20 +180,31 @@ class Slots(Generic[AnySlot]):
             raise self._file.damaged(f"the slot at byte {offset} may be that of a total or rate which has none")
         return [slot for slot, own in zip(self._all, names) if own == NO_NAME]
 
-    def give(self, key: str, now: int) -> tuple[AnySlot, bytes]:
-        """As get(), but a key without a slot gets one."""
-        return self._known.get(key) or self._give(key, now)
+    def give(self, keys: Sequence[str], now: int) -> list[tuple[AnySlot, bytes]]:
+        """As get() for several keys, but a key without a slot gets one. No two have the same."""
+        given: list[tuple[AnySlot, bytes]] = []
+        taken: list[AnySlot] = []
+        for key in keys:
+            found = self._known.get(key) or self._give(key, now, taken)
+            if found[0] in taken:  # it was empty, and has been given from the earlier key to this one
+                for each in keys:
+                    self.forget(each)
+                return self.give(keys, now)
+            given.append(found)
+            taken.append(found[0])
+        return given
 
     def forget(self, key: str) -> None:
         """Another key has its slot by now."""
         self._known.pop(key, None)
 
-    def _give(self, key: str, now: int) -> tuple[AnySlot, bytes]:
+    def _give(self, key: str, now: int, taken: Sequence[AnySlot]) -> tuple[AnySlot, bytes]:
+        """taken: slots that it must not get."""
         with self._giving:
             free = self._look_for(key)
             if key in self._known:
                 return self._known[key]
-            for slot in free or self._all:
+            for slot in [slot for slot in free or self._all if slot not in taken]:
                 with slot.lock:
                     slot.load(now)
                     if slot.name == NO_NAME or slot.is_empty(now):

@@ -120,8 +120,8 @@ class State:
     ) -> tuple[int, int] | None:
         """As Ledger.reserve(); no key comes twice. If it raises OSError, some of them may have counted."""
         now = self._now()
-        own_totals = [self._totals.give(key, now) for key, _, _, _ in totals]
-        own_rates = [] if rate is None else [self._rates.give(rate[0], now)]
+        own_totals = self._totals.give([key for key, _, _, _ in totals], now)
+        own_rates = [] if rate is None else self._rates.give([rate[0]], now)
         own: list[tuple[Slot, bytes]] = [*own_totals, *own_rates]
         with _locked([slot for slot, _ in own]):
             now = self._now()

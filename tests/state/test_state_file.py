@@ -192,6 +192,24 @@ def test_256_rates_have_room_and_one_more_gets_the_slot_of_one_that_is_empty(hos
     assert state.reserve([], ("another", 1, MINUTE)) == (0, 0)
 
 
+def test_two_totals_of_one_signature_never_get_the_same_slot(host: Host) -> None:
+    state, other = host.open(), host.open()
+    for number in range(255):
+        assert spend(state, 100, key=f"key {number}")
+    two = [("one", DAY, 100, 0), ("two", DAY, 100, 0)]
+    for _ in range(2):
+        with pytest.raises(OSError, match="256"):
+            state.reserve(two, None)
+    assert state.reserve(two[:1], None) is None
+    assert other.reserve(two[1:], None) is None  # both have nothing in them, so each may take the other's
+    assert state.reserve(two[1:], None) is None
+    with pytest.raises(OSError, match="256"):
+        state.reserve(two, None)
+    host.wait(2 * DAY)
+    assert state.reserve([(key, DAY, 100, 60) for key in ("one", "two")], None) is None
+    assert other.used("one", DAY) == other.used("two", DAY) == 60
+
+
 @pytest.mark.parametrize("number", [240, 241, 1000, 10_000])
 def test_a_high_rate_is_never_passed_and_uses_nearly_all_of_it(host: Host, number: int) -> None:
     state = host.open()
