@@ -168,6 +168,7 @@ class State:
     @property
     def frozen(self) -> Mapping[str, Frozen]:
         """The rules that are frozen now."""
+        self._file.check_in_place()
         change = self._file.read(_CHANGE, 8)
         view = self._view
         if view.change != change:
@@ -187,6 +188,7 @@ class State:
         Returns whether there are none any more. Even if not, nobody can enter the rules from here on.
         """
         since = self._wall_clock() / 1_000_000_000
+        self._file.check_in_place()
         with self._frozen.lock:
             self._freeze({**dict.fromkeys(rules, (since, uid)), **self._frozen.read()})
         deadline = monotonic() + patience

@@ -48,6 +48,11 @@ class File:
         if os.pwrite(self.descriptor, data, offset) != len(data):
             raise OSError(f"{self.path} was not written in full")
 
+    def check_in_place(self) -> None:
+        """Raise OSError if another file is in its place, or none: who opens it now would not share this one."""
+        if os.fstat(self.descriptor).st_nlink == 0:
+            raise OSError(f"{self.path} was removed or replaced. All daemons that use it must be restarted.")
+
     def sync(self) -> None:
         """Return when all that was written is on the disk."""
         os.fdatasync(self.descriptor)

@@ -498,6 +498,44 @@ def test_if_it_is_not_known_which_rules_are_frozen_no_rule_is_entered(host: Host
         assert spend(each)
 
 
+def test_a_freeze_that_finds_damage_has_all_processes_find_it(host: Host) -> None:
+    state, other = host.open(), host.open()
+    places = changed(host.file, lambda: state.freeze(["a"], 0, 0))
+    assert other.enter("b")
+    other.leave("b")
+    damage(host.file, [place for place in places if place >= 8192])
+    with pytest.raises(OSError, match="frozen"):
+        state.freeze(["b"], 0, 0)
+    with pytest.raises(OSError, match="frozen"):
+        other.enter("b")
+
+
+def test_a_freeze_of_what_is_frozen_is_done_if_both_copies_have_it(host: Host) -> None:
+    state, other = host.open(), host.open()
+    assert not state.has_frozen(["a"])
+    places = changed(host.file, lambda: state.freeze(["a"], 0, 0))
+    assert other.has_frozen(["a"])
+    assert not other.has_frozen(["a", "b"])
+    damage(host.file, places[-1:])
+    assert not state.has_frozen(["a"])
+    assert state.freeze(["a"], 0, 0)
+    assert other.has_frozen(["a"])
+    state.thaw(["a"])
+    assert not other.has_frozen(["a"])
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_removed_or_replaced_is_not_used_any_more(host: Host, replaced: bool) -> None:
+    state = host.open()
+    assert state.freeze(["a"], 0, 0)
+    host.file.unlink()
+    if replaced:
+        assert host.open().enter("a")
+    for use in (lambda: state.enter("b"), lambda: state.freeze(["b"], 0, 0), lambda: state.frozen):
+        with pytest.raises(OSError, match="removed or replaced"):
+            use()
+
+
 def test_a_freeze_that_was_cut_off_is_known_to_all_after_the_next_one(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
