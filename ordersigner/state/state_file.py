@@ -190,7 +190,12 @@ class State:
         since = self._wall_clock() / 1_000_000_000
         self._file.check_in_place()
         with self._frozen.lock:
-            self._freeze({**dict.fromkeys(rules, (since, uid)), **self._frozen.read()})
+            try:
+                table = self._frozen.read()
+            except OSError:  # damaged: have all processes look, so that none goes on by what it has read before
+                self._file.write(_CHANGE, os.urandom(8))
+                raise
+            self._freeze({**dict.fromkeys(rules, (since, uid)), **table})
         deadline = monotonic() + patience
         pause = 0.0002
         while not self.is_idle(rules):
