@@ -84,14 +84,17 @@ class PolicyFile:
                 self._generation = raised  # nobody else has reloaded, so this process need not read it once more
         return True
 
-    def follow(self) -> None:
+    def follow(self) -> bool:
         """Before a decision: if another process has reloaded, put the policy of the file in force.
 
+        After a decision: return whether there was a reload since, in which case it must be made again.
         If the generation cannot be read, rules cannot be entered either, so nothing is decided by an earlier policy.
         """
         seen = self._seen()
-        if seen is not None and seen != self._generation and self.path is not None:
+        is_newer = seen is not None and seen != self._generation and self.path is not None
+        if is_newer:
             self._take(seen)
+        return is_newer
 
     def _seen(self) -> int | None:
         """The generation now, None if the state cannot tell."""

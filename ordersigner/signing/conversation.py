@@ -61,7 +61,8 @@ class Service:
         self.keyring = keyring or Keyring()
         self.policy = policy or Policy()
         self.ledger: Memory | State = ledger or Memory()
-        self.follow: Callable[[], object] = lambda: None  # takes the policy that another process has reloaded
+        # Takes the policy that another process has reloaded. Returns whether there was one.
+        self.follow: Callable[[], bool] = lambda: False
         self.wire_keys = wire_keys
         self.may_read_status = may_read_status
         self.entries_get_lost = False  # whether journald drops entries after it took them
@@ -310,7 +311,11 @@ class Conversation:
         key = service.keyring.get(address)
         if key is None:
             raise rules.key_unavailable(grant.rules[0])
-        return key, grant.allow(payload, now=time(), ledger=service.ledger)
+        permit = grant.allow(payload, now=time(), ledger=service.ledger)
+        if service.follow():  # a reload may have returned before this was decided
+            permit.leave()
+            return self._held_key_if_allowed(address, payload)
+        return key, permit
 
     def _grants_in_force(self) -> dict[str, Grant]:
         """What the policy that is in force lets this client do.

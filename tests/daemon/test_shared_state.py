@@ -30,9 +30,11 @@ from support.daemon import (
 from support.files import LINE, RULE, Files
 
 from ordersigner.daemon.reload import PolicyFile
+from ordersigner.peer import of_this_process
 from ordersigner.policy import reader
-from ordersigner.signing.conversation import Service
+from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import LEVELS, Journal
+from ordersigner.signing.keyring import from_directory
 from ordersigner.state import state_file
 from ordersigner.state.state_file import State
 
@@ -384,6 +386,26 @@ def test_a_process_that_follows_does_not_undo_its_own_later_reload(
     monkeypatch.setattr(reader, "read_file", read_and_reload)
     first.policy.follow()
     assert first.rules == ["newer"]
+
+
+def test_a_decision_that_a_reload_overtakes_is_made_again(several: Several, readings: list[Reading]) -> None:
+    """A process may be stopped after it has looked for a newer policy and before it decides."""
+    first, second = readings
+    first.service.keyring = from_directory(str(several.keys))
+    first.service.follow = first.policy.follow
+    talk = Conversation(first.service, of_this_process())
+    enter = first.ledger.enter
+
+    def enter_late(rule: str) -> bool:
+        first.ledger.enter = enter  # type: ignore[method-assign]
+        several.write("")
+        assert second.policy.reload()
+        return enter(rule)
+
+    assert talk.respond(LINE) == EXAMPLE_RESPONSE
+    first.ledger.enter = enter_late  # type: ignore[method-assign]
+    assert code(talk.respond(LINE)) == "unknown_signer"
+    assert second.ledger.is_idle(["all"])
 
 
 def test_a_state_that_cannot_be_read_or_written_stops_no_reading(
