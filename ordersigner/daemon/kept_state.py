@@ -69,6 +69,10 @@ class Unusable(Memory):
             self._frozen_here.update({rule: Frozen(time.time(), uid) for rule in rules})
             return self._changed.wait_for(lambda: self._is_idle(rules), patience)
 
+    def has_frozen(self, rules: Sequence[str]) -> bool:
+        with self._changed:
+            return self._frozen_here.keys() >= set(rules)
+
     def thaw(self, rules: Sequence[str]) -> list[str]:
         with self._changed:
             return [rule for rule in rules if self._frozen_here.pop(rule, None)]

@@ -3,8 +3,9 @@
 Knows no sockets and no systemd. Nothing a line can hold raises: what is the client's fault is answered as a refusal,
 what is our own as an InternalError, with the detail in the journal.
 
-A request to freeze or to thaw rules may take seconds. respond() has no response for it, and finish() does the rest,
-while other conversations go on.
+To freeze or to thaw rules may take seconds. Then respond() has no response, and finish() does the rest, while other
+conversations go on. What needs no waiting is for respond(), where each client has its share of the work: refusals, and
+requests that change nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import contextlib
 import os
 import threading
 from time import monotonic, perf_counter_ns, time
-from typing import AbstractSet, Callable, TypeVar
+from typing import AbstractSet, Callable, Sequence, TypeVar
 
 from ordersigner import __version__
 from ordersigner.payloads.payload import Payload
@@ -178,7 +179,8 @@ class Conversation:
         self._policy: Policy | None = None  # whose grants these are
         self._look_again = 0.0  # by monotonic(): when to find out again who the users of the policy are
         self.waits = False  # whether finish() has the response to the latest request
-        self._unfinished: tuple[protocol.Request, str | int | None] | None = None  # that request, and its id
+        # Of that request its type, the rules that it means, and its id.
+        self._unfinished: tuple[str, Sequence[str], str | int | None] | None = None
 
     def respond(self, line: bytes) -> bytes:
         """line: a request without its terminator. Returns the response with its own.
@@ -202,8 +204,11 @@ class Conversation:
             if request.type == "status":
                 return protocol.status(self._status_if_allowed(), request_id)
             if request.type in freezing.TYPES:
-                self._unfinished, self.waits = (request, request_id), True
-                return b""
+                names = self._rules_meant(request)
+                if not freezing.is_done(request.type, names, service.ledger):
+                    self._unfinished, self.waits = (request.type, names, request_id), True
+                    return b""
+                return self._frozen(request_id, confirmed=True)
             form = KINDS[request.type].form
             payload = form.read(request.members)
             address = address_in(request.signer)
@@ -240,30 +245,33 @@ class Conversation:
         is_stopping: whether the daemon stops, which ends the wait.
         """
         assert self._unfinished is not None
-        (request, request_id), self._unfinished, self.waits = self._unfinished, None, False
+        (type, names, request_id), self._unfinished, self.waits = self._unfinished, None, False
+        service = self._service
         try:
-            confirmed = self._freeze_or_thaw(request, is_stopping)
-            own = self._own_rules()
-            frozen = [name for name in sorted(self._service.frozen) if name in own or self._peer.uid == 0]
-            return protocol.frozen(frozen, confirmed, self._service.ledger.is_kept, request_id)
+            if type == "thaw":
+                freezing.thaw(names, self._peer, service.ledger, service.journal)
+                return self._frozen(request_id, confirmed=True)
+            confirmed = freezing.freeze(names, self._peer, service.ledger, service.journal, is_stopping)
+            return self._frozen(request_id, confirmed=confirmed)
         except Refusal as refusal:
             return self.refuse(refusal, request_id)
         except Exception as error:  # noqa: BLE001 - as in respond()
             return self._fail(error, request_id)
 
-    def _freeze_or_thaw(self, request: protocol.Request, is_stopping: Callable[[], bool]) -> bool:
-        """Whether it is confirmed."""
-        service = self._service
-        names = protocol.read_rules(request.members)
+    def _rules_meant(self, request: protocol.Request) -> Sequence[str]:
+        """The rules that a request to freeze or to thaw is about. Raises Refusal."""
+        names, ledger = protocol.read_rules(request.members), self._service.ledger
         if request.type == "thaw":
-            freezing.thaw(
-                freezing.to_thaw(names, self._peer, service.ledger), self._peer, service.ledger, service.journal
-            )
-            return True
+            return freezing.to_thaw(names, self._peer, ledger)
         own = self._own_rules()
-        known = {rule.name for rule in service.policy.rules}
-        chosen = freezing.to_freeze(names, self._peer, own, service.ledger, known)
-        return freezing.freeze(chosen, self._peer, service.ledger, service.journal, is_stopping)
+        known = {rule.name for rule in self._service.policy.rules}
+        return freezing.to_freeze(names, self._peer, own, ledger, known)
+
+    def _frozen(self, request_id: str | int | None, *, confirmed: bool) -> bytes:
+        """The response to a request to freeze or to thaw."""
+        own = self._own_rules()
+        frozen = [name for name in sorted(self._service.frozen) if name in own or self._peer.uid == 0]
+        return protocol.frozen(frozen, confirmed, self._service.ledger.is_kept, request_id)
 
     def refuse(
         self,

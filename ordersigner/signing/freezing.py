@@ -22,7 +22,8 @@ from ordersigner.state.state_file import State
 
 TYPES = ("freeze", "thaw")  # of requests
 PATIENCE = 6.0  # seconds for signatures that are under way; the journal may take 5 of them
-LOOK_EVERY = 0.005  # seconds
+LOOK_EVERY = 0.005  # seconds, at first
+SELDOM = 0.1  # seconds, in the end: many clients may wait for the same signer that hangs
 MAX_STRANGERS = 64  # frozen names that no rule has
 NOT_RECORDED = Refusal.of(
     "", "not_recorded", "The journal did not take the entry, so the rule stays frozen.", type="InternalError"
@@ -49,20 +50,25 @@ def to_freeze(
     return names
 
 
+def is_done(type: str, names: Sequence[str], ledger: Memory | State) -> bool:
+    """Whether a request is done already, so that freeze() or thaw() would change nothing and wait for nothing."""
+    return not names or (type == "freeze" and ledger.has_frozen(names) and ledger.is_idle(names))
+
+
 def freeze(
     names: Sequence[str], peer: Peer, ledger: Memory | State, journal: Journal, is_stopping: Callable[[], bool]
 ) -> bool:
     """Freeze rules. Returns whether it is confirmed within PATIENCE, or before the daemon stops. May wait as long."""
-    if not names:
-        return True
     until = monotonic() + PATIENCE
     before = set(ledger.frozen)
     confirmed = ledger.freeze(names, peer.uid, 0.0)
     for name in names:
         if name not in before:
             journal.froze(peer, name)
+    pause = LOOK_EVERY
     while not confirmed and monotonic() < until and not is_stopping():
-        sleep(LOOK_EVERY)
+        sleep(pause)
+        pause = min(1.5 * pause, SELDOM)
         confirmed = ledger.is_idle(names)
     return confirmed
 

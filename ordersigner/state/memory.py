@@ -132,6 +132,10 @@ class Memory:
                 self.frozen.setdefault(rule, Frozen(since, uid))
             return self._changed.wait_for(lambda: self._is_idle(rules), patience)
 
+    def has_frozen(self, rules: Sequence[str]) -> bool:
+        with self._changed:
+            return self.frozen.keys() >= set(rules)
+
     def is_idle(self, rules: Sequence[str]) -> bool:
         with self._changed:
             return self._is_idle(rules)

@@ -205,6 +205,11 @@ class State:
             pause = min(2 * pause, 0.005)
         return True
 
+    def has_frozen(self, rules: Sequence[str]) -> bool:
+        """Whether a freeze of these rules would change nothing. They are on the disk then, and all processes know."""
+        copies = self._frozen.copies()
+        return len(copies) == 2 and all(rule in copy for copy in copies for rule in rules)
+
     def thaw(self, rules: Sequence[str]) -> list[str]:
         """Returns the rules that were frozen."""
         with self._frozen.lock:

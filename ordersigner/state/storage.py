@@ -209,20 +209,30 @@ class Table:
         for number in (0, 1):
             self._write(number, {})
 
+    def copies(self) -> list[dict[str, Any]]:
+        """The copies that are valid."""
+        return [json.loads(text) for _, text in self._valid()]
+
     def _read(self) -> tuple[int, dict[str, Any]]:
-        newest, newest_text = -1, b""
+        valid = self._valid()
+        if not valid:
+            raise self._file.damaged("it is not known which rules are frozen, or what was counted")
+        number, text = max(valid)
+        table: dict[str, Any] = json.loads(text)
+        return number, table
+
+    def _valid(self) -> list[tuple[int, bytes]]:
+        """The numbers and the texts of the valid copies."""
+        valid = []
         for place in (0, 1):
             start = self._offset + place * self.SIZE
             head = self._file.read(start, self._HEAD.size)
             checksum, number, length = self._HEAD.unpack(head)
-            if number > newest and length <= self.SIZE - self._HEAD.size:
+            if length <= self.SIZE - self._HEAD.size:
                 text = self._file.read(start + self._HEAD.size, length)
                 if zlib.crc32(text, zlib.crc32(head[4:])) == checksum:
-                    newest, newest_text = number, text
-        if newest < 0:
-            raise self._file.damaged("it is not known which rules are frozen, or what was counted")
-        table: dict[str, Any] = json.loads(newest_text)
-        return newest, table
+                    valid.append((number, text))
+        return valid
 
     def _write(self, number: int, table: dict[str, Any]) -> None:
         text = json.dumps(table, separators=(",", ":")).encode()

@@ -30,15 +30,9 @@ DONE = (True, "", "")  # as outcome() has it
 def answer(service: Service, peer: Peer, request: dict[str, Any]) -> Any:
     talk = Conversation(service, peer)
     line = json.dumps(request).encode()
-    return json.loads(talk.respond(line) if request["type"] not in freezing.TYPES else late(talk, line))
-
-
-def late(talk: Conversation, line: bytes) -> bytes:
-    """The response to a request that may take seconds."""
-    assert (talk.respond(line), talk.waits) == (b"", True)
-    response = talk.finish()
-    assert not talk.waits
-    return response
+    response = talk.respond(line)
+    assert talk.waits is (response == b"")
+    return json.loads(response or talk.finish())
 
 
 def freeze(service: Service, peer: Peer, *rules: str) -> Any:
@@ -269,6 +263,26 @@ def test_a_freeze_that_a_hanging_signer_holds_up_is_not_confirmed_and_holds(
     assert freeze(second, ALICE)["confirmed"] is False
     first.ledger.leave("a")
     assert freeze(second, ALICE)["confirmed"] is True
+
+
+def test_what_changes_nothing_needs_no_waiting(two: list[Service]) -> None:
+    """Where it would, each client had a thread of its own for it, and many of them would hold the others up."""
+
+    def waits(peer: Peer, request: bytes) -> bool:
+        talk = Conversation(two[1], peer)
+        return talk.respond(request) == b"" and talk.waits
+
+    freezing_a = b'{"type": "freeze", "rules": ["a"]}'
+    assert not waits(BOB, freezing_a)
+    assert not waits(ALICE, b'{"type": "freeze", "rules": []}')
+    assert not waits(Peer(pid=1, uid=9, gid=9), b'{"type": "freeze"}')
+    assert not waits(ALICE, b'{"type": "thaw"}')
+    assert not waits(ROOT, b'{"type": "thaw"}')
+    assert waits(ALICE, freezing_a)
+    freeze(two[0], ALICE, "a")
+    assert not waits(ALICE, freezing_a)
+    assert waits(ALICE, b'{"type": "freeze"}')
+    assert waits(ROOT, b'{"type": "thaw"}')
 
 
 def test_the_stop_of_the_daemon_ends_the_wait(two: list[Service]) -> None:
