@@ -219,6 +219,7 @@ class Condition:
     pattern: Pattern | None = None
     most: int | None = None  # of a count: how many at the most
     names_divisor = True  # of a price: whether a divisor that is not above zero is itself at fault
+    price = 0  # of a quotient: the limit, in units of 10^-36
 
     def __init__(self, term: Term, operator: str, side: Side) -> None:
         self.term = term
@@ -386,7 +387,7 @@ class _Price(Condition):
             before = [way[: len(way) - way[::-1].index("*")] for way in ways]
             if before[0] != before[1]:
                 raise ValueError('what stands before the last "*" must be the same on both sides')
-        price = terms.scaled(text, terms.MAX_DECIMALS)
+        self.price = price = terms.scaled(text, terms.MAX_DECIMALS)
         # a / 10**A / (b / 10**B) against price / 10**36
         left = 10 ** (divisor.digits + terms.MAX_DECIMALS)
         right = price * 10**side.digits
@@ -420,6 +421,8 @@ class _Price(Condition):
             divisors = [divisors[0]] * len(amounts)
         elif self.divisor.array and not self.side.array:
             amounts = [amounts[0]] * len(divisors)
+        if not amounts:  # only a count with a "*" takes an array without elements, and a price without one would hold
+            raise Unreadable(self.side.array or self.divisor.array, "at least one element in this array")
         return amounts, divisors
 
     def fault(self, payload: Any, now: float, label: str) -> tuple[str, str, Callable[[], str]]:

@@ -115,7 +115,7 @@ class _Walk:
 
     def _most(self, path: str) -> int | None:
         """How many elements an array, or bytes of a field, there are at the most; None: any number."""
-        bounds = [claim.condition.most for claim in _about(path, self._counts)]
+        bounds = [claim.condition.most for claim in _about_all(path, self._counts)]
         return min((most for most in bounds if most is not None), default=None)
 
     def _of_price(self, condition: Condition) -> list[_Claim]:
@@ -128,14 +128,16 @@ class _Walk:
         if not amount.function and self._is_limited(divisor):
             claims.append(_Claim(_steps(amount), condition, amount.part, True, is_most))  # below zero it never holds
         if not divisor.function and self._is_limited(amount):
-            claims.append(_Claim(_steps(divisor), condition, divisor.part, True, not is_most))
+            # Any divisor meets >= 0.
+            is_high = not is_most and condition.price > 0
+            claims.append(_Claim(_steps(divisor), condition, divisor.part, True, is_high))
         return claims
 
     def _is_limited(self, amount: Amount) -> bool:
         """Whether conditions on it alone limit both sides of an amount."""
         if amount.function == "count":
             return self._most(amount.path) is not None
-        claims = [claim for claim in _about(amount.path, self._direct) if claim.part in (None, amount.part)]
+        claims = [claim for claim in _about_all(amount.path, self._direct) if claim.part in (None, amount.part)]
         if amount.function == "sum":
             claims = [claim for claim in claims if claim.condition.term.amount.function == "sum"]
         return any(claim.is_low for claim in claims) and any(claim.is_high for claim in claims)
@@ -151,8 +153,18 @@ def _about(path: str, claims: Sequence[_Claim]) -> list[_Claim]:
     return [claim for claim in claims if len(claim.steps) == len(steps) and all(map(_covers, claim.steps, steps))]
 
 
+def _about_all(path: str, claims: Sequence[_Claim]) -> list[_Claim]:
+    """Those about all that a path stands for: what holds for one element says nothing about the others."""
+    steps = path.split(".")
+    return [claim for claim in _about(path, claims) if all(map(_covers_all, claim.steps, steps))]
+
+
 def _covers(own: str, step: str) -> bool:
-    return own in (step, "*") or (step == "*" and own.isdecimal())
+    return _covers_all(own, step) or (step == "*" and own.isdecimal())
+
+
+def _covers_all(own: str, step: str) -> bool:
+    return own in (step, "*")
 
 
 def _direct(condition: Condition) -> list[_Claim]:

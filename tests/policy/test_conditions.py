@@ -325,6 +325,16 @@ def test_other_conditions_come_before_totals() -> None:
             "message.price",
             ["message.price"],
         ),
+        (
+            ["message.price / message.deadline >= 0", "message.price <= 5"],
+            "message.deadline",
+            ["how high message.deadline may be"],
+        ),
+        (
+            ["message.pairs.*.amount / message.pairs.*.move >= 1", "message.pairs.0.amount = 1"],
+            "message.pairs.*.move",
+            ["message.pairs.*.move"],
+        ),
         (["total message.price <= 5/day"], "message.price", ["message.price"]),
         (["bits(message.deadline, 4, 8) = 1"], "message.deadline", ["bits 0 to 3", "bits 12 to 63"]),
         (["bits(message.deadline, 1, 63) = 1"], "message.deadline", ["bit 0 of message.deadline"]),
@@ -392,6 +402,11 @@ def test_other_conditions_come_before_totals() -> None:
                 "message.grid.*.*, except in element 0 of message.grid.*, except in element 0",
                 "how many elements message.grid has",
             ],
+        ),
+        (
+            ["count(message.grid.0) <= 1", "message.grid.*.0 = 1"],
+            "message.grid.*.*",
+            ["message.grid.*.*, except in element 0 of message.grid.*"],
         ),
         (["count(message.grid.0) = 1", "count(message.grid) = 1"], "elements message.grid", []),
         (  # an element beyond the end is never there
@@ -464,6 +479,7 @@ def test_a_limit_on_a_packed_field_does_not_hide_that_it_is_packed() -> None:
         ("count(message.data) <= 32", {}, "{} does not allow 64 bytes."),
         ("message.items.2.amount <= 1", {}, "{} needs element 2 of this array."),
         ("message.items.*.amount <= 1", {"items": []}, "{} needs at least one element in this array."),
+        ("message.price / count(message.grid.*) <= 1", {"grid": []}, "{} needs at least one element in this array."),
         ("sum(message.items.*.amount(1)) <= 0.2", {}, "This value is above the limit of {}: 0.3."),
         ("message.deadline within 5", {}, "This time is too late for {}: 1700000010."),
         ("message.deadline within 5", {"deadline": 0}, "This time is too early for {}: 0."),
