@@ -168,11 +168,12 @@ class Schema:
     def paths(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         """Each atom of the message: its path with "*" for every dimension, its type, and how long each array must be.
 
-        0 stands for any length. There can be very many: structs share structs.
+        0 stands for any length. An array of structs that have nothing in them is there too, with "" for the type.
+        There can be very many: structs share structs.
         """
-        bare: set[str] = set()  # structs with no atom at any depth: the walk through them could last for ages
+        bare: set[str] = set()  # structs with nothing at any depth: the walk through them could last for ages
         for name, fields in self._fields.items():
-            if all(field.base in bare for field in fields):
+            if all(field.base in bare and not field.lengths for field in fields):
                 bare.add(name)
         return self._paths_of("message", self.primary_type, (), bare)
 
@@ -195,10 +196,12 @@ class Schema:
         if base not in self._fields:
             yield path, base, lengths
         for field in self._fields.get(base, ()):
+            own = tuple(int(length or 0) for length in reversed(field.lengths))
+            way = f"{path}.{field.name}" + ".*" * len(own)
             if field.base not in bare:
-                own = tuple(int(length or 0) for length in reversed(field.lengths))
-                way = f"{path}.{field.name}" + ".*" * len(own)
                 yield from self._paths_of(way, field.base, lengths + own, bare)
+            elif own:
+                yield way, "", lengths + own
 
 
 _STARTS = {  # of paths, by their first word

@@ -71,7 +71,7 @@ class Field(NamedTuple):
     """A field that a payload has, for the words on what is not limited."""
 
     path: str  # with "*" for every dimension of each array on the way
-    type: str  # an atom
+    type: str  # an atom; "" of an array whose elements have nothing in them
     lengths: tuple[int, ...] = ()  # for each "*": how many elements the array must have; 0: any number
     hint: str = ""  # why a limit on it may say little, such as "a hash"
 

@@ -55,7 +55,7 @@ class _Walk:
 
     def words(self, conditions: Conditions) -> list[str]:
         fields = list(islice(conditions.fields.fields(), MAX_OPEN + 1))
-        words = [word for field in fields[:MAX_OPEN] for word in self._open(field)]
+        words = [word for field in fields[:MAX_OPEN] if field.type for word in self._open(field)]
         if len(fields) > MAX_OPEN:
             words.append("further fields: the type has very many")
         arrays: dict[str, tuple[int, ...]] = {}

@@ -453,6 +453,21 @@ def test_a_limit_on_a_packed_field_does_not_hide_that_it_is_packed() -> None:
         assert [word[: len(words or "")] for word in found] == ([words] if words else [])
 
 
+@pytest.mark.parametrize(
+    ("type", "words"),
+    [
+        ("A(E[] list)E()", ["how many elements message.list has"]),
+        (
+            "A(F[] list,E one)E()F(E[2] pair,E[] list)",
+            [f"how many elements message.list{way} has" for way in ("", ".*.list")],
+        ),
+        ("A(E[2] pair,E one)E()", []),
+    ],
+)
+def test_the_length_of_an_array_is_open_although_its_elements_have_nothing_in_them(type: str, words: list[str]) -> None:
+    assert TypedLimits(section_of("typed", f"type = {type}\ndomain.chainId = 1")).leaves_open() == words
+
+
 # What a refusal says.
 @pytest.mark.parametrize(
     ("condition", "values", "text"),
