@@ -158,11 +158,16 @@ class Section:
         words = self.settings[name].words
         if not words:
             self.wrong(f"{name}: it takes at least one word", name)
+        before: set[str] = set()  # words
+        found: set[T] = set()
         for number, word in enumerate(words, 1):
+            is_repeated = word in before
+            before.add(word)
             try:
                 value = read(word)
-                if word in words[: number - 1] or (value is not None and value in values):
+                if is_repeated or (value is not None and value in found):
                     raise ValueError("it is there twice")
+                found.add(value)
                 values.append(value)
             except ValueError as error:
                 place = f", word {number}" if len(words) > 1 else ""
