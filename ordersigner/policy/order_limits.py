@@ -246,7 +246,8 @@ class OrderLimits(Limits):
                 return objection
         if self._max_skew_microseconds is not None:
             timestamp = int.from_bytes(packed[TIMESTAMP], "big")
-            late = timestamp - int(now * MICROSECONDS)
+            numerator, denominator = now.as_integer_ratio()  # now * MICROSECONDS would be rounded to a double
+            late = timestamp - numerator * MICROSECONDS // denominator
             if abs(late) > self._max_skew_microseconds:
                 message = f"This time is too {'late' if late > 0 else 'early'} for {self._rule}: {timestamp}."
                 return Objection(_Step.CLOCK, "order.timestamp", "over_limit", message, self._section(payload))
@@ -385,7 +386,7 @@ class OrderLimits(Limits):
         if not least and not most:
             unbound = not self._types or UNBOUND_TYPES.intersection(self._types)
             why = ": nothing can limit it where MKT or STM is allowed" if unbound else ""
-            return [f"how low or high order.marginPerFraction may be, so the leverage of futures{why}"]
+            return [f"how low and how high order.marginPerFraction may be, so the leverage of futures{why}"]
         if not least:
             return ["how high order.marginPerFraction may be, so how low the leverage"]
         return [] if most else ["how low order.marginPerFraction may be, so how high the leverage"]

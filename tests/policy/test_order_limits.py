@@ -232,7 +232,9 @@ def test_limits_of_leverage_agree_with_fractions(price: int, margin: int, levera
 @pytest.mark.parametrize("markets", ["any", "futures", "spot futures"])
 def test_without_a_limit_leverage_is_open_where_futures_are_allowed(markets: str, types: str) -> None:
     (words,) = [each for each in judge_of(types, markets=markets).leaves_open() if "order.marginPerFraction" in each]
-    assert words.startswith("how low or high order.marginPerFraction may be, so the leverage of futures: nothing can")
+    assert words.startswith(
+        "how low and how high order.marginPerFraction may be, so the leverage of futures: nothing can"
+    )
     for margin in ("0", str(2**256 - 1)):
         assert objection(changed(FUTURES, marginPerFraction=margin), markets=markets) is None
 
@@ -240,7 +242,7 @@ def test_without_a_limit_leverage_is_open_where_futures_are_allowed(markets: str
 @pytest.mark.parametrize(
     ("limits", "side"),
     [
-        ("", "how low or high order.marginPerFraction may be, so the leverage of futures"),
+        ("", "how low and how high order.marginPerFraction may be, so the leverage of futures"),
         ("max-leverage = 5", "how high order.marginPerFraction may be, so how low the leverage"),
         ("min-leverage = 1", "how low order.marginPerFraction may be, so how high the leverage"),
     ],
@@ -254,6 +256,16 @@ def test_nothing_is_said_of_leverage_where_it_is_limited_or_only_spot_orders_are
     for judge in (limited, judge_of(markets="spot")):
         assert not any("leverage" in words.lower() for words in judge.leaves_open())
     assert any("the leverage, from 1 to 5, but for the rounding" in words for words in limited.permits())
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "is_allowed"), [(-60_000_001, False), (-60_000_000, True), (60_000_001, False)]
+)
+def test_the_clock_is_not_rounded(microseconds: int, is_allowed: bool) -> None:
+    now, whole = 1_700_643_681.377265, 1_700_643_681_377_264  # as a double, now is a little earlier than it looks
+    judge = judge_of("clock = 60", markets="any")
+    order = orders.read(changed(SPOT, timestamp=whole + microseconds))
+    assert (judge.judge(order, now) is None) == is_allowed
 
 
 # Totals
