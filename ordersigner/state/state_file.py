@@ -82,18 +82,18 @@ class State:
         self._uptime = uptime
         self._rules: dict[str, SharedLock] = {}
         self._view = _View(b"", {})
-        with _only_one(directory) as inside:
-            self._file = _open(inside, os.path.join(directory, NAME))
-            try:
-                self._frozen = Table(self._file, _FROZEN)
-                self._counts = Table(self._file, _COUNTS)
-                self._generation = Lock(self._file, _GENERATION)
-                self._totals = Slots(self._file, _TOTALS, Total)
-                self._rates = Slots(self._file, _RATES, Rate)
+        self._file = _open(directory)
+        try:
+            self._frozen = Table(self._file, _FROZEN)
+            self._counts = Table(self._file, _COUNTS)
+            self._generation = Lock(self._file, _GENERATION)
+            self._totals = Slots(self._file, _TOTALS, Total)
+            self._rates = Slots(self._file, _RATES, Rate)
+            with Lock(self._file, _CLOCK):
                 self._offset = self._clock_offset(boot or _boot_id())
-            except BaseException:
-                self._file.close()
-                raise
+        except BaseException:
+            self._file.close()
+            raise
 
     def enter(self, rule: str) -> bool:
         """As Ledger.enter()."""
@@ -375,7 +375,10 @@ def _boot_id() -> str:
 
 @contextlib.contextmanager
 def _only_one(directory: str) -> Iterator[int]:
-    """A descriptor of the directory, while no other process opens the file in it."""
+    """A descriptor of the directory, while no other process makes the file in it.
+
+    Only for that: whoever may read the directory can hold this lock, and so keep others from it.
+    """
     inside = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         deadline = monotonic() + PATIENCE
@@ -392,17 +395,15 @@ def _only_one(directory: str) -> Iterator[int]:
         os.close(inside)
 
 
-def _open(inside: int, path: str) -> File:
+def _open(directory: str) -> File:
     """The file of a directory. Makes it if there is none."""
+    path = os.path.join(directory, NAME)
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        try:
-            descriptor = os.open(NAME, flags, dir_fd=inside)
-        except FileNotFoundError:
-            _create(inside, path)
-            descriptor = os.open(NAME, flags, dir_fd=inside)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        with _only_one(directory) as inside:
+            descriptor = _open_or_create(inside, path, flags)
     file = File(descriptor, path)
     try:
         _check(file)
@@ -410,6 +411,17 @@ def _open(inside: int, path: str) -> File:
         file.close()
         raise
     return file
+
+
+def _open_or_create(inside: int, path: str, flags: int) -> int:
+    try:
+        try:
+            return os.open(NAME, flags, dir_fd=inside)
+        except FileNotFoundError:
+            _create(inside, path)
+            return os.open(NAME, flags, dir_fd=inside)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def _check(file: File) -> None:

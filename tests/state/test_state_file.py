@@ -21,7 +21,7 @@ from support.daemon import SOURCE, wait_until
 from support.states import Host, memory_directory
 
 from ordersigner.policy.rules import Ledger
-from ordersigner.state import storage
+from ordersigner.state import state_file, storage
 from ordersigner.state.state_file import State, read_frozen
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -619,14 +619,25 @@ def test_what_is_not_a_file_is_refused(host: Host) -> None:
     assert not (host.directory / "elsewhere").exists()
 
 
-def test_another_process_that_opens_it_for_too_long_is_an_error(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ordersigner.state.state_file.PATIENCE", 0.1)
+def test_another_process_that_makes_or_opens_it_for_too_long_is_an_error(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_file, "PATIENCE", 0.1)
+    monkeypatch.setattr(storage, "PATIENCE", 0.1)
     with contextlib.ExitStack() as stack:
         descriptor = os.open(host.directory, os.O_RDONLY)
         stack.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         with pytest.raises(OSError, match="locked"):
             host.open()
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        assert spend(host.open())
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # any user may do that if the directory is open to all
+        assert spend(host.open())
+    file = storage.File(os.open(host.file, os.O_RDWR), str(host.file))
+    with storage.Lock(file, state_file._CLOCK), pytest.raises(OSError, match="locked"):
+        host.open()
+    file.close()
     assert spend(host.open())
 
 
