@@ -13,7 +13,7 @@ from typing import Sequence
 
 from ordersigner.signing.journal import Journal
 from ordersigner.state.memory import Frozen, Memory
-from ordersigner.state.state_file import State, read_frozen
+from ordersigner.state.state_file import State, raise_generation, read_frozen, read_generation
 
 
 def directory(arguments: argparse.Namespace) -> str | None:
@@ -39,7 +39,8 @@ class Unusable(Memory):
     """Stands in for a file that cannot be used. What is frozen here is so until this process ends.
 
     A rule that needs the file must refuse: one with a total or a rate, and if nobody knows which are frozen, each one.
-    So this looks into the file each time, which another process may still use.
+    So this looks into the file each time, which another process may still use. The generation of the policy is there,
+    too.
     """
 
     def __init__(self, directory: str, reason: str) -> None:
@@ -55,6 +56,13 @@ class Unusable(Memory):
     @frozen.setter
     def frozen(self, value: dict[str, Frozen]) -> None:
         self._frozen_here = value
+
+    @property
+    def generation(self) -> int:
+        return read_generation(self._directory)
+
+    def raise_generation(self) -> int:
+        return raise_generation(self._directory)
 
     @property
     def consequence(self) -> str:

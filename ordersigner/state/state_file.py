@@ -156,14 +156,11 @@ class State:
     @property
     def generation(self) -> int:
         """Of the policy: another number tells that it is to be read again."""
-        return int.from_bytes(self._file.read(_GENERATION, 8), "little")
+        return _read_generation(self._file)
 
     def raise_generation(self) -> int:
         """Tell all processes to read the policy again. Returns the new generation."""
-        with self._generation:
-            generation = (self.generation + 1) % 2**64
-            self._file.write(_GENERATION, generation.to_bytes(8, "little"))
-        return generation
+        return _raise_generation(self._file, self._generation)
 
     @property
     def frozen(self) -> Mapping[str, Frozen]:
@@ -309,17 +306,48 @@ def read_frozen(directory: str) -> Mapping[str, Frozen]:
 
     The rest of the file may be damaged.
     """
+    with _looked_into(directory, os.O_RDONLY) as file:
+        return {} if file is None else _as_frozen(Table(file, _FROZEN).read())
+
+
+def read_generation(directory: str) -> int:
+    """State.generation, for who cannot open the whole; 0 if there is no file. Raises OSError."""
+    with _looked_into(directory, os.O_RDONLY) as file:
+        return 0 if file is None else _read_generation(file)
+
+
+def raise_generation(directory: str) -> int:
+    """The same for State.raise_generation()."""
+    with _looked_into(directory, os.O_RDWR) as file:
+        return 0 if file is None else _raise_generation(file, Lock(file, _GENERATION))
+
+
+@contextlib.contextmanager
+def _looked_into(directory: str, flags: int) -> Iterator[File | None]:
+    """The file of a directory, which may be damaged; None if there is none."""
     path = os.path.join(directory, NAME)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return {}
+        yield None
+        return
     file = File(descriptor, path)
     try:
         _check_format(file)
-        return _as_frozen(Table(file, _FROZEN).read())
+        yield file
     finally:
         file.close()
+
+
+def _read_generation(file: File) -> int:
+    return int.from_bytes(file.read(_GENERATION, 8), "little")
+
+
+def _raise_generation(file: File, lock: Lock) -> int:
+    with lock:
+        generation = (_read_generation(file) + 1) % 2**64
+        file.write(_GENERATION, generation.to_bytes(8, "little"))
+    return generation
 
 
 def _as_frozen(table: Mapping[str, Any]) -> Mapping[str, Frozen]:

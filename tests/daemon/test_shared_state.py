@@ -478,6 +478,22 @@ def test_a_state_that_is_damaged_elsewhere_stops_the_rules_that_need_it_and_thos
         assert code(daemon.ask(LINE)) == "frozen"
 
 
+def test_a_process_that_cannot_use_the_state_follows_a_reload_and_is_followed(several: Several) -> None:
+    later = RULE.replace("[rule all]", "[rule later]")
+    with several.daemon("a") as usual:
+        with open(several.state / state_file.NAME, "ab") as file:
+            file.write(b"more")
+        with several.daemon("b") as daemon:
+            assert "cannot be used" in daemon.log
+            assert usual.ask(LINE) == daemon.ask(LINE) == EXAMPLE_RESPONSE
+            several.write("")
+            several.reload(usual)
+            assert code(daemon.ask(LINE)) == "unknown_signer"
+            several.write(later)
+            several.reload(daemon)
+            assert usual.ask(LINE) == daemon.ask(LINE) == EXAMPLE_RESPONSE
+
+
 @pytest.mark.parametrize("place", ["none", "policy"])
 def test_a_place_that_is_no_directory_stops_held_keys_and_no_others(several: Several, place: str) -> None:
     with standalone(several.directory, *several.options, "--state", str(several.directory / place)) as daemon:
