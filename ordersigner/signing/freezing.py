@@ -44,7 +44,7 @@ def to_freeze(
     if names is None:
         return sorted(known)
     _check(names)
-    if len({*ledger.frozen, *names} - known) > MAX_STRANGERS:
+    if len({*_known_frozen(ledger), *names} - known) > MAX_STRANGERS:
         message = f"At most {MAX_STRANGERS} names that no rule has may be frozen: thaw some."
         raise Refusal.of("rules", "too_many_values", message)
     return names
@@ -60,7 +60,7 @@ def freeze(
 ) -> bool:
     """Freeze rules. Returns whether it is confirmed within PATIENCE, or before the daemon stops. May wait as long."""
     until = monotonic() + PATIENCE
-    before = set(ledger.frozen)
+    before = _known_frozen(ledger)
     confirmed = ledger.freeze(names, peer.uid, 0.0)
     for name in names:
         if name not in before:
@@ -87,6 +87,14 @@ def thaw(names: Sequence[str], peer: Peer, ledger: Memory | State, journal: Jour
         if not journal.thaws(peer, name):
             raise NOT_RECORDED
         ledger.thaw([name])
+
+
+def _known_frozen(ledger: Memory | State) -> set[str]:
+    """The frozen rules; none if nobody knows, which must keep no rule from being frozen."""
+    try:
+        return set(ledger.frozen)
+    except OSError:
+        return set()
 
 
 def _check(names: Sequence[str]) -> None:

@@ -452,6 +452,10 @@ def test_a_state_whose_frozen_rules_are_not_known_lets_nobody_use_a_held_key(sev
         assert daemon.ask(EXAMPLE_LINE + b"\n") == EXAMPLE_RESPONSE
         assert json.loads(daemon.ask(b'{"type": "signers"}\n'))["signers"][0]["frozen"] == ["all"]
         assert json.loads(daemon.ask(b'{"type": "status"}\n'))["status"]["frozen"] == ["all"]
+        answer = {"ok": True, "frozen": ["all"], "confirmed": True, "kept": False}
+        assert json.loads(daemon.ask(FREEZE)) == answer
+        assert json.loads(daemon.ask(b'{"type": "freeze", "rules": ["all"]}\n')) == answer
+        assert "Froze rule all" in daemon.log
 
 
 def test_a_state_that_is_damaged_elsewhere_stops_the_rules_that_need_it_and_those_that_are_frozen(
