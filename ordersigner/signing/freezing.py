@@ -9,6 +9,7 @@ A freeze comes before its entry in the journal, because it is urgent. A thaw com
 
 from __future__ import annotations
 
+from itertools import takewhile
 from time import monotonic, sleep
 from typing import AbstractSet, Callable, Collection, Sequence
 
@@ -19,6 +20,7 @@ from ordersigner.refusal import Refusal
 from ordersigner.signing.journal import Journal
 from ordersigner.state.memory import Memory
 from ordersigner.state.state_file import State
+from ordersigner.state.storage import NoRoom
 
 TYPES = ("freeze", "thaw")  # of requests
 PATIENCE = 6.0  # seconds for signatures that are under way; the journal may take 5 of them
@@ -27,6 +29,11 @@ SELDOM = 0.1  # seconds, in the end: many clients may wait for the same signer t
 MAX_STRANGERS = 64  # frozen names that no rule has
 NOT_RECORDED = Refusal.of(
     "", "not_recorded", "The journal did not take the entry, so the rule stays frozen.", type="InternalError"
+)
+NO_ROOM = Refusal.of(
+    "rules",
+    "too_many_values",
+    "Nothing was frozen: too many rules are. Root must thaw some that the policy does not have any more.",
 )
 
 
@@ -58,10 +65,16 @@ def is_done(type: str, names: Sequence[str], ledger: Memory | State) -> bool:
 def freeze(
     names: Sequence[str], peer: Peer, ledger: Memory | State, journal: Journal, is_stopping: Callable[[], bool]
 ) -> bool:
-    """Freeze rules. Returns whether it is confirmed within PATIENCE, or before the daemon stops. May wait as long."""
+    """Freeze rules. Returns whether it is confirmed within PATIENCE, or before the daemon stops. May wait as long.
+
+    Raises Refusal if the state has no room for the names.
+    """
     until = monotonic() + PATIENCE
     before = _known_frozen(ledger)
-    confirmed = ledger.freeze(names, peer.uid, 0.0)
+    try:
+        confirmed = ledger.freeze(names, peer.uid, 0.0)
+    except NoRoom:
+        raise NO_ROOM from None
     for name in names:
         if name not in before:
             journal.froze(peer, name)
@@ -82,11 +95,12 @@ def to_thaw(names: Sequence[str] | None, peer: Peer, ledger: Memory | State) -> 
 
 
 def thaw(names: Sequence[str], peer: Peer, ledger: Memory | State, journal: Journal) -> None:
-    """Thaw rules, one after the other. If the journal does not take the entry of one, raise Refusal."""
-    for name in names:
-        if not journal.thaws(peer, name):
-            raise NOT_RECORDED
-        ledger.thaw([name])
+    """Thaw rules. If the journal does not take the entry of one, that and those after it stay frozen: raise Refusal."""
+    recorded = list(takewhile(lambda name: journal.thaws(peer, name), names))
+    if recorded:
+        ledger.thaw(recorded)  # together: each change waits for the disk
+    if len(recorded) < len(names):
+        raise NOT_RECORDED
 
 
 def _known_frozen(ledger: Memory | State) -> set[str]:

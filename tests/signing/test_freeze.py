@@ -125,6 +125,24 @@ def test_root_freezes_at_most_64_names_that_no_rule_has() -> None:
     assert freeze(service, ROOT, names[64])["ok"]
 
 
+def test_a_freeze_for_which_the_state_has_no_room_says_so_and_all_are_thawed_at_once(
+    two: list[Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules that were frozen stay so when the policy does not have them any more."""
+    for letter in "wxyz":
+        names = [(letter * 64)[:61] + f"{number:03d}" for number in range(190)]
+        two[0].replace_policy(policy_of("".join(map(rule, names))))
+        answer = freeze(two[0], ROOT)
+    assert outcome(answer) == (False, "rules", "too_many_values")
+    assert outcome(freeze(two[0], ALICE)) == (False, "rules", "too_many_values")
+    assert sign(two[0]) == DONE
+    syncs: list[int] = []
+    monkeypatch.setattr("os.fdatasync", syncs.append)
+    assert thaw(two[1], ROOT)["frozen"] == []
+    assert len(syncs) == 2
+    assert len(freeze(two[0], ROOT)["frozen"]) == 190
+
+
 def test_only_root_thaws(two: list[Service]) -> None:
     freeze(two[0], ALICE)
     for peer in (ALICE, BOB):
