@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tupl
 from ordersigner.payloads.payload import Unreadable
 from ordersigner.payloads.typed_values import Value
 
-ARRAY = 'this is an array; "*" must follow, for every element, or the number of one, from 0 on'
+ARRAY = 'this is an array: write ".*" after it for every element, or the number of one, such as ".0"'
 
 _INDEX = re.compile("0|[1-9][0-9]{0,8}").fullmatch
 

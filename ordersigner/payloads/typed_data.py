@@ -159,6 +159,8 @@ class Schema:
                 raise ValueError('"*" stands for every element of an array, and this is not an array')
             field = next((field for field in self._fields.get(base, ()) if field.name == word), None)
             if field is None:
+                if "[" in word:
+                    raise ValueError('the type has no such field; ".0" stands for the first element, ".*" for each')
                 meant = similar(word, (field.name for field in self._fields.get(base, ())))
                 raise ValueError("the type has no such field" + (f"; did you mean {meant}?" if meant else ""))
             base, lengths = field.base, field.lengths

@@ -28,7 +28,7 @@ from ordersigner.payloads.typed_values import Value
 from ordersigner.policy import terms
 from ordersigner.policy.pattern import MAX_TEXT, Pattern
 from ordersigner.policy.rules import TOTAL_STEP, Need, Objection, Total, in_tokens, total_in_words
-from ordersigner.policy.settings import MAX_TOTAL, Section, Setting, quoted, shown_value
+from ordersigner.policy.settings import MAX_TOTAL, Section, Setting, address, quoted, shown_value
 from ordersigner.policy.terms import Amount, Term
 
 MAX_SECONDS = 10**9  # of "within", "about" and "until"
@@ -38,6 +38,7 @@ COMPARISONS = ("<=", ">=")
 TIMES = ("within", "about", "until")
 OPERATORS = ("=", *COMPARISONS, *TIMES, "matches")
 
+_INTEGER = re.compile("-?[0-9]+|0[xX][0-9A-Fa-f]+").fullmatch
 _TEXT_NUMBER = re.compile(r"(0|[1-9][0-9]{0,59})(?:\.([0-9]{1,18}))?").fullmatch
 _SECONDS = re.compile("[1-9][0-9]{0,9}").fullmatch
 _PRICE_DIGITS = 12  # of a price, in a refusal
@@ -169,12 +170,22 @@ class Side:
             kind = self.access.type if limit is not None and self.amount.part is None else "uint256"
             if self.amount.function == "sum" and self.is_signed:
                 kind = "int256"
+            if not _INTEGER(word):
+                raise ValueError(self._integer_wanted)
             value = int(typed_values.value_of(kind, word))
         else:
             value = terms.scaled(word, self.digits, may_be_negative=self.is_signed)
         if limit is not None and not (-limit if self.is_signed else 0) <= value < limit:
             raise ValueError("this number does not fit what it is compared with")
         return value
+
+    @property
+    def _integer_wanted(self) -> str:
+        wanted = "this must be a whole number, in decimal digits or as 0x and hexadecimal ones"
+        if self.amount.function == "count":
+            return wanted
+        with_decimals = quoted(str(self.amount._replace(decimals=6)))
+        return f"{wanted}; for whole tokens, write the decimals, as in {with_decimals}"
 
     def _texts(self, payload: Any) -> list[int]:
         numbers: list[int] = []
@@ -220,6 +231,7 @@ class Condition:
     most: int | None = None  # of a count: how many at the most
     names_divisor = True  # of a price: whether a divisor that is not above zero is itself at fault
     price = 0  # of a quotient: the limit, in units of 10^-36
+    bound: str = ""  # of "<=" and ">=", except of a total: the number as it was written
 
     def __init__(self, term: Term, operator: str, side: Side) -> None:
         self.term = term
@@ -280,6 +292,7 @@ class _OfValues(Condition):
     def _compares(self, text: str) -> None:
         self._check_number()
         limit = self.side.number(text)
+        self.bound = text
 
         def at_least(values: Sequence[int], now: float) -> bool:
             least: int = min(values, default=limit)
@@ -319,11 +332,10 @@ class _OfValues(Condition):
             return max(values) <= clock(now) + span
 
         self._test = {"within": within, "about": about, "until": until}[self.operator]
-        least = "at most" if self.side.is_signed else "from 0 to"
         when = {
             "within": f"between now and {text} seconds from now",
             "about": f"at most {text} seconds before or after now",
-            "until": f"{least} {text} seconds from now",
+            "until": f"{'at most' if self.side.is_signed else 'from 0 to'} now plus {text} seconds",
         }[self.operator]
         self.words = f"with {self.term} {when}"
 
@@ -388,6 +400,7 @@ class _Price(Condition):
             if before[0] != before[1]:
                 raise ValueError('what stands before the last "*" must be the same on both sides')
         self.price = price = terms.scaled(text, terms.MAX_DECIMALS)
+        self.bound = text
         # a / 10**A / (b / 10**B) against price / 10**36
         left = 10 ** (divisor.digits + terms.MAX_DECIMALS)
         right = price * 10**side.digits
@@ -544,8 +557,17 @@ class Conditions:
         return [condition.need(payload, self._root) for condition in self._totals]
 
     def permits(self) -> list[str]:
-        """Each condition in words."""
-        return [condition.words for condition in self.compiled]
+        """Each condition in words. Two that bound the same term from below and from above are one."""
+        bounds = {(condition.term, condition.operator): condition.bound for condition in self.compiled}
+        words: dict[object, str] = {}
+        for condition in self.compiled:
+            term = condition.term
+            least, most = bounds.get((term, ">=")), bounds.get((term, "<="))
+            if condition.bound and least and most:
+                words[term] = f"with {term} from {least} to {most}"
+            else:
+                words[condition] = condition.words
+        return list(words.values())
 
 
 def _compile(setting: Setting, fields: Fields, section: Section) -> Condition:
@@ -575,8 +597,10 @@ def _in_words(value: Value) -> str:
 
 
 def _value(type: str, word: str) -> Value:
-    if type == "address" and len(word) == 40:
-        word = "0x" + word  # as everywhere in a policy
+    if type == "address":
+        address(word)
+        if len(word) == 40:
+            word = "0x" + word  # as everywhere in a policy
     return typed_values.value_of(type, word)
 
 

@@ -168,7 +168,7 @@ class HyperliquidLimits(Limits):
         return [Need(self.totals[0], units, f"{self._root}.{kind.orders}")]
 
     def permits(self) -> list[str]:
-        words = [f"Hyperliquid's actions {listed(self._checks)}"]
+        words = [f"Hyperliquid's action{'s' if len(self._checks) > 1 else ''} {listed(self._checks)}"]
         words += [SETTINGS[name].words(value) for name, value in self._limits.items()]
         return words if self._conditions is None else [*words, *self._conditions.permits()]
 
@@ -217,7 +217,7 @@ def _types(section: Section) -> tuple[list[str], list[str], list[str]]:
         section.wrong("actions: the types of actions must be given, such as: actions = order cancel")
     if "powers" in given and (len(powers) > 1 or len(given) > 1):
         section.wrong(
-            "powers: this section must name exactly one type, and no others: make a section for each", "powers"
+            "powers: a section with powers names exactly one type of action: make a section for each", "powers"
         )
     return actions, powers, blind
 

@@ -155,7 +155,7 @@ SETTINGS: dict[str, Setting] = {
     # Of orders
     "assets": Setting(
         _each(number(0, MAX_ASSET, "an asset")),
-        lambda value: _around("in the assets" if len(value) > 1 else "in the asset")(value),
+        lambda value: _around("in the assets" if len(value) > 1 else "in asset")(value),
     ),
     "sides": Setting(_each(choice(SIDES)), _around("to")),
     "max-size": Setting(_one(_decimal), _around("of at most", " in each order, and not of zero")),
@@ -163,10 +163,12 @@ SETTINGS: dict[str, Setting] = {
     "max-price": Setting(_one(_decimal), _around("at a price of at most")),
     "max-notional": Setting(_one(_decimal), _around("with size times price at most", " in each order")),
     TOTAL: Setting(_one(_total), lambda value: total_in_words(value, "size times price")),
-    "max-orders": Setting(_one(_parts), _around("with at most", " orders in an action")),
+    "max-orders": Setting(
+        _one(_parts), lambda value: f"with at most {value} order{'' if value == 1 else 's'} in an action"
+    ),
     "reduce-only": Setting(_yes_or_no, _if_yes("that only reduce a position", "that are not reduce-only")),
     "tif": Setting(_or_none(TIFS), _if_any("as limit orders with the time in force", "without limit orders")),
-    "triggers": Setting(_or_none(TRIGGERS), _if_any("as triggers", "without triggers")),
+    "triggers": Setting(_or_none(TRIGGERS), _if_any("as triggers of the kind", "without triggers")),
     "min-trigger-price": Setting(_one(_decimal), _around("at a trigger's price of at least")),
     "max-trigger-price": Setting(_one(_decimal), _around("at a trigger's price of at most")),
     "groupings": Setting(_each(choice(GROUPINGS)), _around("with the grouping")),
@@ -174,9 +176,11 @@ SETTINGS: dict[str, Setting] = {
     "builder": Setting(lambda section, name: section.text(name, _builder), _builder_words),
     "always-place": Setting(_yes_or_no, _if_yes("always placed, or not (a)", "not always placed (a)")),
     # Of cancellations
-    "max-cancels": Setting(_one(_parts), _around("with at most", " cancellations in an action")),
+    "max-cancels": Setting(
+        _one(_parts), lambda value: f"with at most {value} cancellation{'' if value == 1 else 's'} in an action"
+    ),
     "fast-cancel": Setting(_yes_or_no, _if_yes("cancelled fast, or not (f)", "not cancelled fast (f)")),
-    "schedule within": Setting(_one(_seconds), _around("with a time from now to", " seconds from now")),
+    "schedule within": Setting(_one(_seconds), _around("for a time between now and", " seconds from now")),
     # Of leverage and margin
     "margin": Setting(_each(choice(MARGINS)), _around("with margin that is")),
     "max-leverage": Setting(_one(_decimal), _around("with a leverage of at most")),

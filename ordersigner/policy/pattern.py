@@ -205,7 +205,7 @@ class _Parser:
             raise ValueError("the pattern ends too early")
         if character in special:
             raise ValueError(
-                f"\\ must stand before {character}, which has a meaning; there are no groups and no anchors"
+                f"write \\ before {character}, which has a meaning; there are no groups, and no anchors are needed"
             )
         self._at += 1
         return character

@@ -27,6 +27,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Sequence
 from ordersigner.payloads.messages import NOT_PLAIN
 from ordersigner.policy import accounts
 from ordersigner.policy.accounts import Accounts, Named
+from ordersigner.policy.conditions import OPERATORS
 from ordersigner.policy.kinds import KINDS
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import Judge, Policy, Rule
@@ -65,6 +66,10 @@ _HAVE_ANY = {limits.kind for limits in LIMITS if limits.has_any}
 _HEADERS = [f"[{kind} NAME]" for kind in SETTINGS]
 _HEADER = re.compile(rf"\[({'|'.join(SETTINGS)}) ([A-Za-z0-9._/-]{{1,64}})\]")
 _KINDS = {limits.kind: limits for limits in LIMITS}
+_NEITHER = (
+    "this is neither a section, such as [rule NAME], nor a setting, such as NAME = VALUE, nor a condition with "
+    f"one of the operators {' '.join(OPERATORS)}"
+)
 
 _Compiled = Dict[str, Dict[str, Any]]  # sections by kind and name; None for one that is wrong
 
@@ -160,7 +165,7 @@ def _add(line: str, number: int, sections: list[Section]) -> None:
         return
     setting = Setting.of(line, number)
     if setting is None:
-        raise ValueError("this is neither a section, such as [rule NAME], nor a setting, such as NAME = VALUE")
+        raise ValueError(_NEITHER)
     if not sections:
         raise ValueError("a setting must be in a section, such as [rule NAME]")
     section = sections[-1]

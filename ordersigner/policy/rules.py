@@ -26,7 +26,7 @@ from ordersigner.refusal import Refusal
 # Steps of objections that come after any objection to what is signed.
 TOTAL_STEP, RATE_STEP, FROZEN_STEP = 1000, 1001, 1002
 MAX_NAMES = 4  # of what rules allow, that a refusal lists
-OPEN_WITH_TOTAL = "the value of what is open at one time; orders that are cancelled still count"
+OPEN_WITH_TOTAL = "how much is open at one time: the total counts what is signed, even if it is cancelled"
 SPANS = {3600: "an hour", 86400: "a day"}  # of a total, by its seconds
 
 # What a section may be named; nothing that looks like a private key.

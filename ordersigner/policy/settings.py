@@ -181,7 +181,8 @@ class Section:
     def no_others(self, known: Collection[str]) -> None:
         """Settings of other names are wrong."""
         for name in self.settings.keys() - set(known):
-            hint = did_you_mean(name, known) or f": {', '.join(known)}"
+            word = name.partition(" ")[0]
+            hint = f'; {word} takes "="' if word in known else did_you_mean(name, known) or f": {', '.join(known)}"
             self.wrong(f"a [{self.kind}] section has no setting {quoted(name)}{hint}", name)
 
 
@@ -192,6 +193,8 @@ def address(word: str) -> bytes:
         return bytes.fromhex(match[1])
     if PRIVATE_KEY.fullmatch(word):
         raise ValueError("this may be a private key, which must not be here; an address has 40 hexadecimal digits")
+    if word.endswith(","):
+        raise ValueError("blanks separate the values of a list, not commas")
     raise ValueError("this is not an address of 40 hexadecimal digits, such as 0x2222…2222")
 
 
@@ -220,7 +223,7 @@ class Amount(NamedTuple):
 
 def amount(word: str) -> Amount:
     if not AMOUNT.fullmatch(word):
-        raise ValueError("an amount is decimal digits with at most one point and 18 digits after it")
+        raise ValueError("an amount is decimal digits with at most one point and 18 digits after it, such as 1500.25")
     return Amount.of(word)
 
 

@@ -122,13 +122,15 @@ def _whole(text: str, most: int, what: str) -> int:
 def scaled(text: str, digits: int, *, may_be_negative: bool = False) -> int:
     """A decimal number times 10**digits. It has at most `digits` digits after its point."""
     if not _DECIMAL.fullmatch(text):
-        raise ValueError("this must be decimal digits with at most one point, 78 digits before and 36 after it")
+        raise ValueError(
+            "this must be a number such as 1500.25: digits without commas, at most 78 before the point and 36 after"
+        )
     if text[0] == "-" and not may_be_negative:
         raise ValueError("this must not be less than zero")
     whole, _, fraction = text.partition(".")
     if len(fraction) > digits:
         raise ValueError(
-            f"this has {len(fraction)} digits after its point, and the field has {digits}: are its decimals right?"
+            f"this has {len(fraction)} digits after its point, and the field has {digits} decimals: are they right?"
         )
     return int(whole + fraction.ljust(digits, "0"))
 
@@ -137,5 +139,5 @@ def spanned(text: str) -> tuple[str, int]:
     """The limit of a total, and the seconds that it is for, from a text such as 100/day."""
     match = _SPAN.fullmatch(text)
     if match is None or match[2] not in _SPANS:
-        raise ValueError("a total is AMOUNT/hour or AMOUNT/day")
+        raise ValueError("a total is AMOUNT/hour or AMOUNT/day, such as 500/day")
     return match[1], _SPANS[match[2]]

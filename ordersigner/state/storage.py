@@ -41,7 +41,7 @@ class File:
     def read(self, offset: int, length: int) -> bytes:
         data = os.pread(self.descriptor, length, offset)
         if len(data) != length:
-            raise OSError(f"{self.path} is too short. {DAMAGED}")
+            raise self.damaged("it is too short")
         return data
 
     def write(self, offset: int, data: bytes) -> None:

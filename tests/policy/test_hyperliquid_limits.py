@@ -312,7 +312,7 @@ def test_what_is_not_looked_at_is_said() -> None:
     assert "the content of the action newThing, which is signed whatever it says" in words
     power = HyperliquidLimits.compile(section_of("hyperliquid", "powers = vaultTransfer\ntotal action.usd(6) <= 5/day"))
     assert {"action.vaultAddress", "action.isDeposit", "action.usd"} <= set(power.leaves_open())
-    total = "the value of what is open at one time; orders that are cancelled still count"
+    total = "how much is open at one time: the total counts what is signed, even if it is cancelled"
     assert total in power.leaves_open()
     assert total in limits(max_total_notional="5/day").leaves_open()
     assert (

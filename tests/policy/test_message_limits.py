@@ -143,7 +143,7 @@ def test_a_section_in_words() -> None:
     [
         ("text(3) about 60", "at most 60 seconds before or after now", []),
         ("text(3) within 60", "between now and 60 seconds from now", []),
-        ("text(0) until 60", "from 0 to 60 seconds from now", []),
+        ("text(0) until 60", "from 0 to now plus 60 seconds", []),
         ("text(0) <= 1.5", "from 0 to 1.5", ["when"]),
         ("text(0) >= 1.5", "at least 1.5", ["how high text may be", "when"]),
         ("text(0) about 9\npattern = [0-9]+", "at most 9 seconds before or after now", []),

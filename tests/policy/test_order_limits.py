@@ -311,7 +311,9 @@ def test_a_total_is_named_with_what_it_cannot_promise() -> None:
         "at most 50.5 of order.quantity times order.price in all signatures of any hour, for all users and keys of"
         " this rule together"
     )
-    assert "the value of what is open at one time; orders that are cancelled still count" in judge.leaves_open()
+    assert (
+        "how much is open at one time: the total counts what is signed, even if it is cancelled" in judge.leaves_open()
+    )
 
 
 # Texts
