@@ -435,7 +435,10 @@ def test_what_conditions_leave_open(conditions: list[str], path: str, words: lis
 
 def test_a_total_leaves_open_what_is_open_at_one_time() -> None:
     limits = limits_of("total message.price(18) <= 5/day")
-    assert limits.leaves_open()[-1] == "the value of what is open at one time; orders that are cancelled still count"
+    assert (
+        limits.leaves_open()[-1]
+        == "how much is open at one time: the total counts what is signed, even if it is cancelled"
+    )
     assert limits.permits()[-1] == (
         "at most 5 of message.price(18) in all signatures of any day, for all users and keys of this rule together"
     )
