@@ -61,14 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"ordersignerd: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1 if arguments.requests is None else 2
-    if arguments.check and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal may not have every character of a policy
-    if arguments.requests is not None:
-        return try_requests(arguments, keys if arguments.keys else None)
     if arguments.check:
-        reading = reader.read_file(arguments.policy or reader.DEFAULT_PATH)
-        lost = losses.of_package(PACKAGED_NAMESPACE)
-        return check.check(reading, keys if arguments.keys else None, lost, arguments.state or STATE_DIRECTORY)
+        return check_policy(arguments, keys if arguments.keys else None)
     process.let_threads_end()
     journal = open_journal(arguments.log_level)
     directory = kept_state.directory(arguments)
@@ -100,6 +94,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         service.follow = policy.follow
         remove_socket = None if arguments.socket is None else cleanup.close
         return Daemon(handed_over, service, limits, policy, remove_socket=remove_socket).run()
+
+
+def check_policy(arguments: argparse.Namespace, keyring: Keyring | None) -> int:
+    """Print what the policy says, in words or to the requests of --try. Returns the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may not have every character of a policy
+    try:
+        if arguments.requests is not None:
+            return try_requests(arguments, keyring)
+        reading = reader.read_file(arguments.policy or reader.DEFAULT_PATH)
+        lost = losses.of_package(PACKAGED_NAMESPACE)
+        status = check.check(reading, keyring, lost, arguments.state or STATE_DIRECTORY)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # nobody reads the rest, as with "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def try_requests(arguments: argparse.Namespace, keyring: Keyring | None) -> int:

@@ -240,7 +240,7 @@ def _options(message: protocol.Message) -> tuple[int | None, float | None, Abstr
     for key in message:
         if key not in _MEMBERS:
             meant = similar(key, _MEMBERS)
-            hint = f'Did you mean "{meant}"?' if meant else f"Beside a request there are {', '.join(_MEMBERS[1:])}."
+            hint = f'Did you mean "{meant}"?' if meant else f"Besides request, there may be {', '.join(_MEMBERS[1:])}."
             raise Refusal.of(key, "unexpected", f"Unexpected key. {hint}")
     uid, now, frozen = (message.get(key) for key in _MEMBERS[1:])
     if "uid" in message and not (type(uid) is int and 0 <= uid <= MAX_UID):

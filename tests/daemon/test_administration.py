@@ -244,6 +244,19 @@ def test_the_check_says_in_words_what_each_rule_allows_and_what_it_does_not_limi
         assert words in open_ends
 
 
+def test_the_check_ends_in_silence_if_nobody_reads_the_rest(files: Files) -> None:
+    files.policy.write_text(RULE)
+    requests = files.policy.with_name("requests")
+    requests.write_text(f"{LINE}\n")
+    for options in ([], ["--try", str(requests)]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "-m", "ordersigner", "--check", *files.options, *options]
+        ended = subprocess.run(command, cwd=SOURCE, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60)
+        os.close(writing)
+        assert (ended.returncode, ended.stderr) == (1, b"")
+
+
 def test_the_check_warns_of_an_account_that_begins_like_a_transaction(files: Files) -> None:
     files.policy.write_text(RULE.replace("any", "0xf884" + "11" * 18, 1))
     ended = run("--check", *files.options)

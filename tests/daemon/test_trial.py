@@ -226,7 +226,7 @@ def test_a_line_says_who_asks() -> None:
         ({"frozen": "a"}, "wrong_type frozen"),
         ({"frozen": [1]}, "wrong_type frozen"),
         ({"frosen": ["a"]}, 'unexpected frosen: Unexpected key. Did you mean "frozen"?'),
-        ({"later": 1}, "unexpected later: Unexpected key. Beside a request there are uid, now, frozen."),
+        ({"later": 1}, "unexpected later: Unexpected key. Besides request, there may be uid, now, frozen."),
     ],
 )
 def test_what_else_a_line_says_is_checked(members: dict[str, Any], expected: str) -> None:
