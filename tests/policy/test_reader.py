@@ -173,6 +173,12 @@ def test_a_word_that_is_nearly_right_gets_the_right_one(text: str, meant: str) -
         (rule(users="4294967295"), ["policy:3: users: this is not the number of a user"]),
         (rule(clock="0"), ["policy:6: clock: the time must be a whole number from 1"]),
         (rule(clock="1.5"), ["policy:6: clock: the time must be a whole number"]),
+        (rule() + "[typed a]\ntype = A(uint8 a)\ndomain.name = a\na < 5", ["policy:16: this is neither a section"]),
+        (rule() + "[rule a]\nclock within 60", [
+            'policy:13: a rule needs', "policy:13: a rule needs", "policy:13: a rule needs",
+            'policy:14: a [rule] section has no setting clock within; clock takes "="',
+        ]),
+        (rule(key=f"{KEY}, {BASE}"), ["policy:2: key, word 1: blanks separate the values of a list, not commas"]),
         (rule(clock="1 2"), ["policy:6: clock: the time must be a whole number"]),
         (rule(rate="5"), ["policy:6: rate: a rate is N/second, N/minute or N/hour"]),
         (rule(rate="0/hour"), ["policy:6: rate: a rate is N/second"]),

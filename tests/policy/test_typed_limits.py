@@ -322,6 +322,19 @@ def test_what_a_section_permits_and_leaves_open() -> None:
     assert not any("message.kind" in words or "message.sellAmount" in words for words in free)
 
 
+def test_two_bounds_of_a_term_are_one_in_words() -> None:
+    limits = cow("message.sellAmount(18) >= 0.5\nmessage.kind = sell\nmessage.sellAmount(18) <= 5\n"
+                 "message.buyAmount(6) / message.sellAmount(18) <= 3\n"
+                 "message.buyAmount(6) / message.sellAmount(18) >= 2\n"
+                 "total message.sellAmount(18) <= 9/day")  # fmt: skip
+    assert limits.permits()[5:-1] == [
+        "with message.sellAmount(18) from 0.5 to 5",
+        "with message.kind 'sell'",
+        "with message.buyAmount(6) / message.sellAmount(18) from 2 to 3",
+    ]
+    assert limits.permits()[-1].startswith("at most 9 of message.sellAmount(18) in all signatures")
+
+
 @pytest.mark.parametrize(
     ("file", "name", "path"),
     [
