@@ -247,7 +247,7 @@ def test_the_check_says_in_words_what_each_rule_allows_and_what_it_does_not_limi
 def test_the_check_ends_in_silence_if_nobody_reads_the_rest(files: Files) -> None:
     files.policy.write_text(RULE)
     requests = files.policy.with_name("requests")
-    requests.write_text(f"{LINE}\n")
+    requests.write_bytes(LINE + b"\n")
     for options in ([], ["--try", str(requests)]):
         reading, writing = os.pipe()
         os.close(reading)
