@@ -405,7 +405,7 @@ def _boot_id() -> str:
 def _only_one(directory: str) -> Iterator[int]:
     """A descriptor of the directory, while no other process makes the file in it.
 
-    Only for that: whoever may read the directory can hold this lock, and so keep others from it.
+    Only for that: any process that may read the directory can hold this lock, and so keep others from it.
     """
     inside = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

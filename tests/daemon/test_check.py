@@ -130,7 +130,7 @@ def test_a_state_that_cannot_be_read_is_named_and_the_status_stays(page: Check, 
     (tmp_path / "state").write_text("no state")
     status, shown, said = page(rule("a"))
     assert (status, said) == (0, "")
-    assert f"Which of them are frozen cannot be read: {tmp_path}: {tmp_path}/state is too short" in shown
+    assert f"Which of them are frozen cannot be read: {tmp_path}: {tmp_path}/state is damaged: it is too short" in shown
 
 
 @pytest.mark.parametrize(
