@@ -93,7 +93,8 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """Holds one key, with rules for what the SDKs sign."""
     allows = "typed = mail usd-send\nhyperliquid = perps multi-sig\ntransactions = approve\n"
     policy = POLICY + rule("sdks", address(KEY), allows=allows)
-    with standalone(tmp_path, *holding(tmp_path, {"one": KEY}, policy + polymarket_policy())) as running:
+    held = holding(tmp_path, {"one": KEY}, policy + polymarket_policy())
+    with standalone(tmp_path, *held, "--state", str(tmp_path)) as running:
         monkeypatch.setenv("ORDERSIGNER_SOCKET", running.path)
         yield running
 
