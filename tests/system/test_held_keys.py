@@ -536,8 +536,12 @@ def test_after_a_reload_no_process_signs_under_the_earlier_policy(holder: Machin
 @contextlib.contextmanager
 def stopped(machine: Machine, unit: str) -> Iterator[None]:
     """A process of the daemon that takes no connections for a while."""
+    process = machine.property(unit, "MainPID")
     machine.run("systemctl", "kill", "--signal=STOP", unit)
     try:
+        # The signal is on its way when the command returns. "T" is the state of a stopped thread.
+        states = f"sed 's/.*) //' /proc/{process}/task/*/stat | cut -d ' ' -f 1 | sort -u"
+        wait_until(lambda: machine.run("sh", "-c", states).split() == ["T"], TIMEOUT)
         yield
     finally:
         machine.run("systemctl", "kill", "--signal=CONT", unit)
