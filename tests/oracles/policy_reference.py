@@ -30,6 +30,7 @@ AGENT = "Agent(string source,bytes32 connectionId)"
 HIDDEN = ("Cc", "Cf", "Zl", "Zp")  # categories of characters that are not shown; others are known by their names
 IGNORABLE = re.compile("COMBINING GRAPHEME JOINER|VARIATION SELECTOR|KHMER VOWEL INHERENT|HANGUL .*FILLER")
 AMOUNT = re.compile(r"[0-9]{1,60}(\.[0-9]{1,18})?")
+ADDRESS = re.compile("0x[0-9A-Fa-f]{40}")
 
 
 class Setting(NamedTuple):
@@ -400,6 +401,7 @@ KNOWN = {
     "cancelByCloid": {"type", "cancels"},
     "updateLeverage": {"type", "asset", "isCross", "leverage"},
 }
+SCALARS = {"oid", "isCross", "leverage", "r", "c", "o", "cloid"}
 SIZES = ("max-size", "max-notional")
 
 
@@ -416,8 +418,12 @@ def hyperliquid_faults(section: Section, request: Request, now: float) -> Iterat
         return
     if kind not in KNOWN:
         return
-    for key in action.keys() - KNOWN[kind]:
-        yield f"action.{key}", "not_allowed"
+    for key, value in action.items():
+        if key not in KNOWN[kind] or (key in SCALARS and isinstance(value, (dict, list))):
+            yield f"action.{key}", "not_allowed"
+    builder = action.get("builder")
+    if builder is not None:
+        yield from builder_faults(section, builder)
     grouping = action.get("grouping", "na")
     groupings = section.words("groupings") or ["na", "normalTpsl", "positionTpsl"]
     if grouping not in groupings or (grouping == "positionTpsl" and any(map(section.get, SIZES))):
@@ -440,7 +446,7 @@ def hyperliquid_faults(section: Section, request: Request, now: float) -> Iterat
         yield "action", "not_allowed"
     for place, order, asset in places:
         for key, value in order.items():
-            if key not in keys or (key in ("r", "c", "o", "cloid") and isinstance(value, (dict, list))):
+            if key not in keys or (key in SCALARS and isinstance(value, (dict, list))):
                 yield f"{place}.{key}", "not_allowed"
         assets = list(map(int, section.words("assets")))
         if type(order.get(asset)) is not int or (assets and order[asset] not in assets):
@@ -459,6 +465,19 @@ def leverage_faults(section: Section, action: dict[str, Any]) -> Iterator[Fault]
     margins = section.words("margin")
     if margins and action["isCross"] not in [margin == "cross" for margin in margins]:
         yield "action.isCross", "not_allowed"
+
+
+def builder_faults(section: Section, builder: Any) -> Iterator[Fault]:
+    """A policy here says nothing of builders, which allows each of them, with any fee."""
+    if section.get("builder"):
+        raise KeyError("builder")
+    if not isinstance(builder, dict) or builder.keys() != {"b", "f"}:
+        yield "action.builder", "not_allowed"
+        return
+    if type(builder["b"]) is not str or not ADDRESS.fullmatch(builder["b"]):
+        yield "action.builder.b", "not_allowed"
+    if type(builder["f"]) is not int or builder["f"] < 0:
+        yield "action.builder.f", "not_allowed"
 
 
 def order_faults(section: Section, place: str, order: dict[str, Any]) -> Iterator[Fault]:
@@ -486,10 +505,22 @@ def order_faults(section: Section, place: str, order: dict[str, Any]) -> Iterato
 
 def type_faults(section: Section, place: str, given: Any) -> Iterator[Fault]:
     if isinstance(given, dict) and given.keys() == {"limit"} and given["limit"].keys() == {"tif"}:
-        if section.get("tif") and given["limit"]["tif"] not in section.words("tif"):
+        tif = given["limit"]["tif"]
+        if type(tif) is not str:
+            yield place, "not_allowed"
+        elif section.get("tif") and tif not in section.words("tif"):
             yield f"{place}.limit.tif", "not_allowed"
     elif isinstance(given, dict) and given.keys() == {"trigger"}:
         trigger = given["trigger"]
+        if trigger.keys() != {"isMarket", "triggerPx", "tpsl"}:
+            yield place, "not_allowed"
+            return
+        if type(trigger["isMarket"]) is not bool or trigger["tpsl"] not in ("tp", "sl"):
+            yield f"{place}.trigger", "not_allowed"
+            return
+        price = trigger["triggerPx"]
+        if type(price) is not str or not AMOUNT.fullmatch(price):
+            yield f"{place}.trigger.triggerPx", "not_allowed"
         word = f"{trigger['tpsl']}-{'market' if trigger['isMarket'] else 'limit'}"
         if section.get("triggers") and word not in section.words("triggers"):
             yield f"{place}.trigger", "not_allowed"
