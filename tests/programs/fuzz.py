@@ -8,6 +8,8 @@ fuzzed.py says what is checked. The fuzzer begins with tests/corpus and with wha
 .cache/fuzz. If a check fails, it prints the traceback, writes the input to .cache/fuzz, and exits with a status that is
 not 0. Such an input belongs into tests/corpus, together with the fix: test_fuzz.py replays it.
 
+    python tests/programs/fuzz.py respond --same 12000          the same 12,000 inputs each time, for the tests
+
 It needs atheris, which tests/programs/fuzz-requirements.txt lists.
 """
 
@@ -17,6 +19,7 @@ import argparse
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import atheris
@@ -30,21 +33,22 @@ PROGRESS = re.compile(r"#[0-9]+\s+(NEW|REDUCE|RELOAD)")  # of the fuzzer's lines
 TARGETS = ("call", "policy", "respond")  # of fuzzed.TARGETS
 
 
-def fuzz(target: str, seconds: int) -> None:
-    """Does not return."""
+def fuzz(target: str, seconds: int, same: int | None) -> None:
+    """Does not return. same: how many inputs, which depend only on the code; otherwise new ones for that time."""
     sys.path[:0] = [str(TESTS.parent), str(TESTS)]
     with atheris.instrument_imports(include=["ordersigner"]):
         from programs import fuzzed  # here, because a held key is wiped in a process that is forked off
 
     check, mutated = fuzzed.TARGETS[target]
-    kept = KEPT / target
+    kept = Path(tempfile.mkdtemp()) if same else KEPT / target
+    KEPT.mkdir(parents=True, exist_ok=True)
     kept.mkdir(parents=True, exist_ok=True)
     options = {
         "artifact_prefix": f"{KEPT}/{target}-",
         "max_len": MAX_INPUT,
-        "max_total_time": seconds,
         "print_final_stats": 1,
         "timeout": TOO_SLOW,
+        **({"runs": same, "seed": 1} if same else {"max_total_time": seconds}),
     }
     arguments = [f"-{name}={value}" for name, value in options.items()]
     atheris.Setup(
@@ -59,13 +63,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=60, help="for how long (default: %(default)s)")
+    parser.add_argument("--same", type=int, metavar="N", help="instead: N inputs, the same in each run")
     arguments = parser.parse_args()
+    if arguments.same and os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"  # otherwise the code takes other ways in each process
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
         os.dup2(writer, 1)
         os.dup2(writer, 2)
-        fuzz(arguments.target, arguments.seconds)
+        fuzz(arguments.target, arguments.seconds, arguments.same)
     os.close(writer)
     with open(reader, errors="replace") as lines:
         for line in lines:

@@ -159,7 +159,7 @@ def test_a_fault_is_repeated_by_the_command_of_its_section() -> None:
 
 def test_the_fuzzers_commands_are_those_that_the_tests_run() -> None:
     tested = re.findall(
-        r'\["python", "(tests/programs/fuzz.py)", "(\w+)", "--seconds"', (SOURCE / "pyproject.toml").read_text()
+        r'\["python", "(tests/programs/fuzz.py)", "(\w+)", "--same"', (SOURCE / "pyproject.toml").read_text()
     )
     for page in ("faults.rst", "contribute.rst"):
         shown = [command.split()[1:] for command in commands(DOCS / page, FUZZERS_PYTHON)]
