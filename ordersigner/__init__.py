@@ -16,6 +16,7 @@ closed. docs/how.rst follows one.
     client    -                                 the client, the one file that programs copy
     aio       client                            the client for asyncio
     account   client payloads                   a held key in place of an eth-account account
+    sdks      account                           the address of a held key where SDKs take a private key
     commands  client                            ordersigner, the command
     keytool   commands                          ordersigner-keys, the administrator's key tool
 
