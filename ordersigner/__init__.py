@@ -20,7 +20,7 @@ closed. docs/how.rst follows one.
     commands  client                            ordersigner, the command
     keytool   commands                          ordersigner-keys, the administrator's key tool
 
-    shared    -                                 what any part may use: refusal text keccak peer process
+    shared    -                                 what any part may use: refusal text keccak peer process extras
 
 What only some parts may use. So payloads is pure, and so is policy, but for the readers of its file and of accounts:
 

@@ -5,8 +5,8 @@ what the client raises: SignerError if the daemon refuses, for example because i
 signed. The daemon signs no authorizations and no bare hashes: TypeError, or AttributeError for methods that only serve
 that.
 
-It needs the client, and what the daemon hashes with: pycryptodome where OpenSSL has no keccak-256. It does not need
-eth-account.
+It needs neither eth-account nor anything else that is not in the package. pycryptodome, if it is installed, makes its
+hashes faster.
 """
 
 from __future__ import annotations

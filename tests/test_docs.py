@@ -195,7 +195,7 @@ def folders(directory: Path) -> set[str]:
 
 def test_the_layout_has_a_line_for_each_folder_of_the_package_and_of_the_tests() -> None:
     source = (DOCS / "contribute.rst").read_text()
-    layout = source[source.index("\nordersigner/\n") : source.index("\nsetup.py, pyproject.toml\n")]
+    layout = source[source.index("\nordersigner/\n") : source.index("\nsetup.py, pyproject.toml, ")]
     package, tests = layout.split("\ntests/\n")
     assert set(re.findall("^    ([a-z]+/)$", package, re.MULTILINE)) == folders(SOURCE / "ordersigner")
     of_their_own = folders(SOURCE / "tests") - folders(SOURCE / "ordersigner")
@@ -342,6 +342,20 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
         signature,
         [signature, signature],
     ]
+
+
+def test_the_account_of_the_readme_signs(holder: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (SOURCE / "README.rst").read_text()
+    (example,) = (block for block in blocks(source) if "ordersigner.account" in block)
+    (mail,) = (row for row in vectors("typed-data/reference") if row["name"] == "EIP-712 Mail")
+    typed_data = {part: mail[part] for part in ("types", "primaryType", "domain", "message")}
+    monkeypatch.setenv("ORDERSIGNER_SOCKET", holder.path)
+    key = EXAMPLE["request"]["signer"]
+    printed: list[str] = []
+    program: dict[str, object] = {"address": address(key), "typed_data": typed_data, "print": printed.append}
+    exec(example, program)
+    real = Account.from_key(key).sign_message(encode_typed_data(full_message=typed_data))
+    assert printed == ["0x" + bytes(real.signature).hex()]
 
 
 def blocks(source: str) -> list[str]:

@@ -51,6 +51,14 @@ def test_the_news_are_about_versions_of_the_changelog() -> None:
     assert set(news) <= set(versions)
 
 
+def test_the_maintainers_have_the_same_address_everywhere() -> None:
+    host = re.search('^HOST = "(.+)"', (SOURCE / "setup.py").read_text(), re.MULTILINE)
+    assert host
+    for name in ("control", "changelog", "ordersigner.NEWS"):
+        addresses = re.findall("<(.+@.+)>", (DEBIAN / name).read_text())
+        assert set(addresses) == {f"maintainers@{host[1]}"}, name
+
+
 def test_the_debian_changelog_has_a_date_that_has_passed() -> None:
     """Otherwise a second build would not give the same package."""
     date = re.search("^ -- .+>  (.+)$", (DEBIAN / "changelog").read_text(), re.MULTILINE)
@@ -94,16 +102,18 @@ def names(requirements: Iterable[str]) -> set[str]:
     return {re.split("[^a-z0-9-]", requirement)[0] for requirement in requirements}
 
 
-def test_what_setup_py_requires_is_locked() -> None:
-    setup = (SOURCE / "setup.py").read_text().partition('"test": [')[0]  # what the tests need is not locked
-    required = dict(re.findall(r'"([a-z-]+)>=[\d.]+"\]?,?  # (.+)', setup))
-    keys, systemd = {"eth-account"}, {"systemd-python"}
-    assert required.keys() > keys | systemd
-    daemon = required.keys() - keys - systemd
-    assert daemon | {"setuptools"} <= names(requirements("daemon.txt"))
+def test_what_the_extras_of_the_commands_require_is_locked() -> None:
+    setup = (SOURCE / "setup.py").read_text()
+    lists = dict(re.findall(r"^([A-Z]+) = \[((?:.|\n)*?)\]", setup, re.MULTILINE))
+    daemon, keys = (set(re.findall('"([a-z-]+)>=', lists[name])) for name in ("DAEMON", "KEYS"))
+    compiled = {"systemd-python"}
+    assert daemon > compiled
+    assert names(requirements("systemd.txt")) == compiled
+    assert daemon - compiled | {"setuptools"} <= names(requirements("daemon.txt"))
+    assert not compiled & names(requirements("keys.txt"))
     assert requirements("daemon.txt").items() <= requirements("keys.txt").items()
+    assert keys
     assert keys <= names(requirements("keys.txt")) - names(requirements("daemon.txt"))
-    assert systemd == names(requirements("systemd.txt"))
 
 
 def test_each_tool_of_a_release_is_locked() -> None:

@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Callable, Sequence
 
-from ordersigner import process
+from ordersigner import extras, keccak, process
 from ordersigner.daemon import check, kept_state, reload, trial
 from ordersigner.daemon.arguments import parse, policy_path
 from ordersigner.daemon.own_socket import BindingError, bound
@@ -51,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     found a problem; 2 for wrong arguments. With --try, 1 if a request is refused, and 2 if a file cannot be used.
     """
     arguments = parse(argv)
+    if keccak.LIBRARY is None:  # Python is too slow for clients that wait
+        return extras.missing("ordersignerd", "daemon", ModuleNotFoundError(name="Crypto"))
     process.close_memory()
     if arguments.reload:
         return reload.request(

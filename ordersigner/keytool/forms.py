@@ -20,10 +20,6 @@ try:
     from eth_account import Account
     from eth_account.hdaccount import key_from_seed
     from eth_account.hdaccount.mnemonic import Mnemonic, get_wordlist
-except ModuleNotFoundError as error:
-    if error.name != "eth_account":
-        raise
-    raise SystemExit("ordersigner-keys: the Python package eth-account is missing. Install it with pip.") from None
 except KeyboardInterrupt:  # the import takes a second
     raise SystemExit(INTERRUPTED) from None
 

@@ -12,6 +12,8 @@ import os
 import socket
 from typing import NamedTuple
 
+from ordersigner import extras
+
 
 class ActivationError(Exception):
     """What was handed over is not what the daemon needs."""
@@ -43,7 +45,7 @@ def handed_over() -> HandedOver:
     try:
         from systemd import daemon  # here, because a daemon with a socket of its own does not need libsystemd
     except ImportError as error:
-        raise ActivationError("systemd handed a socket over, but the package systemd-python is missing") from error
+        raise ActivationError(f"systemd handed a socket over, but {extras.to_install('daemon', error)}") from error
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")
     try:
         descriptors = daemon.listen_fds()

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import importlib
 import json
 import os
 import re
@@ -1122,10 +1121,13 @@ def test_the_daemon_imports_neither_the_tool_nor_eth_account(tmp_path: Path) -> 
     assert [name for name in imported if name.startswith(("eth_", "ordersigner.keytool"))] == []
 
 
-def test_the_installed_command_is_this_one() -> None:
+def test_the_installed_command_is_this_one(tmp_path: Path) -> None:
     declared = re.search(r'"ordersigner-keys = (\S+):(\S+)"', (SOURCE / "setup.py").read_text())
     assert declared
-    assert getattr(importlib.import_module(declared[1]), declared[2]) is keytool.main
+    program = f"import sys, {declared[1]}; sys.exit({declared[1]}.{declared[2]}())"
+    command = [sys.executable, "-c", program, "list", "--plain", "--keys", str(tmp_path)]
+    ended = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == run("list", "--plain", "--keys", tmp_path)
 
 
 def test_it_tells_its_version() -> None:

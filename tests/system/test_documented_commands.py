@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import pytest
 from support.daemon import DEFAULT_SIGNALS, EXAMPLE, SOURCE, wait_until
+
+from ordersigner import __version__
 
 DOCS = SOURCE / "docs"
 PAGES = [*sorted(DOCS.rglob("*.rst")), SOURCE / "README.rst"]
@@ -67,13 +70,110 @@ def without_the_package() -> list[str]:
 @contextlib.contextmanager
 def started(command: str, home: Path) -> Iterator[None]:
     daemon = subprocess.Popen(
-        [*DEFAULT_SIGNALS, "sh", "-c", f"exec {command}"], env={**CLEAN, "HOME": str(home)}, stderr=subprocess.DEVNULL
+        [*DEFAULT_SIGNALS, "sh", "-c", f"exec {command}"],
+        cwd=home,
+        env={**CLEAN, "HOME": str(home)},
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield
     finally:
         daemon.terminate()
         assert daemon.wait() == 0
+
+
+def signed_by(bin: Path, start: str, home: Path, socket: str) -> str:
+    """The signature of the example, from a daemon that is started with a command."""
+    with started(start, home):
+        wait_until((home / socket).exists)
+        (home / "order.json").write_text(json.dumps(EXAMPLE["request"]) + "\n")
+        return run([str(bin / "ordersigner"), "sign", "--socket", socket, "order.json"], home).strip()
+
+
+def installed(bin: Path) -> set[str]:
+    listed = json.loads(run([str(bin / "python"), "-m", "pip", "list", "--format=json"], bin))
+    return {package["name"] for package in listed} - {"pip", "setuptools", "wheel"}
+
+
+def without_a_compiler(directory: Path) -> dict[str, str]:
+    """An environment whose PATH has what a shell needs, and no compiler."""
+    directory.mkdir()
+    for tool in ("cat", "env", "ldd", "sh", "uname", "file"):
+        found = shutil.which(tool)
+        if found:
+            (directory / tool).symlink_to(found)
+    return {**CLEAN, "PATH": str(directory)}
+
+
+STRANGER = """
+import ordersigner.aio, ordersigner.sdks
+from ordersigner.account import Account
+from ordersigner.client import Client
+ordersigner.sdks.install()
+print(Account("0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282").address, Client("/nowhere").path)
+"""
+
+
+@pytest.mark.parametrize(
+    "pip",
+    [
+        pytest.param("", id="this pip"),
+        pytest.param(
+            "20.3.4",
+            id="Debian 11's pip",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="it needs Python 3.11 or earlier"),
+        ),
+    ],
+)
+def test_a_program_gets_the_package_alone_and_needs_no_compiler(pip: str, clone: Path, tmp_path: Path) -> None:
+    assert commands(DOCS / "install.rst", "pip install") == ["pip install ordersigner"]
+    bin = tmp_path / "venv/bin"
+    run([sys.executable, "-m", "venv", str(bin.parent)], tmp_path)
+    if pip:
+        run([str(bin / "python"), "-m", "pip", "install", "--quiet", f"pip=={pip}"], tmp_path)
+    environment = without_a_compiler(tmp_path / "tools")
+
+    def program(name: str, *arguments: str) -> tuple[int, str, str]:
+        command = [str(bin / name), *arguments]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        return ended.returncode, ended.stdout, ended.stderr
+
+    status, _, errors = program("python", "-m", "pip", "install", "--quiet", str(clone))
+    assert status == 0, errors
+    assert installed(bin) == {"ordersigner"}
+    assert program("ordersigner", "--version") == (0, f"ordersigner {__version__}\n", "")
+    assert program("python", "-c", STRANGER) == (0, "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282 /nowhere\n", "")
+    for name, module, extra in (
+        ("ordersignerd", "ordersigner", "daemon"),
+        ("ordersigner-keys", "ordersigner.keytool", "keys"),
+    ):
+        for command in ([name], ["python", "-m", module]):
+            status, output, errors = program(*command)
+            assert (status, output) == (1, "")
+            (line,) = errors.splitlines()
+            assert line.startswith(f"{name}: the Python module ")
+            assert line.endswith(f" is missing. To install it: {bin}/python -m pip install 'ordersigner[{extra}]'")
+
+
+def test_the_command_that_ordersigner_keys_prints_installs_what_is_missing(clone: Path, tmp_path: Path) -> None:
+    bin = tmp_path / "venv/bin"
+    run([sys.executable, "-m", "venv", str(bin.parent)], tmp_path)
+    run([str(bin / "pip"), "install", "--quiet", str(clone)], tmp_path)
+    refused = subprocess.run([str(bin / "ordersigner-keys"), "list"], check=False, capture_output=True, text=True)
+    run(["sh", "-c", refused.stderr.partition("To install it: ")[2]], tmp_path)
+    made = run([str(bin / "ordersigner-keys"), "new", "--plain", "--keys", "keys", "bids"], tmp_path)
+    assert re.search("0x[0-9a-fA-F]{40}", made)
+
+
+def test_the_extra_of_the_daemon_is_all_that_it_needs(clone: Path, tmp_path: Path) -> None:
+    """With a compiler, and the headers of libsystemd."""
+    bin = tmp_path / "venv/bin"
+    run([sys.executable, "-m", "venv", str(bin.parent)], tmp_path)
+    run([str(bin / "pip"), "install", "--quiet", f"{clone}[daemon]"], tmp_path)
+    assert {"ordersigner", "coincurve", "msgpack", "pycryptodome", "systemd-python"} <= installed(bin)
+    assert not {"eth-account", "eth_account"} & installed(bin)
+    assert signed_by(bin, f"{bin}/ordersignerd --socket socket", tmp_path, "socket") == EXAMPLE["expect"]["signature"]
+    run([str(bin / "python"), "-c", "from systemd.daemon import listen_fds"], tmp_path)
 
 
 def test_the_daemon_can_be_installed_without_what_only_systemd_and_the_key_tool_need(
@@ -85,19 +185,9 @@ def test_the_daemon_can_be_installed_without_what_only_systemd_and_the_key_tool_
     assert ["ordersignerd" in start, "keys.txt" in keys, "systemd.txt" in systemd] == [True] * 3
     for command in daemon:
         run(["sh", "-c", command], clone, home)
-    bin, socket = home / "ordersigner/bin", home / "ordersigner.sock"
-    packages = run([str(bin / "pip"), "list", "--format=freeze"], home)
-    installed = {line.split("==")[0] for line in packages.splitlines()}
-    assert not {"eth-account", "eth_account", "systemd-python"} & installed
-    with started(start, home):
-        wait_until(socket.exists)
-        request = json.dumps(EXAMPLE["request"])
-        (home / "order.json").write_text(f"{request}\n")
-        signed = run([str(bin / "ordersigner"), "sign", "--socket", str(socket), "order.json"], home)
-    assert signed.strip() == EXAMPLE["expect"]["signature"]
-    refused = subprocess.run([str(bin / "ordersigner-keys"), "list"], check=False, capture_output=True, text=True)
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == "ordersigner-keys: the Python package eth-account is missing. Install it with pip.\n"
+    bin = home / "ordersigner/bin"
+    assert not {"eth-account", "eth_account", "systemd-python"} & installed(bin)
+    assert signed_by(bin, start, home, "ordersigner.sock") == EXAMPLE["expect"]["signature"]
 
     for command in (keys, systemd):
         run(["sh", "-c", command], clone, home)

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from support.daemon import EXAMPLE, SOURCE
@@ -158,20 +159,69 @@ def test_the_copyright_file_has_the_licenses_and_holders_of_the_archives(
     assert findings.count("it does not name The Ethereum Foundation") == 8
 
 
-def test_the_wheel_is_made_from_the_sdist_and_signs_the_example(tmp_path: Path) -> None:
-    checkout, dist = tmp_path / "checkout", tmp_path / "dist"
+class Dist(NamedTuple):
+    """What packaging/release/wheel made of a checkout, and the last line that it printed."""
+
+    wheel: Path
+    sdist: Path
+    tracked: set[str]  # the files of the checkout
+    said: str
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Dist:
+    base = tmp_path_factory.mktemp("release")
+    checkout, directory = base / "checkout", base / "dist"
     subprocess.run(["git", "clone", "--quiet", str(SOURCE), str(checkout)], check=True)
     (checkout / ".cache").symlink_to(SOURCE / ".cache")  # the tools are there
-    command = [str(checkout / "packaging/release/wheel"), str(dist)]
+    command = [str(checkout / "packaging/release/wheel"), str(directory)]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines()[-1] == EXAMPLE["expect"]["signature"]
-    wheel, _ = sorted(dist.iterdir())
-    with zipfile.ZipFile(wheel) as archive:
-        packaged = {name for name in archive.namelist() if name.startswith("ordersigner/")}
-    assert packaged == {
-        str(path.relative_to(checkout)) for path in (checkout / "ordersigner").rglob("*") if path.is_file()
-    }
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=checkout, check=True, stdout=subprocess.PIPE, text=True)
+    wheel, sdist = sorted(directory.iterdir())
+    return Dist(wheel, sdist, set(listed.stdout.split("\0")) - {""}, ended.stdout.splitlines()[-1])
+
+
+def test_the_wheel_is_made_from_the_sdist_and_signs_the_example(dist: Dist) -> None:
+    assert dist.said == EXAMPLE["expect"]["signature"]
+
+
+def test_the_wheel_has_the_package_and_nothing_else(dist: Dist) -> None:
+    info = f"ordersigner-{__version__}.dist-info"
+    with zipfile.ZipFile(dist.wheel) as archive:
+        packaged = {name for name in archive.namelist() if not name.startswith(f"{info}/")}
+        metadata = archive.read(f"{info}/METADATA").decode()
+    assert packaged == {name for name in dist.tracked if name.startswith("ordersigner/")}
+    required = re.findall("^Requires-Dist: (.+)$", metadata, re.MULTILINE)
+    assert required
+    assert [each for each in required if " extra == " not in each] == []
+
+
+def test_the_sdist_has_all_that_is_tracked(dist: Dist) -> None:
+    with tarfile.open(dist.sdist) as archive:
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    made = {"PKG-INFO", "setup.cfg"}
+    assert {name for name in names if not name.startswith("ordersigner.egg-info/")} == dist.tracked | made
+
+
+def test_tests_run_in_the_sdist(dist: Dist, tmp_path: Path) -> None:
+    """Some of each kind, after the line that the documentation shows: of the code, with a daemon, of a release."""
+    shutil.unpack_archive(dist.sdist, tmp_path)
+    unpacked = tmp_path / f"ordersigner-{__version__}"
+    (prepare,) = re.findall("^    (git init .+)$", (unpacked / "docs/contribute.rst").read_text(), re.MULTILINE)
+    identity = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {**os.environ, **identity, "PYTHONPATH": str(unpacked)}
+    subprocess.run(["sh", "-c", prepare], cwd=unpacked, check=True, env=environment)
+    checks = "test_a_release_can_be_built_of_a_commit_where_everything_agrees_but_not_next_to_a_key"
+    tests = [
+        *("payloads/test_messages.py", "daemon/test_own_socket.py", "test_architecture.py", "test_extras.py"),
+        *("test_keccak.py", "test_docs.py::test_quickstart_explains_itself", f"test_release.py::{checks}"),
+    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)]
+    ended = subprocess.run(command, cwd=unpacked, check=False, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr
+    everything = [sys.executable, "-m", "pytest", "-q", "--collect-only", "--ignore=tests/sdks", "tests"]
+    subprocess.run(everything, cwd=unpacked, check=True, stdout=subprocess.DEVNULL, env=environment)
 
 
 def poisoned_wheel(name: str, version: str, code: str, directory: Path) -> None:
