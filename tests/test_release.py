@@ -37,6 +37,9 @@ def releasable(tmp_path: Path) -> Path:
     subprocess.run(["sh", "-c", copy], cwd=SOURCE, check=True)
     git(checkout, "init", "--quiet")
     replace(checkout / "docs/changelog.rst", f"^{__version__}.*", __version__)
+    for path in [checkout / "setup.py", *(checkout / "packaging").rglob("*")]:
+        if path.is_file():
+            path.write_text(path.read_text().replace("ordersigner.invalid", "ordersigner.example"))
     commit(checkout)
     return checkout
 
@@ -93,8 +96,19 @@ def test_root_cannot_build_a_release(releasable: Path) -> None:
         ("packaging/debian/changelog", "unstable", "UNRELEASED", "begins with 'another line'"),
         ("packaging/debian/changelog", r"\d{4} \d\d:", "2999 12:", "has not passed"),
         ("docs/changelog.rst", f"^{__version__}", f"{__version__} (unreleased)", "(unreleased)"),
+        ("setup.py", "ordersigner.example", "ordersigner.invalid", "lead nowhere: put others into setup.py."),
+        ("packaging/debian/control", "signer.example", "signer.invalid", "put others into packaging/debian/control."),
     ],
-    ids=["other code", "other page", "other package", "not for unstable", "date to come", "unreleased"],
+    ids=[
+        "other code",
+        "other page",
+        "other package",
+        "not for unstable",
+        "date to come",
+        "unreleased",
+        "no page",
+        "no maintainer",
+    ],
 )
 def test_a_build_is_refused_where(releasable: Path, path: str, pattern: str, by: str, reason: str) -> None:
     replace(releasable / path, pattern, by)
