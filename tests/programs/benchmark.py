@@ -1,23 +1,33 @@
-"""Speed, latency, memory and start-up of the daemon, as ratios to the bare libsecp256k1 signature of the same run.
+"""Speed, latency, processor time and memory of the daemon. The unit of time is the bare libsecp256k1 signature.
 
-    python tests/programs/benchmark.py                 a daemon from this checkout, without and with a log entry each
+    python tests/programs/benchmark.py                 the daemon of this checkout
+    python tests/programs/benchmark.py --against DIR   the same, in turns with an earlier release
     python tests/programs/benchmark.py --connect PATH  the daemon that listens there, for example an installed one
-    python tests/programs/benchmark.py --plot DIR      also writes the plots of docs/performance.rst
+    python tests/programs/benchmark.py --docs          also writes the figures and the plots of docs/performance.rst
+    python tests/programs/benchmark.py --only WORD     only the rows whose name has that word
 
-It never fails because of a figure. Machines are noisy, so compare only figures of one run, or better, medians of
-several runs (--runs). All clients are one other process. It costs about five microseconds per request, and the figures
-include that.
+It never fails because of a figure. The processor time of the daemon hardly moves with the other load of a machine; the
+rest does, so compare only figures of one run, or better, medians of several runs (--runs). All clients are one other
+process. It costs about five microseconds per request, and rates and latencies include that.
+
+DIR is a checkout of the earlier release (git worktree add DIR TAG), a directory that pip install --target filled, or a
+virtual environment where it is installed. What it cannot do is left out, and named below the table.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
+import platform
+import re
 import selectors
 import shlex
+import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -25,112 +35,30 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS.parent), str(TESTS)]
-EXAMPLE = json.loads((TESTS / "vectors" / "example.json").read_text())["request"]
-LINES = [
-    json.dumps({**EXAMPLE, "order": {**EXAMPLE["order"], "timestamp": 1_575_332_212_506_984 + number}}).encode() + b"\n"
-    for number in range(1000)
-]
-# The same, with the address of a held key, and a policy with one rule that has every limit.
-ADDRESS = "0x202a093beaa3b1e52c393ea2c4e2c935b48c0b8e"
-HELD_LINES = [line.replace(EXAMPLE["signer"].encode(), ADDRESS.encode()) for line in LINES]
-POLICY = f"""
-[market LEV/ETH]
-base = {EXAMPLE["instrument"]["base"]["address"]} 9
-quote = {EXAMPLE["instrument"]["quote"]["address"]} 18
+SOURCE = TESTS.parent
+sys.path[:0] = [str(SOURCE), str(TESTS)]
 
-[rule bids]
-key = {ADDRESS}
-users = {os.getuid()}
-accounts = {EXAMPLE["order"]["accountId"]}
-markets = LEV/ETH
-sides = buy
-types = LMT
-max-quantity = 50000
-min-price = 0.00025
-max-price = 25
-max-notional = 500
-clock = 1000000000
-rate = 100000/second
-"""
-# What may be added to the rule, and to the section below.
-TOTAL = "max-total-notional = 1000000000000/day\n"
-RATE = "rate = 100000/second\n"
-PRICE_LIST_AND_TIME = """
-message.buyAmount(6) / message.sellAmount(18) >= 0.000000001
-message.sellToken = {sellToken} 0x0000000000000000000000000000000000000000
-message.validTo within 1000000000
-"""
-# An order of CoW Protocol, each time with another amount, and a policy whose rule pins all that it can.
-EXCHANGES = json.loads((TESTS / "vectors/typed-data/exchanges.json").read_text())
-COW = next(row for row in EXCHANGES if row["name"].startswith("CoW"))
-TYPED_DATA = [
-    {
-        **{key: COW[key] for key in ("types", "primaryType", "domain")},
-        "message": {**COW["message"], "sellAmount": str(10**18 + number)},
-    }
-    for number in range(1000)
-]
-TYPED_LINES, HELD_TYPED_LINES = (
-    [json.dumps({"type": "typed_data", "typed_data": data, "signer": signer}).encode() + b"\n" for data in TYPED_DATA]
-    for signer in (EXAMPLE["signer"], ADDRESS)
-)
-TYPED_POLICY = f"""
-[typed cow]
-type = {"Order(" + ",".join(f"{field['type']} {field['name']}" for field in COW["types"]["Order"]) + ")"}
-domain.name = {COW["domain"]["name"]}
-domain.version = {COW["domain"]["version"]}
-domain.chainId = {COW["domain"]["chainId"]}
-domain.verifyingContract = {COW["domain"]["verifyingContract"]}
-message.receiver = {COW["message"]["receiver"]}
-message.kind = {COW["message"]["kind"]}
-message.sellAmount <= 2000000000000000000
-message.buyAmount >= 1
+import coincurve
+from support import held
 
-[rule cow-bot]
-key = {ADDRESS}
-users = {os.getuid()}
-typed = cow
-"""
+from programs import benchmarked, plot
+from programs.benchmarked import KEY, Row, Setup
 
-# An approval of an ERC-20 token, each time with another nonce, and a policy that pins all but that.
-TOKEN, SPENDER = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "0xC92E8bdf79f0507f65a392b0ab4667716BFE0110"
-TRANSACTIONS: list[dict[str, Any]] = [
-    {
-        "type": 2,
-        "chainId": 1,
-        "nonce": nonce,
-        "maxPriorityFeePerGas": 10**9,
-        "maxFeePerGas": 2 * 10**10,
-        "gas": 60_000,
-        "to": TOKEN,
-        "value": 0,
-        "data": f"0x095ea7b3{SPENDER[2:].lower():0>64}{10**9:064x}",
-        "accessList": [],
-    }
-    for nonce in range(1000)
-]
-TRANSACTION_LINES, HELD_TRANSACTION_LINES = (
-    [json.dumps({"type": "transaction", "transaction": one, "signer": signer}).encode() + b"\n" for one in TRANSACTIONS]
-    for signer in (EXAMPLE["signer"], ADDRESS)
-)
-TRANSACTION_POLICY = f"""
-[transaction approve]
-chain = 1
-to = {TOKEN}
-function = approve(address spender, uint256 amount)
-fee(18) <= 0.01
-args.spender = {SPENDER}
-args.amount(6) <= 1000
+LINES = benchmarked.lines(benchmarked.order)
+PING = b'{"type": "ping"}\n'
+REPLY = 4096  # bytes, more than a response takes
+WINDOW = 100  # requests that a pipelining client sends together, while as many are on their way
+PATIENCE = 60.0  # seconds until a daemon that does not answer counts as hung
+COLD_STARTS = 15
+MILLION = 1_000_000
 
-[rule approver]
-key = {ADDRESS}
-users = {os.getuid()}
-transactions = approve
-"""
+# Units of figures.
+BARE_RATE = "of the bare rate"
+BARE_TIME = "times the bare signature"
+PROCESSOR = "bare signatures of processor time"
 
 # node runs this with a directory that has ethers and viem, and prints seconds per call of each.
 JAVASCRIPT = """
@@ -151,12 +79,6 @@ for (const [name, sign] of Object.entries(signers)) {
 }
 console.log(JSON.stringify(seconds));
 """
-REPLY = 4096  # bytes, more than a response takes
-CROWDS = (8, 32, 128)
-IDLE = 128  # connections
-ENOUGH = 100_000  # signatures, to see whether memory grows
-COLD_STARTS = 15
-MILLION = 1_000_000
 
 # Another interpreter runs this and prints seconds per call, because leverj-ordersigner needs older libraries.
 LEVERJ_ORDERSIGNER = """
@@ -171,29 +93,107 @@ print((time.perf_counter() - start) / count)
 """
 
 
+class Cannot(Exception):
+    """A daemon does not start with the options of a setup, or refuses the first request of a row."""
+
+
+class Bare(NamedTuple):
+    """The bare signature, in seconds."""
+
+    elapsed: float
+    processor: float
+
+
 class Figures:
-    """What one run measured, in that order: a number and its unit by name."""
+    """What the runs measured. found: by row and measure, the unit, and for each release a number of each run."""
 
-    def __init__(self, bare: float) -> None:
-        self.bare = bare  # seconds
-        self.found: dict[str, tuple[float, str]] = {"bare libsecp256k1 signature": (bare * 1e6, "µs")}
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str], tuple[str, list[list[float]]]] = {}
+        self.left_out: dict[str, list[str]] = {}  # by reason, rows that the earlier release has not
 
-    def add(self, name: str, value: float, unit: str) -> None:
-        self.found[name] = (value, unit)
+    def add(self, row: str, measure: str, value: float, unit: str, release: int = 0) -> None:
+        self.found.setdefault((row, measure), (unit, [[], []]))[1][release].append(value)
 
-    def add_rate(self, name: str, requests: int, seconds: float) -> None:
-        self.add(name, requests * self.bare / seconds, "of the bare rate")
+    def leave_out(self, row: str, reason: str) -> None:
+        rows = self.left_out.setdefault(reason, [])
+        rows += [row] if row not in rows else []
 
-    def add_latency(self, name: str, seconds: float) -> None:
-        self.add(name, seconds / self.bare, "times the bare signature")
+    def medians(self) -> list[dict[str, Any]]:
+        """As in the file of the result: "value" is of this release, "earlier" of the earlier one, or null."""
+        combined = []
+        for (row, measure), (unit, (ours, earlier)) in self.found.items():
+            typical = max if measure in ("slowest", "longest time") else statistics.median
+            values = {"value": typical(ours), "earlier": typical(earlier) if earlier else None}
+            combined.append({"row": row, "measure": measure, "unit": unit, **values})
+        return combined
+
+
+class Release(NamedTuple):
+    """Something to measure. command: what starts its daemon."""
+
+    command: list[str]
+    directory: Path
+    python: str
+
+    @classmethod
+    def at(cls, directory: Path) -> Release:
+        for python in ("python3", "python"):
+            if (directory / "bin" / python).exists() and (directory / "bin/ordersignerd").exists():
+                return cls([str(directory / "bin/ordersignerd")], directory, str(directory / "bin" / python))
+        if (directory / "ordersigner/__init__.py").exists():
+            return cls([sys.executable, "-m", "ordersigner"], directory, sys.executable)
+        raise SystemExit(f"benchmark: {directory} has neither ordersigner/__init__.py nor bin/ordersignerd")
+
+    def environment(self) -> dict[str, str]:
+        """In which its modules are found before others, such as an installed release."""
+        path = {"PYTHONPATH": str(self.directory)} if self.command[0] == sys.executable else {}
+        inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "NOTIFY_SOCKET")}
+        return {**inherited, **path}
+
+    def version(self) -> str:
+        command = [*self.command, "--version"]
+        printed = subprocess.run(
+            command, cwd=self.directory, env=self.environment(), stdout=subprocess.PIPE, check=True, text=True
+        )
+        return printed.stdout.split()[-1]
+
+    def commit(self) -> str:
+        """Of a checkout; with "+" if the package was changed since. Empty if it is not one."""
+        git = ["git", "-C", str(self.directory)]
+        result = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        if result.returncode or not (self.directory / ".git").exists():
+            return ""
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "ordersigner"], check=False).returncode
+        return result.stdout.strip() + ("+" if changed else "")
+
+
+class Daemon(NamedTuple):
+    """A daemon that runs. processes: their numbers; none if they cannot be found."""
+
+    path: str
+    processes: list[int]
+
+    def processor_seconds(self) -> float:
+        """All that its processes have used so far, in user and in system mode, also of threads that have ended."""
+        time.sleep(0.005)  # the clock of a thread that runs is only right to a tick
+        return sum(time.clock_gettime(~process << 3 | 2) for process in self.processes)  # as clock_getcpuclockid(3)
+
+    def memory(self, field: str) -> float:
+        """MB. field: of /proc/PID/status, VmRSS for what is resident now and VmHWM for the most that ever was."""
+        texts = (Path(f"/proc/{process}/status").read_text() for process in self.processes)
+        return sum(int(text.split(f"{field}:")[1].split()[0]) * 1024 / 1e6 for text in texts)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", metavar="DIR", type=Path, help="in turns with an earlier release")
     parser.add_argument("--connect", metavar="PATH", help="measure the daemon that listens at PATH")
     parser.add_argument("--cold", metavar="COMMAND", help="with --connect: also its start; COMMAND stops the service")
-    parser.add_argument("--requests", metavar="N", type=int, default=20_000, help="of each kind (default: %(default)s)")
+    parser.add_argument("--requests", metavar="N", type=int, default=20_000, help="of each row (default: %(default)s)")
     parser.add_argument("--runs", metavar="N", type=int, default=1, help="print medians of N runs (default: 1)")
+    parser.add_argument(
+        "--only", metavar="WORD", default="", help="only rows whose name has WORD, a regular expression"
+    )
     parser.add_argument("--million", action="store_true", help="a million requests of one client instead")
     parser.add_argument(
         "--leverj-ordersigner", metavar="PYTHON", help="also that library, by an interpreter that has it"
@@ -201,237 +201,186 @@ def main() -> None:
     parser.add_argument(
         "--javascript", metavar="DIR", type=Path, help="also ethers and viem: npm install --prefix DIR ethers viem"
     )
-    parser.add_argument("--plot", metavar="DIR", type=Path, help="also write plots of the figures into DIR")
+    parser.add_argument(
+        "--docs", metavar="DIR", type=Path, nargs="?", const=SOURCE / "docs/plots", help="also write figures and plots"
+    )
     arguments = parser.parse_args()
-    if arguments.plot and arguments.million:
-        parser.error("--plot does not go together with --million")
     if arguments.cold and not arguments.connect:
         parser.error("--cold is about the service behind --connect")
-    runs = []
+    if arguments.docs and (arguments.million or arguments.only or arguments.connect):
+        parser.error("--docs needs all rows of the daemon of this checkout")
+    releases = [] if arguments.connect else [Release([sys.executable, "-m", "ordersigner"], SOURCE, sys.executable)]
+    releases += [Release.at(arguments.against.resolve())] if arguments.against else []
+    figures = Figures()
     for number in range(arguments.runs):
         if sys.stderr.isatty():
             print(f"run {number + 1} of {arguments.runs}", file=sys.stderr)
-        runs.append(measure(arguments))
-    found = {}
-    for name, (_, unit) in runs[0].found.items():
-        combined = max if name.endswith("slowest") else statistics.median
-        found[name] = combined(run.found[name][0] for run in runs), unit
-        print(f"{name:58}{found[name][0]:9.3g} {unit}")
-    if arguments.plot:
-        from programs import plot
-
-        arguments.plot.mkdir(parents=True, exist_ok=True)
-        for file, drawing in plot.plots(found, statistics.median(run.bare for run in runs)).items():
-            (arguments.plot / file).write_text(drawing)
+        measure(figures, arguments, releases, number)
+    result = {**conditions(arguments, releases), "figures": figures.medians(), "left out": figures.left_out}
+    print_table(result)
+    if arguments.docs:
+        plot.write(arguments.docs, result)
 
 
-def measure(arguments: argparse.Namespace) -> Figures:
+def measure(figures: Figures, arguments: argparse.Namespace, releases: list[Release], run: int) -> None:
+    """One run, with new processes. Releases take turns row by row, and the first of a run is last in the next."""
     count = arguments.requests
-    figures = Figures(bare_signature(count))
-    in_process(figures, max(count // 10, 1), arguments.leverj_ordersigner)
-    with contextlib.ExitStack() as stack:
-        if arguments.connect:
-            daemons = [("", arguments.connect, 0)]
-        else:
-            daemons = [
-                (label, *stack.enter_context(daemon(level)))
-                for level, label in (("notice", ""), ("info", ", entries on"))
-            ]
-        for label, path, pid in daemons:
-            if arguments.million:
-                a_million(figures, path, label)
-            else:
-                through(figures, path, pid, count, label)
-    if not (arguments.connect or arguments.million):
-        held_keys(figures, count)
-        limits(figures, count)
-        typed_data(figures, count, arguments.javascript)
-        transactions(figures, count)
+    wanted = re.compile(arguments.only)
+    if arguments.million:
+        setups = [Setup([Row("one client pipelining", "pipelining", LINES)])]
+        count = MILLION
+    else:
+        in_process(figures, wanted, max(count // 10, 1), arguments)
+        setups = list(benchmarked.setups())
+    turns = list(enumerate(releases))[:: -1 if run % 2 else 1]
+    if arguments.connect:
+        setups = [setups[0]]
+    for every in setups:
+        setup = every._replace(rows=[row for row in every.rows if wanted.search(row.name)])
+        if not setup.rows:
+            continue
+        with contextlib.ExitStack() as stack:
+            daemons = {}
+            if arguments.connect:
+                daemons[0] = Daemon(arguments.connect, holders(arguments.connect))
+            for number, release in turns:
+                try:
+                    daemons[number] = stack.enter_context(running(release, setup))
+                except Cannot as error:
+                    leave_out(figures, number, setup.rows, error)
+            measure_memory(figures, setup, daemons, {"at the start": "VmRSS"})
+            for row in setup.rows:
+                requests = count // 4 or 1 if row.way == "connecting" else count
+                bare = bare_signature(max(count // 10, 50))
+                figures.add("bare signature", "time", bare.elapsed * 1e6, "µs")
+                figures.add("bare signature", "longest time", bare.elapsed * 1e6, "µs")
+                for number, daemon in daemons.items():
+                    try:
+                        measure_row(figures, row, daemon, requests, bare, number)
+                    except Cannot as error:
+                        leave_out(figures, number, [row], error)
+            measure_memory(figures, setup, daemons, {"after crowds": "VmRSS", "at most": "VmHWM"})
     if arguments.cold:
         cold_starts(figures, arguments.connect, shlex.split(arguments.cold))
-    elif not arguments.connect:
-        starts(figures)
-    figures.add("bare signature again, to see how steady the machine was", bare_signature(count) * 1e6, "µs")
-    return figures
+    if wanted.search("process start to first reply"):
+        for number, release in turns:
+            elapsed = statistics.median(start(release) for _ in range(COLD_STARTS)) * 1e3
+            figures.add("process start to first reply", "time", elapsed, "ms", number)
 
 
-def timed(function: Callable[[], object], count: int) -> float:
-    """Seconds per call, as the median of five batches."""
-    batches = []
-    for _ in range(5):
-        start = time.perf_counter()
-        for _ in range(count // 5 or 1):
-            function()
-        batches.append((time.perf_counter() - start) / (count // 5 or 1))
-    return statistics.median(batches)
+def leave_out(figures: Figures, release: int, rows: list[Row], error: Cannot) -> None:
+    if release == 0:
+        raise SystemExit(f"benchmark: {rows[0].name}: {error}")
+    for row in rows:
+        figures.leave_out(row.name, str(error))
 
 
-def bare_signature(count: int) -> float:
-    import coincurve
-
-    key = coincurve.PrivateKey(bytes.fromhex(EXAMPLE["signer"][2:]))
-    digest = bytes(range(32))
-    return timed(lambda: key.sign_recoverable(digest, hasher=None), count)
-
-
-def in_process(figures: Figures, count: int, leverj_ordersigner: str | None) -> None:
-    """What a program does that includes the libraries itself: JSON, packed encoding, digest, signature."""
-    from oracles.oracle import sign
-
-    figures.add_rate("in-process eth-account", 1, timed(lambda: sign(json.loads(LINES[0])), count))
-    if leverj_ordersigner:
-        result = subprocess.run(
-            [leverj_ordersigner, "-c", LEVERJ_ORDERSIGNER, str(count)],
-            input=b"".join(LINES),
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        figures.add_rate("in-process leverj-ordersigner", 1, float(result.stdout))
+def measure_memory(figures: Figures, setup: Setup, daemons: dict[int, Daemon], when: dict[str, str]) -> None:
+    """Megabytes. when: fields of /proc/PID/status by what the measures are called."""
+    for number, daemon in daemons.items():
+        for measure, field in when.items() if setup.memory and daemon.processes else ():
+            figures.add(setup.memory, measure, daemon.memory(field), "MB", number)
 
 
-def through(figures: Figures, path: str, pid: int, count: int, label: str) -> None:
-    """Measure the daemon at `path`, and its memory if `pid` is not 0."""
-    lock_step(figures, path, count, f"one client in lock-step{label}")
-    with connected(path) as connection:
-        figures.add_rate(f"one client pipelining{label}", count, pipelined(connection, count))
-    if pid:
-        with connected(path) as connection:
-            pipelined(connection, ENOUGH)
-        figures.add(f"resident after {ENOUGH:,} signatures{label}", resident(pid), "MiB")
+def measure_row(figures: Figures, row: Row, daemon: Daemon, count: int, bare: Bare, release: int) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(IDLE):
-            connection = stack.enter_context(connected(path))
-            connection.sendall(LINES[0])
-            check(connection.recv(REPLY))
-        if pid:
-            figures.add(f"resident with {IDLE} idle connections more{label}", resident(pid), "MiB")
-        lock_step(figures, path, count, f"one client in lock-step next to {IDLE} idle{label}")
-    for clients in CROWDS:
-        crowd(figures, path, clients, count, f"{clients} clients{label}")
-    if pid:
-        figures.add(f"resident after that{label}", resident(pid), "MiB")
+        for _ in range(row.idle):
+            ask(stack.enter_context(connected(daemon.path)), row.lines[0])
+        if row.way == "connecting":
+            clients = []
+            with connected(daemon.path) as connection:
+                ask(connection, row.lines[0])
+        else:
+            clients = [stack.enter_context(connected(daemon.path)) for _ in range(row.clients)]
+        for client in clients:
+            ask(client, row.lines[0])
+        used, start = daemon.processor_seconds(), time.perf_counter()
+        latencies = WAYS[row.way](daemon.path, clients, row.lines, count)
+        seconds = time.perf_counter() - start
+        used = daemon.processor_seconds() - used
+    add = functools.partial(figures.add, release=release)
+    if row.way in ("pipelining", "crowd"):
+        add(row.name, "rate", count * bare.elapsed / seconds, BARE_RATE)
+    if latencies:
+        latencies.sort()
+        add(row.name, "p50", statistics.median(latencies) / bare.elapsed, BARE_TIME)
+    if row.way == "crowd":
+        add(row.name, "p99", latencies[int(len(latencies) * 0.99)] * 1e3, "ms")
+        add(row.name, "slowest", latencies[-1] * 1e3, "ms")
+    if daemon.processes:
+        add(row.name, "processor time", used / count / bare.processor, PROCESSOR)
 
 
-def a_million(figures: Figures, path: str, label: str) -> None:
-    """One connection signs a million orders; measure each tenth of them."""
-    with connected(path) as connection:
-        for tenth in range(10):
-            seconds = pipelined(connection, MILLION // 10)
-            figures.add_rate(f"one client pipelining, tenth {tenth + 1} of a million{label}", MILLION // 10, seconds)
+# What clients do. In: the daemon's path, connections, requests and how many of them to ask. Out: latencies, in seconds.
 
 
-def held_keys(figures: Figures, count: int) -> None:
-    """A key that the daemon holds, under a rule with every limit, compared with one that the client sends."""
-    with holder(POLICY) as path:
-        for label, lines in (("key sent", LINES), ("held key", HELD_LINES)):
-            lock_step(figures, path, count, f"{label}: lock-step", lines)
-            with connected(path) as connection:
-                figures.add_rate(f"{label}: pipelining", count, pipelined(connection, count, lines))
-            connecting(figures, path, count // 4 or 1, f"{label}: a connection for each request", lines)
+def in_lock_step(path: str, clients: list[socket.socket], lines: list[bytes], count: int) -> list[float]:
+    """One client that sends its next request when it has read the last reply."""
+    (connection,) = clients
+    latencies = []
+    for number in range(count):
+        begin = time.perf_counter()
+        ask(connection, lines[number % len(lines)])
+        latencies.append(time.perf_counter() - begin)
+    return latencies
 
 
-def limits(figures: Figures, count: int) -> None:
-    """What limits add to a request with a held key, from its line to its response, in this process and in turns."""
-    from support.keys import held
-
-    from ordersigner.peer import Peer
-    from ordersigner.policy import reader
-    from ordersigner.signing.conversation import Conversation, Service
-    from ordersigner.signing.journal import LEVELS, Journal
-    from ordersigner.signing.keyring import Keyring
-    from ordersigner.state.memory import Memory
-    from ordersigner.state.state_file import State
-
-    key = held(EXAMPLE["signer"][2:])
-    keyring, peer = Keyring({key.address: key}), Peer(os.getpid(), os.getuid(), os.getgid())
-
-    def signs(policy: str, line: bytes, ledger: Memory | State) -> Callable[[], object]:
-        read = reader.read(policy, "policy")
-        assert not read.errors, read.errors
-        conversation = Conversation(
-            Service(Journal(LEVELS["err"], lambda entry, wait: None), keyring, read.policy, ledger=ledger), peer
-        )
-        check(conversation.respond(line))
-        return lambda: conversation.respond(line)
-
-    rule, order = POLICY.replace(RATE, ""), HELD_LINES[0].strip()
-    in_a_day = {**TYPED_DATA[0], "message": {**TYPED_DATA[0]["message"], "validTo": int(time.time()) + 86400}}
-    cow = json.dumps({"type": "typed_data", "typed_data": in_a_day, "signer": ADDRESS}).encode()
-    others = "".join(
-        f"[rule other-{number}]\nkey = 0x{number:040x}\nusers = {number + 1}\naccounts = any\nmarkets = LEV/ETH\n"
-        for number in range(189)
-    )
-    conditions = PRICE_LIST_AND_TIME.format(**COW["message"]) + "\n[rule"
-    with tempfile.TemporaryDirectory() as directory:
-        state = State(directory, "")
-        parts = {
-            "held key: a rule whose state ends with the process": signs(rule, order, Memory()),
-            "more if rules can be frozen": signs(rule, order, state),
-            "more if they have a total": signs(rule + TOTAL, order, state),
-            "more if they have a rate": signs(rule + RATE, order, state),
-            "more among 190 rules": signs(rule + others, order, state),
-            "CoW order, held key: two values and two limits": signs(TYPED_POLICY, cow, state),
-            "more for a price, a list and a time": signs(TYPED_POLICY.replace("\n[rule", conditions), cow, state),
-        }
-        less = ("", *[list(parts)[number] for number in (0, 1, 1, 1)], "", list(parts)[5])
-        seconds = dict.fromkeys(parts, float("inf"))
-        for _ in range(20):
-            for name, part in parts.items():
-                seconds[name] = min(seconds[name], timed(part, max(count // 100, 1)))
-        state.close()
-    for (name, each), without in zip(seconds.items(), less):
-        figures.add(name, (each - seconds.get(without, 0.0)) * 1e6, "µs")
+def connecting(path: str, clients: list[socket.socket], lines: list[bytes], count: int) -> list[float]:
+    """One client that makes a connection for each request."""
+    latencies = []
+    for number in range(count):
+        begin = time.perf_counter()
+        with connected(path) as connection:
+            ask(connection, lines[number % len(lines)])
+        latencies.append(time.perf_counter() - begin)
+    return latencies
 
 
-def typed_data(figures: Figures, count: int, javascript: Path | None) -> None:
-    """Typed data, an order of CoW Protocol, through the daemon, and in the program's own process by other libraries."""
-    from eth_account import Account
-
-    data = TYPED_DATA[0]
-    key = EXAMPLE["signer"]
-    seconds = timed(lambda: Account.sign_typed_data(key, full_message=data), max(count // 10, 1))
-    figures.add_rate("CoW order: in-process eth-account", 1, seconds)
-    if javascript:
-        result = subprocess.run(
-            ["node", "--input-type=module", "-e", JAVASCRIPT, str(javascript.resolve()), str(max(count // 10, 1))],
-            input=json.dumps({"key": key, "data": TYPED_DATA}).encode(),
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        for library, each in json.loads(result.stdout).items():
-            figures.add_rate(f"CoW order: in-process {library}", 1, each)
-    with holder(TYPED_POLICY) as path:
-        for label, lines in (("key sent", TYPED_LINES), ("held key", HELD_TYPED_LINES)):
-            lock_step(figures, path, count, f"CoW order, {label}: lock-step", lines)
-            with connected(path) as connection:
-                figures.add_rate(f"CoW order, {label}: pipelining", count, pipelined(connection, count, lines))
+def pipelining(path: str, clients: list[socket.socket], lines: list[bytes], count: int) -> list[float]:
+    """One client with up to a few hundred requests in flight."""
+    (connection,) = clients
+    sent = answered = 0
+    while answered < count:
+        if sent - answered <= WINDOW and sent < count:
+            more = min(WINDOW, count - sent)
+            begin = sent % len(lines)
+            connection.sendall(b"".join((lines[begin:] + lines[:begin])[:more]))
+            sent += more
+        chunk = connection.recv(65536)
+        check(chunk)
+        answered += chunk.count(b"\n")
+    return []
 
 
-def transactions(figures: Figures, count: int) -> None:
-    """Signed transactions through the daemon, and in the program's own process by eth-account."""
-    from eth_account import Account
+def crowding(path: str, clients: list[socket.socket], lines: list[bytes], count: int) -> list[float]:
+    """Several clients. Each sends its next request when it has read its last reply."""
+    latencies: list[float] = []
+    with selectors.DefaultSelector() as selector:
+        begun: dict[socket.socket, float] = {}
+        waiting = iter(range(count))
+        for connection, number in zip(clients, waiting):
+            selector.register(connection, selectors.EVENT_READ)
+            connection.sendall(lines[number % len(lines)])
+            begun[connection] = time.perf_counter()
+        while len(latencies) < count:
+            for key, _ in selector.select():
+                connection = key.fileobj  # type: ignore[assignment]
+                check(connection.recv(REPLY))
+                now = time.perf_counter()
+                latencies.append(now - begun[connection])
+                begun[connection] = now
+                for number in waiting:
+                    connection.sendall(lines[number % len(lines)])
+                    break
+    return latencies
 
-    key = EXAMPLE["signer"]
-    seconds = timed(lambda: Account.sign_transaction(TRANSACTIONS[0], key), max(count // 10, 1))
-    figures.add_rate("transaction: in-process eth-account", 1, seconds)
-    with holder(TRANSACTION_POLICY) as path:
-        for label, lines in (("key sent", TRANSACTION_LINES), ("held key", HELD_TRANSACTION_LINES)):
-            lock_step(figures, path, count, f"transaction, {label}: lock-step", lines)
-            with connected(path) as connection:
-                figures.add_rate(f"transaction, {label}: pipelining", count, pipelined(connection, count, lines))
 
-
-@contextlib.contextmanager
-def holder(policy: str) -> Iterator[str]:
-    """Run a daemon that holds the example's key under `policy`. Yields the path of its socket."""
-    with tempfile.TemporaryDirectory() as directory:
-        key, file = Path(directory, "keys", "example"), Path(directory, "policy")
-        key.parent.mkdir(0o700)
-        key.touch(0o600)
-        key.write_text(EXAMPLE["signer"])
-        file.write_text(policy)
-        with daemon("notice", "--keys", str(key.parent), "--policy", str(file)) as (path, _):
-            yield path
+WAYS: dict[str, Callable[[str, list[socket.socket], list[bytes], int], list[float]]] = {
+    "lock-step": in_lock_step,
+    "connecting": connecting,
+    "pipelining": pipelining,
+    "crowd": crowding,
+}
 
 
 def connected(path: str) -> socket.socket:
@@ -444,142 +393,119 @@ def connected(path: str) -> socket.socket:
     return connection
 
 
+def ask(connection: socket.socket, line: bytes) -> None:
+    connection.sendall(line)
+    check(connection.recv(REPLY))
+
+
 def check(reply: bytes) -> None:
     if b'"ok": false' in reply or not reply:
-        raise SystemExit(f"not a signature: {reply!r}")
-
-
-def lock_step(figures: Figures, path: str, count: int, name: str, lines: list[bytes] = LINES) -> None:
-    """One client that sends its next request when it has read the last reply."""
-    latencies = []
-    with connected(path) as connection:
-        for number in range(count):
-            begin = time.perf_counter()
-            connection.sendall(lines[number % len(lines)])
-            check(connection.recv(REPLY))
-            latencies.append(time.perf_counter() - begin)
-    figures.add_latency(f"{name}, p50", statistics.median(latencies))
-
-
-def connecting(figures: Figures, path: str, count: int, name: str, lines: list[bytes]) -> None:
-    """One client that makes a connection for each request."""
-    latencies = []
-    for number in range(count):
-        begin = time.perf_counter()
-        with connected(path) as connection:
-            connection.sendall(lines[number % len(lines)])
-            check(connection.recv(REPLY))
-        latencies.append(time.perf_counter() - begin)
-    figures.add_latency(f"{name}, p50", statistics.median(latencies))
-
-
-def pipelined(connection: socket.socket, count: int, lines: list[bytes] = LINES) -> float:
-    """One client with up to a few hundred requests in flight. Returns the seconds for `count` of them."""
-    window = 100
-    batch = b"".join(lines[:window])
-    start = time.perf_counter()
-    connection.sendall(batch)
-    sent, answered = window, 0
-    while answered < count:
-        if sent - answered <= window and sent < count:
-            connection.sendall(batch)
-            sent += window
-        chunk = connection.recv(65536)
-        check(chunk)
-        answered += chunk.count(b"\n")
-    return time.perf_counter() - start
-
-
-def crowd(figures: Figures, path: str, clients: int, count: int, name: str) -> None:
-    """Several clients. Each sends its next request when it has read its last reply."""
-    latencies = []
-    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
-        sent: dict[socket.socket, float] = {}
-        for _ in range(clients):
-            connection = stack.enter_context(connected(path))
-            selector.register(connection, selectors.EVENT_READ)
-            connection.sendall(LINES[0])
-            sent[connection] = time.perf_counter()
-        start = time.perf_counter()
-        answered = 0
-        while answered < count:
-            for key, _ in selector.select():
-                connection = key.fileobj  # type: ignore[assignment]
-                check(connection.recv(REPLY))
-                now = time.perf_counter()
-                latencies.append(now - sent[connection])
-                sent[connection] = now
-                connection.sendall(LINES[answered % len(LINES)])
-                answered += 1
-        figures.add_rate(name, answered, time.perf_counter() - start)
-    latencies.sort()
-    figures.add_latency(f"{name}, p50", statistics.median(latencies))
-    figures.add(f"{name}, p99", latencies[int(len(latencies) * 0.99)] * 1e3, "ms")
-    figures.add(f"{name}, slowest", latencies[-1] * 1e3, "ms")
+        codes = re.findall(r'"code": "(\w+)"', reply.decode()) or re.findall(r'"type": "(\w+)"', reply.decode())
+        raise Cannot(f"refused with {' '.join(codes)}" if reply else "the connection ended")
 
 
 @contextlib.contextmanager
-def daemon(level: str, *options: str) -> Iterator[tuple[str, int]]:
-    """Run a daemon from this checkout. Yields the path of its socket and its process number."""
-    with tempfile.TemporaryDirectory() as directory, open(os.path.join(directory, "log"), "wb") as log:
-        path = os.path.join(directory, "socket")
-        command = [sys.executable, "-m", "ordersigner", "--socket", path, "--log-level", level, *options]
-        process = subprocess.Popen(command, stderr=log, cwd=TESTS.parent)
-        while True:
-            with contextlib.suppress(OSError):
-                connected(path).close()
-                break
+def running(release: Release, setup: Setup) -> Iterator[Daemon]:
+    """Run a daemon for `setup`. Yields when all its processes answer. Raises Cannot if one of them ends."""
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        directory = Path(name)
+        options = ["--log-level", setup.level]
+        if setup.keys:
+            options += held.holding(
+                directory, {f"key-{number}": key for number, key in enumerate(setup.keys)}, setup.policy
+            )
+        if setup.state:
+            (directory / "state").mkdir(0o700)
+            options += ["--state", str(directory / "state")]
+        path = str(directory / "socket")
+        log = stack.enter_context(open(directory / "log", "wb"))
+        processes: list[int] = []
+        if setup.processes > 1:
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            listener.bind(path)
+            listener.listen(1024)
+        for _ in range(setup.processes):
+            # While the others are stopped, only the new process can answer.
+            for other in processes:
+                os.kill(other, signal.SIGSTOP)
+            if setup.processes > 1:
+                process = activated(release, listener, options, log)
+            else:
+                process = launch(release, [*release.command, "--socket", path, *options], log)
+            stack.callback(end, process)
+            try:
+                wait_for_answer(path, process)
+            except Cannot as error:
+                lines = (directory / "log").read_text().strip().splitlines()
+                why = (lines[-1] if lines else str(error)).replace(name, "DIR")
+                raise Cannot(f"it does not start: {why}") from None
+            finally:
+                for other in processes:
+                    os.kill(other, signal.SIGCONT)
+            processes.append(process.pid)
+        yield Daemon(path, processes)
+
+
+def launch(release: Release, command: list[str], log: Any, *descriptors: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, stderr=log, stdout=log, cwd=release.directory, env=release.environment(), pass_fds=descriptors
+    )
+
+
+def activated(release: Release, listener: socket.socket, options: list[str], log: Any) -> subprocess.Popen[bytes]:
+    """Start a daemon as systemd would. The shell sets the process number and the descriptor of the socket."""
+    shell = f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}'
+    return launch(release, ["bash", "-c", shell, "bash", *release.command, *options], log, listener.fileno())
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait()
+
+
+def wait_for_answer(path: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
         try:
-            yield path, process.pid
-        finally:
-            process.terminate()
-            process.wait()
+            with connected(path) as connection:
+                connection.settimeout(1)
+                connection.sendall(PING)
+                if connection.recv(REPLY):
+                    return
+        except (FileNotFoundError, ConnectionRefusedError):
+            time.sleep(0.005)
+        except socket.timeout:  # also if a process that is being stopped took this connection
+            pass
+    raise Cannot("it does not answer")
 
 
-def resident(pid: int) -> float:
-    """MiB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+def holders(path: str) -> list[int]:
+    """The processes that listen at `path`, but systemd. None if they cannot be looked at; that needs root."""
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    sockets = {f"socket:[{line[6]}]" for line in lines if line[-1] == path}
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if directory.name != "1" and sockets & {os.readlink(each) for each in (directory / "fd").iterdir()}:
+                found.append(int(directory.name))
+    return found
 
 
-def starts(figures: Figures) -> None:
-    """Time from the start of a daemon from this checkout to its reply to a request that was already waiting."""
-    with tempfile.TemporaryDirectory() as directory:
+def start(release: Release) -> float:
+    """Seconds from the start of a daemon to its reply to a request that was already waiting."""
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         path = os.path.join(directory, "socket")
-        figures.add(
-            "process start to first reply", statistics.median(start(path) for _ in range(COLD_STARTS)) * 1e3, "ms"
-        )
-
-
-def start(path: str) -> float:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
         listener.listen()
         with connected(path) as client:
             client.sendall(LINES[0])
             begin = time.perf_counter()
-            # The shell sets what systemd would: the process number and the descriptor of the socket.
-            process = subprocess.Popen(
-                [
-                    "bash",
-                    "-c",
-                    f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}',
-                    "bash",
-                    sys.executable,
-                    "-m",
-                    "ordersigner",
-                    "--log-level",
-                    "warning",
-                ],
-                pass_fds=[listener.fileno()],
-                cwd=TESTS.parent,
-            )
-            check(client.recv(REPLY))
-            elapsed = time.perf_counter() - begin
-        process.terminate()
-        process.wait()
-    os.unlink(path)
-    return elapsed
+            process = activated(release, listener, ["--log-level", "warning"], subprocess.DEVNULL)
+            try:
+                check(client.recv(REPLY))
+                return time.perf_counter() - begin
+            finally:
+                end(process)
 
 
 def cold_starts(figures: Figures, path: str, stop: list[str]) -> None:
@@ -589,10 +515,90 @@ def cold_starts(figures: Figures, path: str, stop: list[str]) -> None:
         subprocess.run(stop, check=True, stderr=subprocess.DEVNULL)  # systemctl warns that a client may start it again
         begin = time.perf_counter()
         with connected(path) as client:
-            client.sendall(LINES[0])
-            check(client.recv(REPLY))
+            ask(client, LINES[0])
         elapsed.append(time.perf_counter() - begin)
-    figures.add("connect() to first reply of a stopped service", statistics.median(elapsed) * 1e3, "ms")
+    figures.add("connect() to first reply of a stopped service", "time", statistics.median(elapsed) * 1e3, "ms")
+
+
+def timed(function: Callable[[], object], count: int) -> Bare:
+    """Seconds per call, as the median of five batches."""
+    batches = []
+    for _ in range(5):
+        start, used = time.perf_counter(), time.process_time()
+        for _ in range(count // 5 or 1):
+            function()
+        batches.append((time.perf_counter() - start, time.process_time() - used))
+    elapsed, processor = (statistics.median(each) / (count // 5 or 1) for each in zip(*batches))
+    return Bare(elapsed, processor)
+
+
+def bare_signature(count: int) -> Bare:
+    key = coincurve.PrivateKey(bytes.fromhex(KEY[2:]))
+    digest = bytes(range(32))
+    return timed(lambda: key.sign_recoverable(digest, hasher=None), count)
+
+
+def in_process(figures: Figures, wanted: re.Pattern[str], count: int, arguments: argparse.Namespace) -> None:
+    """What a program does that includes the libraries itself: JSON, digest, signature."""
+    from eth_account import Account
+    from oracles.oracle import sign
+
+    bare = bare_signature(count * 10).elapsed
+    typed, transaction = benchmarked.cow(0)["typed_data"], benchmarked.transaction(0)["transaction"]
+    for name, function in (
+        ("in-process eth-account", lambda: sign(json.loads(LINES[0]))),
+        ("CoW order: in-process eth-account", lambda: Account.sign_typed_data(KEY, full_message=typed)),
+        ("transaction: in-process eth-account", lambda: Account.sign_transaction(transaction, KEY)),
+    ):
+        if wanted.search(name):
+            figures.add(name, "rate", bare / timed(function, count).elapsed, BARE_RATE)
+    if arguments.leverj_ordersigner:
+        command = [arguments.leverj_ordersigner, "-c", LEVERJ_ORDERSIGNER, str(count)]
+        result = subprocess.run(command, input=b"".join(LINES), stdout=subprocess.PIPE, check=True)
+        figures.add("in-process leverj-ordersigner", "rate", bare / float(result.stdout), BARE_RATE)
+    if arguments.javascript:
+        data = [benchmarked.cow(number)["typed_data"] for number in range(benchmarked.DIFFERENT)]
+        command = ["node", "--input-type=module", "-e", JAVASCRIPT, str(arguments.javascript.resolve()), str(count)]
+        content = json.dumps({"key": KEY, "data": data}).encode()
+        result = subprocess.run(command, input=content, stdout=subprocess.PIPE, check=True)
+        for library, seconds in json.loads(result.stdout).items():
+            figures.add(f"CoW order: in-process {library}", "rate", bare / seconds, BARE_RATE)
+
+
+def conditions(arguments: argparse.Namespace, releases: list[Release]) -> dict[str, Any]:
+    """What was measured, on what."""
+    from importlib.metadata import version
+
+    from ordersigner import keccak
+
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "releases": [{"version": release.version(), "commit": release.commit()} for release in releases],
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "runs": arguments.runs,
+        "requests": arguments.requests,
+        "python": platform.python_version(),
+        "openssl": ssl.OPENSSL_VERSION,
+        "coincurve": version("coincurve"),
+        "keccak": "pycryptodome" if hasattr(keccak, "keccak") else "OpenSSL",
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {model[1] if model else 'unknown'}",
+    }
+
+
+def print_table(result: dict[str, Any]) -> None:
+    for name, value in result.items():
+        if name not in ("releases", "figures", "left out"):
+            print(f"{name}: {value}")
+    versions = [f"{release['version']} {release['commit'][:7]}".strip() for release in result["releases"]]
+    print(" " * 62 + "  ".join(f"{version:>14}" for version in versions))
+    for each in result["figures"]:
+        numbers = f"{each['value']:9.3g}"
+        if each["earlier"] is not None:
+            ratio = f"{each['value'] / each['earlier']:.2f}" if each["earlier"] else "-"
+            numbers += f"{each['earlier']:9.3g}  ratio {ratio:>5} "
+        print(f"{each['row'] + ', ' + each['measure']:62}{numbers} {each['unit']}")
+    for reason, rows in result["left out"].items():
+        print(f"not for the earlier release ({reason}): {'; '.join(rows)}")
 
 
 if __name__ == "__main__":

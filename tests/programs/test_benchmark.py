@@ -2,66 +2,124 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 from support.daemon import SOURCE, Daemon
 
-from programs import benchmark, plot
+from ordersigner import __version__
+from programs import benchmark, benchmarked, plot
+
+PLOTS = SOURCE / "docs/plots"
+FIGURE = re.compile(
+    r"(.+), (rate|p50|p99|slowest|processor time|time|longest time|at the start|after crowds|at most) +([0-9.e+-]+) .+"
+)
 
 
-def measured(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        str(SOURCE / "tests/programs/benchmark.py"),
-        "--connect",
-        daemon.path,
-        "--requests",
-        "20",
-    ]
-    return subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True, text=True)
+def measured(*arguments: str) -> str:
+    """What the benchmark prints, in its shortest form."""
+    command = [sys.executable, str(SOURCE / "tests/programs/benchmark.py"), "--requests", "20", *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
 
 
-def test_every_figure_has_a_name_a_number_and_a_unit(daemon: Daemon) -> None:
-    result = measured(daemon, "--runs", "2")
-    figures = [re.fullmatch(r"(.{58}) *([0-9.e+-]+) ([a-zµ].+)", line) for line in result.stdout.splitlines()]
-    assert all(figure is not None and float(figure[2]) > 0 for figure in figures), result.stdout
-    names = [figure[1].strip() for figure in figures if figure is not None]
-    assert len(set(names)) == len(names)
-    assert {"in-process eth-account", "one client pipelining", "128 clients, slowest"} <= set(names)
+def figures_of(table: str) -> dict[tuple[str, str], float]:
+    """Each figure of this release, by row and measure."""
+    found = [match for match in map(FIGURE.fullmatch, table.splitlines()) if match]
+    figures = {(match[1], match[2]): float(match[3]) for match in found}
+    assert len(figures) == len(found), "two figures have the same name"
+    return figures
 
 
-def test_a_plot_has_a_row_for_eth_account_and_for_each_number_of_clients(daemon: Daemon, tmp_path: Path) -> None:
-    measured(daemon, "--plot", str(tmp_path / "plots"))
-    for name, one_client in (("rates.svg", "1 client, pipelining"), ("latencies.svg", "1 client")):
-        texts = [element.text for element in ElementTree.parse(tmp_path / "plots" / name).findall(".//{*}text")]
-        rows = {"eth-account, in-process", one_client, "8 clients", "32 clients", "128 clients"}
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A release of the same code under another version, which knows nothing of --state."""
+    shutil.copytree(SOURCE / "ordersigner", tmp_path / "earlier/ordersigner")
+    for file, pattern, by in (
+        ("__init__.py", r'__version__ = ".*"', '__version__ = "0.9.0"'),
+        ("daemon/arguments.py", '"--state"', '"--other", dest="state"'),
+    ):
+        path = tmp_path / "earlier/ordersigner" / file
+        text, count = re.subn(pattern, by, path.read_text())
+        assert count, file
+        path.write_text(text)
+    return tmp_path / "earlier"
+
+
+def test_a_daemon_that_runs_is_measured(daemon: Daemon) -> None:
+    figures = figures_of(measured("--connect", daemon.path, "--runs", "2"))
+    assert all(value > 0 for value in figures.values()), figures
+    assert {("in-process eth-account", "rate"), ("128 clients", "slowest"), ("memory, keys sent", "at most")} <= set(
+        figures
+    )
+    rows = {row.name for row in next(iter(benchmarked.setups())).rows}
+    assert {row for row, measure in figures if measure == "processor time"} == rows
+
+
+def test_the_processor_time_is_that_of_the_daemon_and_not_of_its_clients() -> None:
+    release = benchmark.Release.at(SOURCE)
+    with benchmark.running(release, benchmarked.Setup([], processes=2)) as daemon:
+        assert len(set(daemon.processes)) == 2
+        before = daemon.processor_seconds()
+        benchmark.timed(lambda: sum(range(100_000)), 50)
+        idle = daemon.processor_seconds() - before
+        with benchmark.connected(daemon.path) as connection:
+            benchmark.in_lock_step(daemon.path, [connection], benchmark.LINES, 200)
+        assert daemon.processor_seconds() - before - idle > idle
+
+
+def test_an_earlier_release_takes_turns_and_what_it_cannot_do_is_left_out_with_a_word(earlier: Path) -> None:
+    table = measured(
+        "--against", str(earlier), "--only", "^(one client pipelining|8 clients|held key, a (rate|total))$"
+    )
+    assert f"{__version__} " in table
+    assert "0.9.0" in table
+    rows = {line.rpartition(", ")[0]: "ratio" in line for line in table.splitlines() if FIGURE.fullmatch(line)}
+    assert {name: rows[name] for name in ("one client pipelining", "held key, a rate", "held key, a total")} == {
+        "one client pipelining": True,
+        "held key, a rate": True,
+        "held key, a total": False,
+    }
+    (left_out,) = (line for line in table.splitlines() if line.startswith("not for the earlier release"))
+    assert "unrecognized arguments: --state" in left_out
+    assert left_out.endswith(": held key, a total")
+
+
+def test_a_release_is_a_checkout_or_an_environment(earlier: Path, tmp_path: Path) -> None:
+    assert benchmark.Release.at(earlier).version() == "0.9.0"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").touch()
+    (tmp_path / "bin/ordersignerd").touch()
+    assert benchmark.Release.at(tmp_path).command == [str(tmp_path / "bin/ordersignerd")]
+    with pytest.raises(SystemExit, match="neither"):
+        benchmark.Release.at(tmp_path / "elsewhere")
+
+
+def test_one_command_writes_what_the_page_of_figures_shows(tmp_path: Path) -> None:
+    measured("--docs", str(tmp_path))
+    result = json.loads((tmp_path / plot.RESULT).read_text())
+    names = [(each["row"], each["measure"]) for each in result["figures"]]
+    assert len(names) == len(set(names))
+    assert {row.name for setup in benchmarked.setups() for row in setup.rows} <= {row for row, _ in names}
+    assert result["releases"][0]["version"] == __version__
+    assert {"date", "python", "openssl", "coincurve", "keccak", "machine"} <= result.keys()
+    assert {file.name for file in tmp_path.iterdir()} == {plot.RESULT, *plot.drawn(result)}
+    for name, rows in (
+        ("rates.svg", {"1 client, pipelining", "8 clients", "32 clients", "128 clients", "transaction, 1 client"}),
+        ("latencies.svg", {"eth-account, in-process", "1 client", "8 clients", "32 clients", "128 clients"}),
+        ("growth.svg", {"1 client", "8", "32", "128", "1 rule and key", "50", "190"}),
+    ):
+        texts = [element.text for element in ElementTree.parse(tmp_path / name).findall(".//{*}text")]
         assert rows <= set(texts), name
 
 
-def test_transactions_are_measured_and_plotted_next_to_eth_account() -> None:
-    figures = benchmark.Figures(bare=20e-6)
-    benchmark.transactions(figures, 20)
-    keys, kinds = ("key sent", "held key"), ("lock-step, p50", "pipelining")
-    through = [f"transaction, {key}: {kind}" for key in keys for kind in kinds]
-    assert list(figures.found)[1:] == ["transaction: in-process eth-account", *through]
-    found = {**figures.found, "in-process eth-account": (0.1, "of the bare rate")}
-    texts = [element.text for element in ElementTree.fromstring(plot.rates(found, 20e-6)).findall(".//{*}text")]
-    assert {"transaction, eth-account", "transaction, 1 client"} <= set(texts)
-
-
-def test_held_keys_are_measured_next_to_keys_that_clients_send() -> None:
-    figures = benchmark.Figures(bare=20e-6)
-    benchmark.held_keys(figures, 20)
-    kinds = ("lock-step, p50", "pipelining", "a connection for each request, p50")
-    assert list(figures.found)[1:] == [f"{key}: {kind}" for key in ("key sent", "held key") for kind in kinds]
-
-
-def test_what_limits_add_is_measured() -> None:
-    figures = benchmark.Figures(bare=20e-6)
-    benchmark.limits(figures, 20)
-    assert {"more if rules can be frozen", "more if they have a total", "more among 190 rules"} <= figures.found.keys()
-    assert all(unit == "µs" for _, unit in figures.found.values())
+def test_the_plots_and_tables_of_the_page_are_those_of_its_figures() -> None:
+    drawn = plot.drawn(json.loads((PLOTS / plot.RESULT).read_text()))
+    assert {file.name for file in PLOTS.iterdir()} == {plot.RESULT, *drawn}
+    for name, text in drawn.items():
+        assert (PLOTS / name).read_text() == text, f"run tests/programs/plot.py: {name}"
