@@ -5,6 +5,7 @@ system/test_release.py has the parts that install something.
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -282,3 +283,50 @@ def test_without_a_key_that_can_sign_the_command_that_makes_one_is_printed_and_w
     finally:
         subprocess.run(["gpgconf", "--kill", "all"], check=True, env=environment)
     assert re.fullmatch("[0-9A-F]{40}\n", named)
+
+
+# A claim about speed, and its proof: "2.1 bare signatures of processor time, against 2.4 with 1.1.0".
+CLAIM = re.compile(r"\b(slower|faster|as fast|sped up|speeds up)\b", re.IGNORECASE)
+PROOF = r"(\d+(?:\.\d+)?)[^;]*? against (\d+(?:\.\d+)?)[^;]*? with (?:version )?{}\b"
+
+
+def claims_without_proof(changelog: str, measured: set[tuple[str, str]]) -> list[str]:
+    """Items that say how fast a release is and do not quote figures against the release before.
+
+    measured: the pairs of figures that the documentation has for the newest release. Those of older ones were replaced.
+    The first release has none before it.
+    """
+    _, *parts = re.split(r"^(\d+\.\d+\.\d+)(?: \(unreleased\))?\n-+\n", changelog, flags=re.MULTILINE)
+    versions, sections = parts[::2], parts[1::2]
+    found = []
+    for number, (section, before) in enumerate(zip(sections, versions[1:])):
+        for item in (" ".join(item.split()) for item in re.split(r"^- ", section, flags=re.MULTILINE)):
+            proof = re.search(PROOF.format(re.escape(before)), item)
+            if CLAIM.search(item) and not (proof and (number > 0 or proof.groups() in measured)):
+                found.append(item)
+    return found
+
+
+def test_a_claim_about_speed_quotes_the_figures_against_the_last_release() -> None:
+    with open(SOURCE / "docs/plots/against.csv", newline="") as file:
+        rows = [row[1:] for row in csv.reader(file)]
+    measured = {pair for row in rows for pair in zip(row[::2], row[1::2])}
+    assert claims_without_proof((SOURCE / "docs/changelog.rst").read_text(), measured) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "proven"),
+    [
+        ("Orders are signed no slower.", False),
+        ("Orders are no slower: 2.1 bare signatures of processor time.", False),
+        ("Orders are no slower: 2.1 bare signatures, against 2.4 with the commit before.", False),
+        ("Orders are no slower: 2.1 bare signatures, against 2.4 with 1.0.0.", False),
+        ("Orders are no slower: 1.5 bare signatures, against 2.4 with 1.1.0.", False),
+        ("Orders are no slower: 2.1 bare\n  signatures of processor time, against 2.4 with 1.1.0.", True),
+        ("Orders are faster: a rate of 2.1, against 2.4 with version 1.1.0.", True),
+        ("Orders have a name.", True),
+    ],
+)
+def test_a_claim_about_speed_without_figures_is_found(item: str, proven: bool) -> None:
+    sections = f"1.2.0 (unreleased)\n-----\n\n- {item}\n\n1.1.0\n-----\n\n- Other.\n\n1.0.0\n-----\n\nIt is faster.\n"
+    assert (claims_without_proof(sections, {("2.1", "2.4")}) == []) == proven

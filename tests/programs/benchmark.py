@@ -3,7 +3,7 @@
     python tests/programs/benchmark.py                 the daemon of this checkout
     python tests/programs/benchmark.py --against DIR   the same, in turns with an earlier release
     python tests/programs/benchmark.py --connect PATH  the daemon that listens there, for example an installed one
-    python tests/programs/benchmark.py --docs          also writes the figures and the plots of docs/performance.rst
+    python tests/programs/benchmark.py --against DIR --docs   also writes the figures and plots of docs/performance.rst
     python tests/programs/benchmark.py --only WORD     only the rows whose name has that word
 
 It never fails because of a figure. The processor time of the daemon hardly moves with the other load of a machine; the
@@ -29,6 +29,7 @@ import signal
 import socket
 import ssl
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -51,7 +52,7 @@ LINES = benchmarked.lines(benchmarked.order)
 PING = b'{"type": "ping"}\n'
 REPLY = 4096  # bytes, more than a response takes
 WINDOW = 100  # requests that a pipelining client sends together, while as many are on their way
-PATIENCE = 60.0  # seconds until a daemon that does not answer counts as hung
+PATIENCE = 60  # seconds until a daemon that does not answer counts as hung
 COLD_STARTS = 15
 MILLION = 1_000_000
 
@@ -133,15 +134,13 @@ class Release(NamedTuple):
 
     command: list[str]
     directory: Path
-    python: str
 
     @classmethod
     def at(cls, directory: Path) -> Release:
-        for python in ("python3", "python"):
-            if (directory / "bin" / python).exists() and (directory / "bin/ordersignerd").exists():
-                return cls([str(directory / "bin/ordersignerd")], directory, str(directory / "bin" / python))
         if (directory / "ordersigner/__init__.py").exists():
-            return cls([sys.executable, "-m", "ordersigner"], directory, sys.executable)
+            return cls([sys.executable, "-m", "ordersigner"], directory)
+        if (directory / "bin/ordersignerd").exists():
+            return cls([str(directory / "bin/ordersignerd")], directory)
         raise SystemExit(f"benchmark: {directory} has neither ordersigner/__init__.py nor bin/ordersignerd")
 
     def environment(self) -> dict[str, str]:
@@ -207,10 +206,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.cold and not arguments.connect:
         parser.error("--cold is about the service behind --connect")
-    if arguments.docs and (arguments.million or arguments.only or arguments.connect):
-        parser.error("--docs needs all rows of the daemon of this checkout")
-    releases = [] if arguments.connect else [Release([sys.executable, "-m", "ordersigner"], SOURCE, sys.executable)]
-    releases += [Release.at(arguments.against.resolve())] if arguments.against else []
+    if arguments.connect and arguments.against:
+        parser.error("--against is in turns with the daemon of this checkout, and --connect is about another one")
+    if arguments.docs and (arguments.million or arguments.only or not arguments.against):
+        parser.error("--docs needs --against DIR, and all rows")
+    directories = [*([] if arguments.connect else [SOURCE]), *([arguments.against] if arguments.against else [])]
+    releases = [Release.at(directory.resolve()) for directory in directories]
     figures = Figures()
     for number in range(arguments.runs):
         if sys.stderr.isatty():
@@ -226,19 +227,15 @@ def measure(figures: Figures, arguments: argparse.Namespace, releases: list[Rele
     """One run, with new processes. Releases take turns row by row, and the first of a run is last in the next."""
     count = arguments.requests
     wanted = re.compile(arguments.only)
-    if arguments.million:
-        setups = [Setup([Row("one client pipelining", "pipelining", LINES)])]
-        count = MILLION
-    else:
-        in_process(figures, wanted, max(count // 10, 1), arguments)
-        setups = list(benchmarked.setups())
     turns = list(enumerate(releases))[:: -1 if run % 2 else 1]
+    if arguments.million:
+        setups, count = a_million(), MILLION // 10
+    else:
+        setups = [part for setup in benchmarked.setups() if (part := part_of(setup, wanted)).rows]
+        in_process(figures, wanted, max(count // 10, 1), arguments)
     if arguments.connect:
-        setups = [setups[0]]
-    for every in setups:
-        setup = every._replace(rows=[row for row in every.rows if wanted.search(row.name)])
-        if not setup.rows:
-            continue
+        setups = setups[:1]
+    for setup in setups:
         with contextlib.ExitStack() as stack:
             daemons = {}
             if arguments.connect:
@@ -257,18 +254,34 @@ def measure(figures: Figures, arguments: argparse.Namespace, releases: list[Rele
                 for number, daemon in daemons.items():
                     try:
                         measure_row(figures, row, daemon, requests, bare, number)
-                    except Cannot as error:
+                    except (Cannot, OSError) as error:
                         leave_out(figures, number, [row], error)
             measure_memory(figures, setup, daemons, {"after crowds": "VmRSS", "at most": "VmHWM"})
     if arguments.cold:
         cold_starts(figures, arguments.connect, shlex.split(arguments.cold))
     if wanted.search("process start to first reply"):
         for number, release in turns:
-            elapsed = statistics.median(start(release) for _ in range(COLD_STARTS)) * 1e3
+            elapsed = statistics.median(start(release) for _ in range(min(count, COLD_STARTS))) * 1e3
             figures.add("process start to first reply", "time", elapsed, "ms", number)
 
 
-def leave_out(figures: Figures, release: int, rows: list[Row], error: Cannot) -> None:
+def part_of(setup: Setup, wanted: re.Pattern[str]) -> Setup:
+    """Only the rows that are wanted. The memory is that after all rows."""
+    if setup.memory and wanted.search(setup.memory):
+        return setup
+    return setup._replace(rows=[row for row in setup.rows if wanted.search(row.name)], memory="")
+
+
+def a_million() -> list[Setup]:
+    """Daemons that sign a million orders each. Each tenth of them is a row."""
+    setups = []
+    for level, label in (("notice", ""), ("info", ", entries on")):
+        names = [f"one client pipelining{label}, tenth {tenth} of a million" for tenth in range(1, 11)]
+        setups.append(Setup([Row(name, "pipelining", LINES) for name in names], level))
+    return setups
+
+
+def leave_out(figures: Figures, release: int, rows: list[Row], error: Exception) -> None:
     if release == 0:
         raise SystemExit(f"benchmark: {rows[0].name}: {error}")
     for row in rows:
@@ -386,6 +399,8 @@ WAYS: dict[str, Callable[[str, list[socket.socket], list[bytes], int], list[floa
 def connected(path: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        # Python's own time limit would cost the client a system call more for each reply.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", PATIENCE, 0))
         connection.connect(path)
     except OSError:
         connection.close()

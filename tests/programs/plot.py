@@ -85,6 +85,7 @@ MEASURES = {
     "slowest": "Slowest, ms",
     "processor time": "Processor time",
 }
+CONDITIONS = ("date", "python", "openssl", "coincurve", "keccak", "machine", "runs", "requests")  # what else is told
 COMPARED = ("rate", "p50", "processor time")  # with an earlier release
 
 
@@ -111,7 +112,7 @@ def drawn(result: Mapping[str, Any]) -> dict[str, str]:
 def tables(result: Mapping[str, Any]) -> dict[str, str]:
     """rows.csv: the rows of clients. against.csv: those that an earlier release has too. others.csv: the rest."""
     rows: dict[str, dict[str, Any]] = {}
-    others = [["What", "Figure"]]
+    others = [["What", "Figure"], *([name, str(result[name])] for name in CONDITIONS)]
     for each in result["figures"]:
         if each["measure"] in MEASURES:
             rows.setdefault(each["row"], {})[each["measure"]] = each
@@ -122,16 +123,22 @@ def tables(result: Mapping[str, Any]) -> dict[str, str]:
         [row, *(_rounded(measures[name]["value"]) if name in measures else "" for name in MEASURES)]
         for row, measures in rows.items()
     ]
-    versions = [release["version"] for release in result["releases"]]
+    versions = _versions(result)
+    others[1:1] = [[f"version {release['version']}, commit", release["commit"]] for release in result["releases"]]
     against = [["What", *(f"{MEASURES[name]}, {version}" for name in COMPARED for version in versions)]]
     for row, measures in rows.items():
         if any(measure["earlier"] is not None for measure in measures.values()):
             values = [measures.get(name, {}).get(which) for name in COMPARED for which in ("value", "earlier")]
             against.append([row, *("" if value is None else _rounded(value) for value in values)])
-    tables = {"rows.csv": [head, *table], "others.csv": others}
-    if len(versions) > 1:
-        tables["against.csv"] = against
-    return {name: _csv(rows) for name, rows in tables.items()}
+    return {"rows.csv": _csv([head, *table]), "against.csv": _csv(against), "others.csv": _csv(others)}
+
+
+def _versions(result: Mapping[str, Any]) -> list[str]:
+    """What the releases are called: their versions, and where these are the same, their commits as well."""
+    versions = [release["version"] for release in result["releases"]]
+    if len(set(versions)) == len(versions):
+        return versions
+    return [f"{release['version']} ({release['commit'][:7]})" for release in result["releases"]]
 
 
 def _csv(rows: Iterable[Sequence[str]]) -> str:
