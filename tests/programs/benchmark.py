@@ -81,6 +81,23 @@ for (const [name, sign] of Object.entries(signers)) {
 console.log(JSON.stringify(seconds));
 """
 
+# The least that a server in Python can do for one client. Arguments: --socket PATH.
+FLOOR = """
+import os, socket, sys
+from ordersigner.peer import Peer
+from ordersigner.signing.conversation import Conversation, Service
+from ordersigner.signing.journal import LEVELS, Journal
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+listener.bind(sys.argv[2])
+listener.listen()
+service = Service(Journal(LEVELS["err"], lambda entry, wait: None))
+while True:
+    connection, _ = listener.accept()
+    conversation = Conversation(service, Peer(os.getpid(), os.getuid(), os.getgid()))
+    while line := connection.recv(65536):
+        connection.sendall(conversation.respond(line[:-1]))
+"""
+
 # Another interpreter runs this and prints seconds per call, because leverj-ordersigner needs older libraries.
 LEVERJ_ORDERSIGNER = """
 import json, sys, time
@@ -96,13 +113,6 @@ print((time.perf_counter() - start) / count)
 
 class Cannot(Exception):
     """A daemon does not start with the options of a setup, or refuses the first request of a row."""
-
-
-class Bare(NamedTuple):
-    """The bare signature, in seconds."""
-
-    elapsed: float
-    processor: float
 
 
 class Figures:
@@ -235,6 +245,10 @@ def measure(figures: Figures, arguments: argparse.Namespace, releases: list[Rele
         in_process(figures, wanted, max(count // 10, 1), arguments)
     if arguments.connect:
         setups = setups[:1]
+    floor = part_of(Setup([Row("floor of one client in lock-step", "lock-step", LINES)]), wanted)
+    if floor.rows and not (arguments.connect or arguments.million):
+        with running(Release([sys.executable, "-c", FLOOR], SOURCE), floor) as server:
+            measure_row(figures, floor.rows[0], server, count, bare_signature(max(count // 10, 50)), 0)
     for setup in setups:
         with contextlib.ExitStack() as stack:
             daemons = {}
@@ -249,8 +263,8 @@ def measure(figures: Figures, arguments: argparse.Namespace, releases: list[Rele
             for row in setup.rows:
                 requests = count // 4 or 1 if row.way == "connecting" else count
                 bare = bare_signature(max(count // 10, 50))
-                figures.add("bare signature", "time", bare.elapsed * 1e6, "µs")
-                figures.add("bare signature", "longest time", bare.elapsed * 1e6, "µs")
+                figures.add("bare signature", "time", bare * 1e6, "µs")
+                figures.add("bare signature", "longest time", bare * 1e6, "µs")
                 for number, daemon in daemons.items():
                     try:
                         measure_row(figures, row, daemon, requests, bare, number)
@@ -261,8 +275,11 @@ def measure(figures: Figures, arguments: argparse.Namespace, releases: list[Rele
         cold_starts(figures, arguments.connect, shlex.split(arguments.cold))
     if wanted.search("process start to first reply"):
         for number, release in turns:
-            elapsed = statistics.median(start(release) for _ in range(min(count, COLD_STARTS))) * 1e3
-            figures.add("process start to first reply", "time", elapsed, "ms", number)
+            elapsed, used = zip(*(start(release) for _ in range(min(count, COLD_STARTS))))
+            figures.add("process start to first reply", "time", statistics.median(elapsed) * 1e3, "ms", number)
+            figures.add(
+                "process start to first reply", "work", statistics.median(used) * 1e3, "ms of processor", number
+            )
 
 
 def part_of(setup: Setup, wanted: re.Pattern[str]) -> Setup:
@@ -295,7 +312,7 @@ def measure_memory(figures: Figures, setup: Setup, daemons: dict[int, Daemon], w
             figures.add(setup.memory, measure, daemon.memory(field), "MB", number)
 
 
-def measure_row(figures: Figures, row: Row, daemon: Daemon, count: int, bare: Bare, release: int) -> None:
+def measure_row(figures: Figures, row: Row, daemon: Daemon, count: int, bare: float, release: int) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(row.idle):
             ask(stack.enter_context(connected(daemon.path)), row.lines[0])
@@ -313,15 +330,15 @@ def measure_row(figures: Figures, row: Row, daemon: Daemon, count: int, bare: Ba
         used = daemon.processor_seconds() - used
     add = functools.partial(figures.add, release=release)
     if row.way in ("pipelining", "crowd"):
-        add(row.name, "rate", count * bare.elapsed / seconds, BARE_RATE)
+        add(row.name, "rate", count * bare / seconds, BARE_RATE)
     if latencies:
         latencies.sort()
-        add(row.name, "p50", statistics.median(latencies) / bare.elapsed, BARE_TIME)
+        add(row.name, "p50", statistics.median(latencies) / bare, BARE_TIME)
     if row.way == "crowd":
         add(row.name, "p99", latencies[int(len(latencies) * 0.99)] * 1e3, "ms")
         add(row.name, "slowest", latencies[-1] * 1e3, "ms")
     if daemon.processes:
-        add(row.name, "processor time", used / count / bare.processor, PROCESSOR)
+        add(row.name, "processor time", used / count / bare, PROCESSOR)
 
 
 # What clients do. In: the daemon's path, connections, requests and how many of them to ask. Out: latencies, in seconds.
@@ -376,7 +393,10 @@ def crowding(path: str, clients: list[socket.socket], lines: list[bytes], count:
             connection.sendall(lines[number % len(lines)])
             begun[connection] = time.perf_counter()
         while len(latencies) < count:
-            for key, _ in selector.select():
+            ready = selector.select(PATIENCE)
+            if not ready:
+                raise Cannot("it does not answer")
+            for key, _ in ready:
                 connection = key.fileobj  # type: ignore[assignment]
                 check(connection.recv(REPLY))
                 now = time.perf_counter()
@@ -506,8 +526,8 @@ def holders(path: str) -> list[int]:
     return found
 
 
-def start(release: Release) -> float:
-    """Seconds from the start of a daemon to its reply to a request that was already waiting."""
+def start(release: Release) -> tuple[float, float]:
+    """Seconds from the start of a daemon to its reply to a request that was already waiting, and its processor time."""
     with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         path = os.path.join(directory, "socket")
         listener.bind(path)
@@ -518,7 +538,7 @@ def start(release: Release) -> float:
             process = activated(release, listener, ["--log-level", "warning"], subprocess.DEVNULL)
             try:
                 check(client.recv(REPLY))
-                return time.perf_counter() - begin
+                return time.perf_counter() - begin, Daemon(path, [process.pid]).processor_seconds()
             finally:
                 end(process)
 
@@ -535,19 +555,18 @@ def cold_starts(figures: Figures, path: str, stop: list[str]) -> None:
     figures.add("connect() to first reply of a stopped service", "time", statistics.median(elapsed) * 1e3, "ms")
 
 
-def timed(function: Callable[[], object], count: int) -> Bare:
-    """Seconds per call, as the median of five batches."""
+def timed(function: Callable[[], object], count: int) -> float:
+    """Seconds of processor time per call, as the median of five batches. Without other load, they are those elapsed."""
     batches = []
     for _ in range(5):
-        start, used = time.perf_counter(), time.process_time()
+        start = time.process_time()
         for _ in range(count // 5 or 1):
             function()
-        batches.append((time.perf_counter() - start, time.process_time() - used))
-    elapsed, processor = (statistics.median(each) / (count // 5 or 1) for each in zip(*batches))
-    return Bare(elapsed, processor)
+        batches.append((time.process_time() - start) / (count // 5 or 1))
+    return statistics.median(batches)
 
 
-def bare_signature(count: int) -> Bare:
+def bare_signature(count: int) -> float:
     key = coincurve.PrivateKey(bytes.fromhex(KEY[2:]))
     digest = bytes(range(32))
     return timed(lambda: key.sign_recoverable(digest, hasher=None), count)
@@ -558,7 +577,7 @@ def in_process(figures: Figures, wanted: re.Pattern[str], count: int, arguments:
     from eth_account import Account
     from oracles.oracle import sign
 
-    bare = bare_signature(count * 10).elapsed
+    bare = bare_signature(count * 10)
     typed, transaction = benchmarked.cow(0)["typed_data"], benchmarked.transaction(0)["transaction"]
     for name, function in (
         ("in-process eth-account", lambda: sign(json.loads(LINES[0]))),
@@ -566,7 +585,7 @@ def in_process(figures: Figures, wanted: re.Pattern[str], count: int, arguments:
         ("transaction: in-process eth-account", lambda: Account.sign_transaction(transaction, KEY)),
     ):
         if wanted.search(name):
-            figures.add(name, "rate", bare / timed(function, count).elapsed, BARE_RATE)
+            figures.add(name, "rate", bare / timed(function, count), BARE_RATE)
     if arguments.leverj_ordersigner:
         command = [arguments.leverj_ordersigner, "-c", LEVERJ_ORDERSIGNER, str(count)]
         result = subprocess.run(command, input=b"".join(LINES), stdout=subprocess.PIPE, check=True)

@@ -17,9 +17,8 @@ from ordersigner import __version__
 from programs import benchmark, benchmarked, plot
 
 PLOTS = SOURCE / "docs/plots"
-FIGURE = re.compile(
-    r"(.+), (rate|p50|p99|slowest|processor time|time|longest time|at the start|after crowds|at most) +([0-9.e+-]+) .+"
-)
+MEASURES = "rate|p50|p99|slowest|processor time|time|longest time|work|at the start|after crowds|at most"
+FIGURE = re.compile(rf"(.+), ({MEASURES}) +([0-9.e+-]+) .+")
 
 
 def measured(*arguments: str) -> str:
@@ -106,7 +105,8 @@ def test_one_command_writes_what_the_page_of_figures_shows(earlier: Path, tmp_pa
     result = json.loads((plots / plot.RESULT).read_text())
     names = [(each["row"], each["measure"]) for each in result["figures"]]
     assert len(names) == len(set(names))
-    assert {row.name for setup in benchmarked.setups() for row in setup.rows} <= {row for row, _ in names}
+    rows = {row.name for setup in benchmarked.setups() for row in setup.rows}
+    assert rows | {"floor of one client in lock-step"} <= {row for row, _ in names}
     assert [release["version"] for release in result["releases"]] == [__version__, "0.9.0"]
     assert {file.name for file in plots.iterdir()} == {plot.RESULT, *plot.drawn(result)}
     for name, rows in (
