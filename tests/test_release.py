@@ -20,6 +20,7 @@ from support.publishing import MISSING, gpg_home, package
 from ordersigner import __version__
 
 KEY = "packages@example.org"
+DEBIANS = dict(re.findall("^([a-z]+) (deb.+)$", (SOURCE / "packaging/debian/suites").read_text(), re.MULTILINE))
 NEEDS_GPG = pytest.mark.skipif(bool(MISSING), reason=f"needs {' '.join(MISSING)}")
 # What packaging/release/sign may run: Debian's tools. Python, pip and what they install are not among them.
 TOOLS = """apt-ftparchive awk cat chmod cmp cp date dirname dpkg-deb dpkg-query env find git gpg gpg-agent gpgconf grep
@@ -138,7 +139,7 @@ def home() -> Iterator[Path]:
 def built(releasable: Path, tmp_path: Path) -> Path:
     """What packaging/release/build makes of the commit, with packages that are smaller."""
     built = tmp_path / "built"
-    for suite, release in (("bookworm", "deb12u1"), ("trixie", "deb13u1")):
+    for suite, release in DEBIANS.items():
         for name, architecture in (("ordersigner", "amd64"), ("ordersigner-keys", "all")):
             (built / "packages").mkdir(parents=True, exist_ok=True)
             package(built / "packages", suite, architecture, f"{__version__}~{release}", name=name)
@@ -198,6 +199,10 @@ def of_another_version(built: Path) -> None:
     package(built / "packages", "trixie", "amd64", "9.0~deb13u1", name="ordersigner")
 
 
+def for_ubuntu(built: Path) -> None:
+    package(built / "packages", "noble", "amd64", f"{__version__}~ubuntu24.04.1", name="ordersigner")
+
+
 def with_a_file_of_another(built: Path) -> None:
     dsc = built / f"packages/trixie/ordersigner_{__version__}~deb13u1.dsc"
     dsc.write_text("Format: 3.0\nFiles:\n 0 5 ../../../../secret\n")
@@ -222,6 +227,8 @@ def with_a_file_of_another(built: Path) -> None:
         (lambda built: (built / "packages/other").touch(), "not of the packages"),
         (lambda built: (built / "packages/trixie" / f"ordersigner_{__version__}~deb12u1.dsc").touch(), "not of the"),
         (lambda built: shutil.copytree(built / "packages/trixie", built / "packages/trixie/ordersigner"), "not of the"),
+        (lambda built: shutil.copytree(built / "packages/trixie", built / "packages/tri.ie"), "not of the"),
+        (for_ubuntu, "not of the packages"),
         (with_a_file_of_another, "is not the name of a file of a package"),
     ],
     ids=lambda value: "" if callable(value) else value,

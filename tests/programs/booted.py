@@ -19,7 +19,7 @@ def run(description: str, work: Callable[[Machine, float], str], *users: str) ->
     """work: takes the machine and the seconds that it may take."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10, help="default: %(default)s")
-    parser.add_argument("--suite", choices=SUITES, default=SUITES[-1], help="default: %(default)s")
+    parser.add_argument("--suite", choices=SUITES, default="trixie", help="default: %(default)s")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "dist"

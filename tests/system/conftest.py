@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,9 +19,9 @@ from typing import NamedTuple
 import pytest
 from support.daemon import EXAMPLE, SOURCE
 
-from system.machine import Machine, Unavailable, check_host, make_tree
+from system.machine import APT_CONFIG, Machine, Unavailable, check_host, make_tree
 
-SUITES = ("bookworm", "trixie")
+SUITES = re.findall("^([a-z]+) deb", (SOURCE / "packaging/debian/suites").read_text(), re.MULTILINE)
 SOCKET = "/run/ordersigner/ordersigner.sock"
 MEMBER = "alice"  # a member of the group ordersigner
 STRANGER = "bob"  # not a member
@@ -58,7 +59,10 @@ def packages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def build(checkout: Path, suite: str, output: Path) -> None:
     command = [str(checkout / "packaging/debian/build"), "--suite", suite, "--output", str(output)]
-    ended = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, "APT_CONFIG": str(APT_CONFIG)}
+    ended = subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
     assert ended.returncode == 0, ended.stdout
 
 

@@ -35,6 +35,7 @@ INCLUDED = (
     "systemd-sysv",
     "wget",
 )
+APT_CONFIG = Path(__file__).with_name("apt.conf")  # while a tree is made
 ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "LANG": "C.UTF-8",
@@ -66,6 +67,8 @@ def make_tree(suite: str, tree: Path, packages: Sequence[Path], newer: Sequence[
     hooks.append(f'chroot "$1" {download} --no-install-recommends {" ".join(DOWNLOADED)}')
     command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(INCLUDED)}", "--skip=cleanup/apt"]
     command.append("--dpkgopt=force-unsafe-io")
+    command.append(f"--aptopt={APT_CONFIG}")
+    hooks.append('sed -i /Check-Valid-Until/d "$1/etc/apt/apt.conf.d/99mmdebstrap"')
     command += [f"--customize-hook={hook}" for hook in hooks]
     result = subprocess.run(
         [*command, suite, str(tree)], check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

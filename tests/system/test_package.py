@@ -97,7 +97,7 @@ def test_the_suites_share_an_output_folder_where_only_this_machines_package_is_a
 def test_the_package_sorts_below_one_of_debians_and_those_of_newer_suites(packages: Packages) -> None:
     version = packages.built.name.split("_")[1]
     base = version.partition("~")[0]
-    for newer in (f"{base}-1", f"{base}~deb14u1"):
+    for newer in (f"{base}-1", f"{base}~deb15u1"):
         assert subprocess.run(["dpkg", "--compare-versions", version, "lt", newer], check=False).returncode == 0
 
 
