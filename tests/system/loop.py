@@ -1,6 +1,7 @@
 """Clients that keep asking until standard input ends: loop.py SOCKET REQUEST RESPONSE
 
-They open a new connection for each request. Prints the number of good responses, and a list of everything else.
+They open a new connection for each request, and go on until they have ENOUGH good responses, or a bad one, however slow
+the machine is. Prints the number of good responses, and a list of everything else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 import threading
 
 path, request, response = sys.argv[1], sys.argv[2].encode(), sys.argv[3].encode()
+ENOUGH = 101
 stop = threading.Event()
 good: list[bytes | str] = []
 bad: list[bytes | str] = []
@@ -28,7 +30,7 @@ def ask() -> bytes | str:
 
 
 def loop() -> None:
-    while not stop.is_set():
+    while not stop.is_set() or (len(good) < ENOUGH and not bad):
         answer = ask()
         (good if answer == response + b"\r\n" else bad).append(answer)
 
