@@ -39,6 +39,8 @@ from ordersigner.signing import journal
 from ordersigner.signing.journal import LEVELS, Journal
 from ordersigner.state.memory import Memory
 
+pytestmark = pytest.mark.once
+
 DOCS = SOURCE / "docs"
 
 

@@ -14,6 +14,8 @@ from support.promises import TABLE, promises
 SKIPPED = """
 import pytest
 
+pytestmark = pytest.mark.once
+
 @pytest.fixture
 def machine():
     pytest.skip("no machine here")

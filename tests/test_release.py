@@ -19,6 +19,8 @@ from support.publishing import MISSING, gpg_home, package
 
 from ordersigner import __version__
 
+pytestmark = pytest.mark.once
+
 KEY = "packages@example.org"
 DEBIANS = dict(re.findall("^([a-z]+) (deb.+)$", (SOURCE / "packaging/debian/suites").read_text(), re.MULTILINE))
 NEEDS_GPG = pytest.mark.skipif(bool(MISSING), reason=f"needs {' '.join(MISSING)}")

@@ -16,7 +16,7 @@ from support.publishing import MISSING, gpg_home, package
 SUITES = re.findall("^([a-z]+) ", (SOURCE / "packaging/debian/suites").read_text(), re.MULTILINE)
 KEY, OTHER_KEY = "packages@example.org", "other@example.org"
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {' '.join(MISSING)}")
+pytestmark = [pytest.mark.once, pytest.mark.skipif(bool(MISSING), reason=f"needs {' '.join(MISSING)}")]
 
 
 @pytest.fixture(scope="module")

@@ -197,6 +197,7 @@ def mutated(draw: Any) -> tuple[Function, bytes]:
     return function, data[:4] + bytes(content)
 
 
+@pytest.mark.once
 @given(calls())
 def test_what_the_standard_encoder_writes_is_read(call: tuple[Function, bytes]) -> None:
     function, data = call
@@ -206,6 +207,7 @@ def test_what_the_standard_encoder_writes_is_read(call: tuple[Function, bytes]) 
     assert function.arguments(data) == plain(function.parameters, values)
 
 
+@pytest.mark.once
 @settings(max_examples=400)
 @given(mutated())
 def test_a_call_is_read_exactly_if_encoding_it_again_gives_the_same_bytes(call: tuple[Function, bytes]) -> None:

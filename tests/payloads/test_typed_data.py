@@ -773,6 +773,7 @@ def reference_verdict(content: Any) -> bytes | None:
         return None
 
 
+@pytest.mark.once
 @settings(max_examples=1000)
 @given(mutated())
 def test_a_mutation_gets_the_verdict_and_the_digest_of_the_reference(content: Any) -> None:
@@ -862,6 +863,7 @@ worst_lines = st.one_of(
 ).filter(fits)
 
 
+@pytest.mark.once
 @settings(max_examples=300)
 @given(worst_lines)
 def test_the_worst_lines_are_bounded_work(content: Any) -> None:

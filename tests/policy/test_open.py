@@ -28,6 +28,8 @@ from ordersigner.policy.rules import Denied, Judge, Policy
 from ordersigner.refusal import Refusal
 from ordersigner.state.memory import Memory
 
+pytestmark = pytest.mark.once
+
 ROWS = vectors("limits/verdicts")
 OPEN = vectors("limits/open")
 ALLOWED = [row for row in ROWS if row["verdict"] == "allow" and not row.get("before")]

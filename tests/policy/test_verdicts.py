@@ -503,6 +503,7 @@ def _clock() -> Any:
         yield
 
 
+@pytest.mark.once
 @settings(max_examples=500)
 @given(scenes())
 def test_a_client_is_answered_as_the_policy_says(scene: tuple[list[Section], list[Asked]]) -> None:

@@ -20,6 +20,8 @@ PLOTS = SOURCE / "docs/plots"
 MEASURES = "rate|p50|p99|slowest|processor time|time|longest time|work|at the start|after crowds|at most"
 FIGURE = re.compile(rf"(.+), ({MEASURES}) +([0-9.e+-]+) .+")
 
+pytestmark = pytest.mark.once
+
 
 def measured(*arguments: str) -> str:
     """What the benchmark prints, in its shortest form."""

@@ -10,6 +10,8 @@ import pytest
 from ordersigner.serving.framing import MAX_LINE
 from programs import costly
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("kind", costly.KINDS)
 def test_every_kind_makes_lines_and_each_is_answered(kind: str) -> None:

@@ -14,6 +14,8 @@ from support.servers import Peer, Server
 
 from programs import faults
 
+pytestmark = pytest.mark.once
+
 TWO = Habit("two at once", window=2, batch=2)
 
 

@@ -13,6 +13,8 @@ from support.states import memory_directory
 
 from programs import hammer
 
+pytestmark = pytest.mark.once
+
 HAMMER = SOURCE / "tests/programs/hammer.py"
 
 

@@ -10,6 +10,8 @@ from support.daemon import EXAMPLE_RESPONSE, Daemon, exchange, wait_until
 
 from programs.hostile import COW_ORDER, KINDS, ORDER, attacked, crowded, resident
 
+pytestmark = pytest.mark.once
+
 CROWD = 50  # clients; with 250 the first lines of some kinds would take seconds
 MOST_MEMORY = 200  # MB, whatever 512 connections do
 

@@ -11,6 +11,8 @@ pytest.importorskip("proselint")  # both need Python 3.10
 
 from programs import prose
 
+pytestmark = pytest.mark.once
+
 BAD_SENTENCES = [
     "What it did, for whom, in words and in fields, and how it is doing.",
     "Numbers, of which those with a fraction are taken as doubles at their shortest decimal.",

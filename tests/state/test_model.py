@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import List, Optional, Tuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.states import Host, memory_directory
@@ -30,6 +31,7 @@ Rate = Optional[Tuple[str, int, int]]
 Step = Tuple[int, str, int, List[Total], Rate]
 
 
+@pytest.mark.once
 @settings(max_examples=20)
 @given(steps)
 def test_the_file_counts_as_the_memory_of_one_process_does(

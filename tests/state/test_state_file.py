@@ -641,6 +641,7 @@ def test_another_process_that_makes_or_opens_it_for_too_long_is_an_error(
     assert spend(host.open())
 
 
+@pytest.mark.once
 @settings(max_examples=30)
 @given(picks=st.lists(st.integers(0, 10**6), min_size=1, max_size=6), is_rebooted=st.booleans())
 def test_with_any_damage_nothing_counts_too_little_and_all_that_is_raised_is_an_oserror(

@@ -12,7 +12,7 @@ from support.pages import sides
 from support.venues import ADDRESS, KEY, ROWS, STRANGER, Row, adapted, moved, response_of
 
 from ordersigner.signing.journal import SIGNED
-from system.conftest import MEMBER, ask
+from system.conftest import MEMBER, ask, one_suite
 from system.machine import Machine
 from system.test_held_keys import KEYS, holder, refusal, restart, seal, set_policy
 
@@ -44,6 +44,7 @@ def venue(request: pytest.FixtureRequest, holder: Machine) -> Any:
     holder.run("userdel", OTHER_MEMBER)
 
 
+@one_suite
 def test_a_sealed_key_signs_what_the_venues_sdk_makes_and_for_its_user_only(holder: Machine, venue: Venue) -> None:
     before = holder.now()
     for row in venue.rows:
