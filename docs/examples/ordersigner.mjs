@@ -83,7 +83,7 @@ export class Client {
     }
 
     #send() {
-        if (this.#retry !== null) return;
+        if (this.#retry !== null || this.#socket?.destroyed) return; // it goes on with the timer, or with "close"
         const lines = [];
         while (this.#queued.length && this.#sent.length < MAX_UNANSWERED && this.#size < MAX_UNANSWERED_BYTES) {
             const call = this.#queued.shift();
@@ -195,7 +195,8 @@ function encode(request) {
         if (Number.isInteger(value) && !Number.isSafeInteger(value))
             throw new RangeError(`${name}: JavaScript may have rounded this; pass a BigInt or a string of digits`);
         if (mayHaveBytes && value instanceof Uint8Array) return "0x" + Buffer.from(value).toString("hex");
-        if (ArrayBuffer.isView(value) || (Array.isArray(this) && json === undefined))
+        const isNothing = ["undefined", "function", "symbol"].includes(typeof json); // in an array, it would become null
+        if (ArrayBuffer.isView(value) || (isNothing && Array.isArray(this)))
             throw new TypeError(`${name}: JSON has nothing for this`);
         return json;
     });
@@ -212,7 +213,9 @@ function read(line) {
     try {
         const response = line.length <= MAX_RESPONSE + 1 && JSON.parse(UTF8.decode(line));
         if (response.ok === true) return response;
-        if (response.ok === false && typeof response.error.type === "string") return new SignerError(response.error);
+        const { type, message, context } = response.error;
+        const texts = [type, message, ...Object.values(context).flatMap((all) => all.map((one) => one.code))];
+        if (response.ok === false && texts.every((text) => typeof text === "string")) return new SignerError(response.error);
     } catch {
         // It is not JSON, or its error is not as the protocol has it.
     }

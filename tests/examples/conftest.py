@@ -71,6 +71,7 @@ def toolchain(tmp_path_factory: pytest.TempPathFactory) -> Toolchain:
 def place(toolchain: Toolchain) -> Iterator[Path]:
     """A directory in which the tree's programs find the sockets that are made there, by inside()."""
     with tempfile.TemporaryDirectory(dir=toolchain.directory) as directory:
+        Path(directory).chmod(0o755)
         yield Path(directory)
 
 

@@ -53,6 +53,7 @@ class Toolchain:
         check_host()
         CACHE.mkdir(parents=True, exist_ok=True)
         self.directory = directory
+        directory.chmod(0o755)
         self._tree = _made("tree", " ".join(MAKE), _make_tree)
         self._modules = _made("node", (NODE / "package-lock.json").read_text(), _install_modules) / "node_modules"
         (directory / "node_modules").mkdir()
