@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.daemon import SOURCE, Daemon, standalone
+from support.daemon import EXAMPLE, SOURCE, Daemon, standalone
 from support.held import MARKET, MESSAGES, ORDERS, address, holding, rule
 from support.promises import is_ci
 
 from examples.toolchain import NODE, Toolchain, Unavailable
 
 EXAMPLES = SOURCE / "docs/examples"
-KEY = 64 * "1"  # its address, and those that follow, are in the JavaScript of the tests, too
+# By the names of their files: the one that the JavaScript of the tests has, and that of the order that everybody tries.
+KEYS = {"node": 64 * "1", "example": EXAMPLE["request"]["signer"][2:]}
 TOKEN = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 OTHER = "0x" + 40 * "5"
 CHAINS = (1, 8453)
@@ -52,7 +53,7 @@ def policy() -> str:
     allows = f"{ORDERS}typed = any\nmessages = any\nhyperliquid = {' '.join(lists['hyperliquid'])}\n"
     allows += f"transactions = {' '.join(lists['transaction'])}\n"
     text = "".join(f"\n[{section}]\n{settings}" for section, settings in written.items())
-    return MARKET + MESSAGES + text + rule("examples", address(KEY), allows=allows)
+    return MARKET + MESSAGES + text + rule("examples", *map(address, KEYS.values()), allows=allows)
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +78,8 @@ def place(toolchain: Toolchain) -> Iterator[Path]:
 
 @pytest.fixture
 def holder(place: Path) -> Iterator[Daemon]:
-    """A daemon that holds KEY."""
-    options = holding(place, {"one": KEY}, policy())
+    """A daemon that holds the keys."""
+    options = holding(place, KEYS, policy())
     with standalone(place, *options, "--state", str(place)) as running:
         assert "not used" not in running.log
         yield running

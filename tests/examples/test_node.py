@@ -14,7 +14,7 @@ from support.held import holding
 from support.manager import managed
 from support.servers import FullServer, signature, well_behaved
 
-from examples.conftest import KEY, inside, policy
+from examples.conftest import KEYS, inside, policy
 from examples.toolchain import NODE, Toolchain
 
 
@@ -63,7 +63,7 @@ def test_a_client_gets_in_when_those_who_wait_to_connect_are_fewer(
 
 def test_restarts_of_the_daemon_cost_no_call(toolchain: Toolchain, place: Path) -> None:
     """With a service manager, which keeps the socket. Half of them kill the daemon in the middle of its work."""
-    options = holding(place, {"one": KEY}, policy())
+    options = holding(place, KEYS, policy())
     with managed(place, *options, keeps=0) as manager:
         with toolchain.started("node", "load.mjs", socket=inside(toolchain, manager.path)) as load:
             assert load.stdin is not None

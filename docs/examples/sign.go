@@ -1,0 +1,77 @@
+// Has ordersigner sign an order, typed data and a transaction with the key of an address:  go run sign.go ADDRESS
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"log"
+	"net"
+	"os"
+)
+
+type object = map[string]any
+
+type response struct {
+	Ok          bool
+	Signature   string
+	Transaction string // the whole signed transaction, if it was one
+	Error       struct {
+		Type, Message string
+		Context       map[string][]struct{ Code, Message string } // what is wrong, by field
+	}
+}
+
+// Amounts are strings: Go writes a float64 from 1e21 on with an exponent, which the daemon refuses.
+var requests = []object{
+	{"type": "spot",
+		"order": object{"accountId": "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282", "timestamp": 12382173200872,
+			"orderType": "LMT", "side": "buy", "quantity": "12.3343", "price": "23.44322"},
+		"instrument": object{"base": object{"address": "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282", "decimals": 9},
+			"quote": object{"address": "0x0000000000000000000000000000000000000000", "decimals": 18}}},
+	{"type": "typed_data", "typed_data": object{
+		"types": object{
+			"EIP712Domain": []object{{"name": "name", "type": "string"}, {"name": "chainId", "type": "uint256"}},
+			"Offer":        []object{{"name": "item", "type": "string"}, {"name": "price", "type": "uint256"}}},
+		"primaryType": "Offer",
+		"domain":      object{"name": "Example", "chainId": 1},
+		"message":     object{"item": "Tea", "price": "1000000000000000000"}}},
+	{"type": "transaction", "transaction": object{
+		"type": 2, "chainId": 1, "nonce": 7, "maxPriorityFeePerGas": "1000000000", "maxFeePerGas": "20000000000",
+		"gas": 21000, "to": "0x5555555555555555555555555555555555555555", "value": "1000000000000000",
+		"data": "0x", "accessList": []object{}}},
+}
+
+func main() {
+	if len(os.Args) != 2 {
+		log.Fatal("Usage: sign ADDRESS")
+	}
+	path := os.Getenv("ORDERSIGNER_SOCKET")
+	if path == "" {
+		path = "/run/ordersigner/ordersigner.sock"
+	}
+	connection, err := net.Dial("unix", path)
+	if err != nil {
+		log.Fatal(err) // start the daemon: systemctl start ordersigner.socket
+	}
+	encoder, decoder := json.NewEncoder(connection), json.NewDecoder(bufio.NewReader(connection))
+	for _, request := range requests {
+		request["signer"] = os.Args[1]
+		var answer response
+		if err := encoder.Encode(request); err != nil { // with the end of the line
+			log.Fatal(err)
+		}
+		if err := decoder.Decode(&answer); err != nil {
+			log.Fatal(err)
+		}
+		switch {
+		case answer.Transaction != "":
+			fmt.Println(answer.Transaction)
+		case answer.Ok:
+			fmt.Println(answer.Signature)
+		}
+		for field, problems := range answer.Error.Context {
+			fmt.Printf("%s: %s\n", field, problems[0].Code)
+		}
+	}
+}
