@@ -20,7 +20,7 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
 from oracles.hyperliquid_reference import expected as digest_of_action
-from support.daemon import EXAMPLE, SOURCE, Daemon, standalone, vectors
+from support.daemon import EXAMPLE, SOURCE, Daemon, needs_root, standalone, vectors
 from support.held import MARKET, MESSAGES, ORDERS, address, holding, rule
 from support.kinds import POLICY, request_of
 from support.policies import policy_of
@@ -358,6 +358,50 @@ def test_the_account_of_the_readme_signs(holder: Daemon, monkeypatch: pytest.Mon
     exec(example, program)
     real = Account.from_key(key).sign_message(encode_typed_data(full_message=typed_data))
     assert printed == ["0x" + bytes(real.signature).hex()]
+
+
+LANGUAGES_POLICY = f"""{MARKET}
+[market BTC/DAI]
+instrument = 1
+quote = 0xb0F776EB352738CF25710d92Fca2f4A5e2c24D3e 18
+
+[typed offer]
+type = Offer(string item,uint256 price)
+domain.name = Example
+domain.chainId = 1
+
+[message login]
+pattern = Sign in.*
+
+[hyperliquid perps]
+actions = order
+
+[transaction send]
+chain = 1
+to = 0x{40 * "5"}
+function = none
+value(18) <= 0.001
+fee(18) <= 0.001
+"""
+
+
+@needs_root
+def test_the_page_on_other_languages_shows_what_the_daemon_answers(directory: Path) -> None:
+    """Each request on one line, in the order of the page, to one daemon."""
+    page_source = (DOCS / "languages.rst").read_text()
+    shown = [json.loads(block) for block in blocks(page_source.partition("\nWhat to know\n")[0])]
+    requests, responses = shown[::2], shown[1::2]
+    assert {request["type"] for request in requests} == {*KINDS, "signers", "freeze", "thaw", "status"}
+    key: str = EXAMPLE["request"]["signer"]
+    allows = "accounts = any\nmarkets = LEV/ETH BTC/DAI\ntyped = offer\nmessages = login\nhyperliquid = perps\n"
+    policy = LANGUAGES_POLICY + rule("bot", address(key), allows=f"{allows}transactions = send\n")
+    with standalone(directory, *holding(directory, {"bot": key[2:]}, policy), "--state", str(directory)) as running:
+        lines = b"".join(json.dumps(request).encode() + b"\n" for request in requests)
+        given = [json.loads(line) for line in running.ask(lines).splitlines()]
+    of_this_run = ("version", "pid", "started", "last_signed")
+    for response in (given[-1], responses[-1]):
+        assert all(response["status"].pop(name) for name in of_this_run)
+    assert given == responses
 
 
 def blocks(source: str) -> list[str]:
