@@ -91,6 +91,9 @@ def prose_of(file: Path) -> str:
         return _blank_code(_strings_and_comments(text))
     if file.suffix == ".policy":
         text = re.sub("^[^#\n].*", "", text, flags=re.MULTILINE)  # a type such as "uint160 amount" is no time of day
+    if file.suffix in (".go", ".mjs", ".rs"):
+        comments = re.sub(r"^.*?(?:(?<!\S)//|$)", lambda code: " " * len(code[0]), text, flags=re.MULTILINE)
+        return _blank_code(comments)
     # Shell scripts, units and other settings: a line of theirs is seldom taken for a sentence.
     return _blank_code(re.sub(r"^[ \t]*#+!?", lambda mark: " " * len(mark[0]), text, flags=re.MULTILINE))
 

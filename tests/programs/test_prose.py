@@ -33,6 +33,7 @@ PLACES = {
     "page.rst": "Title\n=====\n\n{}\n",
     "comment.py": "x = 1\n\n\n# {}\n",
     "docstring.py": 'def function():\n    """{}"""\n',
+    "comment.mjs": "const address = 'http://a'; // {}\n",
     "error.py": 'raise ValueError(f"{{name}}: {}")\n',
     "script": "#!/bin/sh\n# {}\nexit 0\n",
     "unit.service": "[Service]\n# {}\nType=notify\n",
