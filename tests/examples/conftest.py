@@ -5,6 +5,7 @@ Where no tree can be made the tests are skipped. With CI in the environment they
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,36 +25,45 @@ OTHER = "0x" + 40 * "5"
 CHAINS = (1, 8453)
 
 
-def sections() -> Iterator[tuple[str, str]]:
-    """What the tests of libraries have signed, besides typed data and messages: kinds and names, and their settings."""
-    yield (
-        "hyperliquid trade",
-        "actions = order cancel cancelByCloid modify batchModify updateLeverage updateIsolatedMargin scheduleCancel"
-        " twapOrder twapCancel\nassets = 0\n",
-    )
-    yield "hyperliquid vault", "powers = vaultTransfer\n"
-    for chain in CHAINS:
-        yield (
-            f"transaction approve-{chain}",
-            f"chain = {chain}\nto = {TOKEN}\nfunction = approve(address spender, uint256 amount)\nfee(18) <= 1\n",
-        )
-        yield (
-            f"transaction send-{chain}",
-            f"chain = {chain}\nto = {OTHER}\nfunction = none\nfee(18) <= 1\nvalue(18) <= 5\n",
-        )
-    yield "transaction create", "chain = 1\nto = none\nfee <= 1000000000000000000000000000\n"
+SECTIONS = """
+[hyperliquid trade]
+actions = order cancel cancelByCloid modify batchModify updateLeverage updateIsolatedMargin scheduleCancel
+assets = 0
+
+[hyperliquid twaps]
+actions = twapOrder twapCancel
+
+[hyperliquid vault]
+powers = vaultTransfer
+
+[transaction create]
+chain = 1
+to = none
+fee(18) <= 1000000000
+"""
+ON_A_CHAIN = """
+[transaction approve-{0}]
+chain = {0}
+to = {1}
+function = approve(address spender, uint256 amount)
+fee(18) <= 1
+
+[transaction send-{0}]
+chain = {0}
+to = {2}
+function = none
+fee(18) <= 1
+value(18) <= 5
+"""
 
 
 def policy() -> str:
-    written = dict(sections())
-    lists: dict[str, list[str]] = {"hyperliquid": [], "transaction": []}
-    for section in written:
-        kind, name = section.split()
-        lists[kind].append(name)
-    allows = f"{ORDERS}typed = any\nmessages = any\nhyperliquid = {' '.join(lists['hyperliquid'])}\n"
-    allows += f"transactions = {' '.join(lists['transaction'])}\n"
-    text = "".join(f"\n[{section}]\n{settings}" for section, settings in written.items())
-    return MARKET + MESSAGES + text + rule("examples", *map(address, KEYS.values()), allows=allows)
+    """With sections for all that the tests have signed."""
+    text = MARKET + MESSAGES + SECTIONS + "".join(ON_A_CHAIN.format(chain, TOKEN, OTHER) for chain in CHAINS)
+    allows = f"{ORDERS}typed = any\nmessages = any\n"
+    for kind, setting in {"hyperliquid": "hyperliquid", "transaction": "transactions"}.items():
+        allows += f"{setting} = {' '.join(re.findall(rf'^.{kind} (.+)]$', text, re.MULTILINE))}\n"
+    return text + rule("examples", *map(address, KEYS.values()), allows=allows)
 
 
 @pytest.fixture(scope="session")

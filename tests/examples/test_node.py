@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -49,7 +50,7 @@ def test_a_client_gets_in_when_those_who_wait_to_connect_are_fewer(
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     program = (
         'import { Client } from "./ordersigner.mjs"; const client = new Client(); const asked = client.sign({ id: 5 });'
-        'await new Client({ timeout: 200 }).sign({ id: 6 }).catch((error) => console.log(error.message));'
+        "await new Client({ timeout: 200 }).sign({ id: 6 }).catch((error) => console.log(error.message));"
         "console.log(await asked);"
     )
     with FullServer(well_behaved) as server:
@@ -64,18 +65,19 @@ def test_a_client_gets_in_when_those_who_wait_to_connect_are_fewer(
 def test_restarts_of_the_daemon_cost_no_call(toolchain: Toolchain, place: Path) -> None:
     """With a service manager, which keeps the socket. Half of them kill the daemon in the middle of its work."""
     options = holding(place, KEYS, policy())
-    with managed(place, *options, keeps=0) as manager:
-        with toolchain.started("node", "load.mjs", socket=inside(toolchain, manager.path)) as load:
-            assert load.stdin is not None
-            assert load.stdout is not None
-            for number in range(6):
-                assert load.stdout.readline() == "working\n"  # it has had 1,000 more signatures
-                manager.stop(signal.SIGKILL if number % 2 else signal.SIGTERM)
-                manager.start(*options)
-                load.stdin.write("go on\n")
-                load.stdin.flush()
-            load.stdin.close()
-            *_, last = load.stdout.read().splitlines()
+    with contextlib.ExitStack() as stack:
+        manager = stack.enter_context(managed(place, *options, keeps=0))
+        load = stack.enter_context(toolchain.started("node", "load.mjs", socket=inside(toolchain, manager.path)))
+        assert load.stdin is not None
+        assert load.stdout is not None
+        for number in range(6):
+            assert load.stdout.readline() == "working\n"  # it has had 1,000 more signatures
+            manager.stop(signal.SIGKILL if number % 2 else signal.SIGTERM)
+            manager.start(*options)
+            load.stdin.write("go on\n")
+            load.stdin.flush()
+        load.stdin.close()
+        *_, last = load.stdout.read().splitlines()
     ended = json.loads(last)
     assert ended["wrong"] == []
     assert ended["right"] > 6000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,19 +29,25 @@ OFFER: dict[str, Any] = {
     "domain": {"name": "Example", "chainId": 1},
     "message": {"item": "Tea", "price": 10**18},
 }
-TRANSFER = {
-    **{"type": 2, "chainId": 1, "nonce": 7, "maxPriorityFeePerGas": 10**9, "maxFeePerGas": 2 * 10**10},
-    **{"gas": 21_000, "to": OTHER, "value": 10**15},
+TRANSFER: dict[str, Any] = {
+    "type": 2,
+    "chainId": 1,
+    "nonce": 7,
+    "maxPriorityFeePerGas": 10**9,
+    "maxFeePerGas": 2 * 10**10,
+    "gas": 21_000,
+    "to": OTHER,
+    "value": 10**15,
 }
 
 
 @pytest.fixture(scope="module", params=COMMANDS)
-def sample(request: pytest.FixtureRequest, toolchain: Toolchain) -> Iterator[str]:
+def sample(request: pytest.FixtureRequest, toolchain: Toolchain) -> str:
     """A command that takes the address."""
     make, run = COMMANDS[request.param]
     if make:
         assert toolchain.run(*make.split()) == ""
-    yield run
+    return run
 
 
 def test_every_sample_is_tried() -> None:

@@ -100,7 +100,9 @@ def _made(name: str, recipe: str, make: Callable[[Path], list[str]]) -> Path:
             shutil.rmtree(old)
         unfinished = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=CACHE))
         command = make(unfinished)
-        ended = subprocess.run(command, cwd=unfinished, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        ended = subprocess.run(
+            command, cwd=unfinished, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         if ended.returncode:
             raise Unavailable(f"{command[0]} failed:\n{ended.stdout}")
         unfinished.chmod(0o755)
