@@ -404,6 +404,11 @@ def test_the_page_on_other_languages_shows_what_the_daemon_answers(directory: Pa
     assert given == responses
 
 
+def test_the_page_on_other_languages_lists_the_versions_that_were_tried() -> None:
+    listed = dict(re.findall(r"^- (\S+) ([\d.]+)$", (DOCS / "languages.rst").read_text(), re.MULTILINE))
+    assert listed == json.loads((SOURCE / "tests/examples/node/package.json").read_text())["dependencies"]
+
+
 def blocks(source: str) -> list[str]:
     """The literal blocks of a page, and those of code, without their indentation."""
     found = re.findall(r"(?:::|^\.\. code-block:: .+\n(?:   :.+\n)*)\n\n?((?: {3,4}.*\n|\n)+)", source, re.MULTILINE)

@@ -40,7 +40,8 @@ export class OrdersignerSigner extends AbstractSigner {
         const signed = Transaction.from({ ...given, to, from: undefined });
         const type = signed.inferType();
         if (type > 2) throw new TypeError(`type: ordersigner signs no transactions of the type ${type}`);
-        const { chainId, nonce, gasPrice, maxPriorityFeePerGas, maxFeePerGas, gasLimit, value, data, accessList } = signed;
+        const { chainId, nonce, gasPrice, maxPriorityFeePerGas, maxFeePerGas, gasLimit, value, data, accessList } =
+            signed;
         const fees = type === 2 ? { maxPriorityFeePerGas, maxFeePerGas } : { gasPrice };
         const transaction = { type, chainId, nonce, ...fees, gas: gasLimit, to: signed.to, value, data };
         if (type > 0) transaction.accessList = accessList ?? [];

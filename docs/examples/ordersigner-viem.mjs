@@ -5,7 +5,14 @@
 //
 // It signs messages, typed data and transactions of the types legacy, eip2930 and eip1559, and gives what
 // privateKeyToAccount gives. It signs no hashes, and no authorizations of EIP-7702.
-import { getTransactionType, getTypesForEIP712Domain, keccak256, parseSignature, serializeTransaction, toHex } from "viem";
+import {
+    getTransactionType,
+    getTypesForEIP712Domain,
+    keccak256,
+    parseSignature,
+    serializeTransaction,
+    toHex,
+} from "viem";
 import { toAccount } from "viem/accounts";
 import { Client } from "./ordersigner.mjs";
 

@@ -117,7 +117,8 @@ export class Client {
                     this.#send();
                 }, RETRY);
             } else {
-                this.#giveUp(new Unavailable(`cannot connect to ${this.path} (${error.code}): ${whatToDo(error.code, this.path)}`));
+                const hint = whatToDo(error.code, this.path);
+                this.#giveUp(new Unavailable(`cannot connect to ${this.path} (${error.code}): ${hint}`));
             }
         });
         return socket;
@@ -142,8 +143,9 @@ export class Client {
     }
 
     #timeOut(call) {
-        const reason = this.#retry === null ? "no answer" : "too many clients are waiting";
-        settle(call, new Unavailable(`${this.path}: ${reason} within ${this.timeout} milliseconds`));
+        const waits = this.#retry !== null;
+        const reason = waits ? "too many clients are waiting" : `no answer within ${this.timeout} milliseconds`;
+        settle(call, new Unavailable(`${this.path}: ${reason}`));
         if (this.#socket && performance.now() - this.#silentSince >= this.timeout / 2) this.#restart();
     }
 
@@ -195,7 +197,7 @@ function encode(request) {
         if (Number.isInteger(value) && !Number.isSafeInteger(value))
             throw new RangeError(`${name}: JavaScript may have rounded this; pass a BigInt or a string of digits`);
         if (mayHaveBytes && value instanceof Uint8Array) return "0x" + Buffer.from(value).toString("hex");
-        const isNothing = ["undefined", "function", "symbol"].includes(typeof json); // in an array, it would become null
+        const isNothing = ["undefined", "function", "symbol"].includes(typeof json); // null, in an array
         if (ArrayBuffer.isView(value) || (isNothing && Array.isArray(this)))
             throw new TypeError(`${name}: JSON has nothing for this`);
         return json;
@@ -215,7 +217,8 @@ function read(line) {
         if (response.ok === true) return response;
         const { type, message, context } = response.error;
         const texts = [type, message, ...Object.values(context).flatMap((all) => all.map((one) => one.code))];
-        if (response.ok === false && texts.every((text) => typeof text === "string")) return new SignerError(response.error);
+        if (response.ok === false && texts.every((text) => typeof text === "string"))
+            return new SignerError(response.error);
     } catch {
         // It is not JSON, or its error is not as the protocol has it.
     }
@@ -223,7 +226,9 @@ function read(line) {
 }
 
 function whatToDo(code, path) {
-    if (path !== SYSTEM_SOCKET) return "start the daemon there, or set ORDERSIGNER_SOCKET to the path of its socket";
-    if (code === "EACCES") return "let this user in: usermod --append --groups ordersigner USER";
-    return "start the daemon: systemctl restart ordersigner.socket";
+    const isSystem = path === SYSTEM_SOCKET;
+    if (code === "EACCES" && isSystem) return "to let a user in: usermod --append --groups ordersigner USER";
+    if (code === "EACCES") return "this user may not connect there";
+    if (isSystem) return "start the daemon: systemctl restart ordersigner.socket";
+    return "start the daemon there, or set ORDERSIGNER_SOCKET to the path of its socket";
 }

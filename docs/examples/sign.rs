@@ -43,7 +43,8 @@ fn main() -> Result<(), Error> {
         let response = responses.next().expect("the daemon ended the connection")?;
         // Of a refusal, the field and the code: {"ok": false, "error": {..., "context": {"FIELD": [{"code": "CODE", ...
         let signed = after(&response, "\"transaction\": \"").or(after(&response, "\"signature\": \""));
-        match (signed, after(&response, "\"context\": {\""), after(&response, "\"code\": \"")) {
+        let (field, code) = (after(&response, "\"context\": {\""), after(&response, "\"code\": \""));
+        match (signed, field, code) {
             (Some(text), _, _) => println!("{text}"),
             (_, Some(field), Some(code)) => println!("{field}: {code}"),
             _ => println!("{response}"),

@@ -54,6 +54,15 @@ def test_the_readmes_lines_give_a_signature_and_take_all_away_again(machine: Mac
     assert not is_installed(machine)
 
 
+def test_it_installs_the_examples_for_other_languages(installed: Machine) -> None:
+    examples = list((SOURCE / "docs/examples").iterdir())
+    assert len(examples) > 5
+    for example in examples:
+        copy = installed.tree / "usr/share/doc/ordersigner/examples" / example.name
+        assert copy.read_bytes() == example.read_bytes()
+        assert os.access(copy, os.X_OK) == os.access(example, os.X_OK)
+
+
 @pytest.mark.parametrize("packages", SUITES[:1], indirect=True)
 def test_a_second_build_gives_the_same_package(packages: Packages, tmp_path: Path) -> None:
     """With another umask, from files with other modes and times, in another directory, at another time."""

@@ -140,7 +140,14 @@ test("what has no response when a connection ends is sent again, and nothing els
     };
     await Server.with([noting(answering(3)), noting(answering(4)), noting(well)], async (client, server) => {
         assert.deepEqual(await all(client, 10), signatures(10));
-        assert.deepEqual([seen[0], seen[1], seen[2]], [[0, 1, 2], [3, 4, 5, 6], [7, 8, 9]]);
+        assert.deepEqual(
+            [seen[0], seen[1], seen[2]],
+            [
+                [0, 1, 2],
+                [3, 4, 5, 6],
+                [7, 8, 9],
+            ],
+        );
         assert.equal(server.connections, 3);
     });
 });
@@ -209,9 +216,14 @@ test("what is no response is a ProtocolError that does not quote it, and costs n
         '{"ok": "secret"}',
         '{"ok": false}',
         '{"ok": false, "error": "secret"}',
-        ...[{ context: null }, { context: { a: 5 } }, { context: { a: [5] } }, { context: { a: [null] } }, { type: 5 }, { message: 5 }].map(
-            (one) => JSON.stringify({ ok: false, error: { ...error, ...one } }),
-        ),
+        ...[
+            { context: null },
+            { context: { a: 5 } },
+            { context: { a: [5] } },
+            { context: { a: [null] } },
+            { type: 5 },
+            { message: 5 },
+        ].map((one) => JSON.stringify({ ok: false, error: { ...error, ...one } })),
         Buffer.from([0x22, 0xff, 0x22]),
         `{"ok": true, "more": "${"x".repeat(65_536)}"}`,
         "[".repeat(60_000),
@@ -240,10 +252,15 @@ test("a connection that says more than was asked is not used again", async () =>
 
 test("a refusal has the daemon's type, field, code and text", () => {
     const problems = [{ code: "negative", message: "Too small." }];
-    const error = { type: "ValueError", message: "Invalid.", context: { "order.price": problems, "": [{ code: "missing", message: "No." }] } };
+    const error = {
+        type: "ValueError",
+        message: "Invalid.",
+        context: { "order.price": problems, "": [{ code: "missing", message: "No." }] },
+    };
     const empty = { type: "InternalError", message: "Failed.", context: {} };
     const refusing = async (connection, next) => {
-        for (const one of [error, empty]) (await next()) && connection.write(JSON.stringify({ ok: false, error: one }) + "\r\n");
+        for (const one of [error, empty])
+            (await next()) && connection.write(JSON.stringify({ ok: false, error: one }) + "\r\n");
         await well(connection, next);
     };
     return Server.with([refusing], async (client, server) => {
@@ -253,7 +270,10 @@ test("a refusal has the daemon's type, field, code and text", () => {
         assert.equal(message, "order.price: Too small. (negative); request: No. (missing)");
         assert.deepEqual(context, error.context);
         const none = second.reason;
-        assert.deepEqual([none.type, none.field, none.code, none.message], ["InternalError", undefined, undefined, "Failed."]);
+        assert.deepEqual(
+            [none.type, none.field, none.code, none.message],
+            ["InternalError", undefined, undefined, "Failed."],
+        );
         assert.equal(third.value, signature(2));
         assert.equal(server.connections, 1);
     });
@@ -262,10 +282,16 @@ test("a refusal has the daemon's type, field, code and text", () => {
 test("without a daemon the error says what to do", async () => {
     await assert.rejects(new Client({ path: "nothing" }).ask({}), (error) => {
         assert(error instanceof Unavailable);
-        assert.match(error.message, /^cannot connect to nothing \(ENOENT\): start the daemon there, or set ORDERSIGNER_SOCKET/);
+        assert.match(
+            error.message,
+            /^cannot connect to nothing \(ENOENT\): start the daemon there, or set ORDERSIGNER_SOCKET/,
+        );
         return true;
     });
-    await assert.rejects(new Client({ path: "/run/ordersigner/ordersigner.sock" }).ask({}), /systemctl restart ordersigner.socket/);
+    await assert.rejects(
+        new Client({ path: "/run/ordersigner/ordersigner.sock" }).ask({}),
+        /systemctl restart ordersigner.socket/,
+    );
 });
 
 test("a closed client fails what waits, and can be used again", () =>
@@ -296,7 +322,16 @@ test("JSON gets what was meant, or nothing is sent", async () => {
         assert.equal(line.typed_data.amount, "7");
         delete BigInt.prototype.toJSON;
         const key = "ab".repeat(32);
-        for (const [value, kind] of [[NaN, RangeError], [Infinity, RangeError], [2 ** 53, RangeError], [-1e21, RangeError], [bytes, TypeError], [[1, undefined], TypeError], [[() => 5], TypeError], [new Float64Array(1), TypeError]])
+        for (const [value, kind] of [
+            [NaN, RangeError],
+            [Infinity, RangeError],
+            [2 ** 53, RangeError],
+            [-1e21, RangeError],
+            [bytes, TypeError],
+            [[1, undefined], TypeError],
+            [[() => 5], TypeError],
+            [new Float64Array(1), TypeError],
+        ])
             for (const name of ["amount", key])
                 await assert.rejects(client.ask({ type: "spot", [name]: value }), (error) => {
                     assert(error instanceof kind);
@@ -314,10 +349,17 @@ test("JSON gets what was meant, or nothing is sent", async () => {
 
 test("a daemon answers requests as long as they may be, and refuses longer ones in their place", async () => {
     const client = new Client();
-    const asked = (bytes) => ({ type: "ping", id: "x", text: "x".repeat(bytes - JSON.stringify({ type: "ping", id: "x", text: "" }).length) });
+    const asked = (bytes) => ({
+        type: "ping",
+        id: "x",
+        text: "x".repeat(bytes - JSON.stringify({ type: "ping", id: "x", text: "" }).length),
+    });
     const questions = [{ type: "ping" }, asked(65_536), { type: "ping" }, asked(65_537), { type: "ping" }];
     const settled = await Promise.allSettled(questions.map((question) => client.ask(question)));
-    assert.deepEqual(settled.map(({ reason, value }) => reason?.code ?? value.ok), [true, "unexpected", true, "too_long", true]);
+    assert.deepEqual(
+        settled.map(({ reason, value }) => reason?.code ?? value.ok),
+        [true, "unexpected", true, "too_long", true],
+    );
     client.close();
 });
 
@@ -325,7 +367,9 @@ test("a daemon gives 10,000 responses in their order, refusals among them", asyn
     const client = new Client();
     const questions = Array.from({ length: 10_000 }, (_, id) => ({ type: id % 7 ? "ping" : "nothing", id }));
     const settled = await Promise.allSettled(questions.map((question) => client.ask(question)));
-    const wrong = settled.filter(({ reason, value }, id) => (id % 7 ? value?.id !== id : !(reason instanceof SignerError)));
+    const wrong = settled.filter(({ reason, value }, id) =>
+        id % 7 ? value?.id !== id : !(reason instanceof SignerError),
+    );
     assert.deepEqual(wrong, []);
     client.close();
 });

@@ -43,7 +43,8 @@ async function same(signers, make) {
     return made[0];
 }
 
-const isRefused = (field, code) => (error) => error instanceof SignerError && error.field === field && error.code === code;
+const isRefused = (field, code) => (error) =>
+    error instanceof SignerError && error.field === field && error.code === code;
 
 const MESSAGES = ["", "Hello", "Grüße € \u{1f600}", "0xabcd", '"\\ \n\t', "x".repeat(4000)];
 const BYTES = ["", "Grüße €", "x".repeat(32)].map((text) => new TextEncoder().encode(text)); // the policy wants text
@@ -102,15 +103,28 @@ test("viem signs messages", async () => {
 });
 
 test("viem signs typed data", async () => {
-    const own = { ...SMALL, domain: { name: "x" }, types: { ...SMALL.types, EIP712Domain: [{ name: "name", type: "string" }] } };
+    const own = {
+        ...SMALL,
+        domain: { name: "x" },
+        types: { ...SMALL.types, EIP712Domain: [{ name: "name", type: "string" }] },
+    };
     const bytes = { ...MAIL, message: { ...MAIL.message, data: ANY_BYTES } };
     const [, second] = TYPED_DATA;
-    for (const data of [...TYPED_DATA, own, bytes, { ...SMALL }, { ...second, message: { ...second.message, more: 1 } }])
+    for (const data of [
+        ...TYPED_DATA,
+        own,
+        bytes,
+        { ...SMALL },
+        { ...second, message: { ...second.message, more: 1 } },
+    ])
         await same([real, held], (account) => account.signTypedData(data));
 });
 
 const CALL = "0x095ea7b3" + "00".repeat(12) + "55".repeat(20) + "00".repeat(31) + "07";
-const ACCESS = [{ address: TOKEN, storageKeys: ["0x" + "00".repeat(32), "0x" + "ab".repeat(32)] }, { address: OTHER, storageKeys: [] }];
+const ACCESS = [
+    { address: TOKEN, storageKeys: ["0x" + "00".repeat(32), "0x" + "ab".repeat(32)] },
+    { address: OTHER, storageKeys: [] },
+];
 const SENT = { chainId: 1, nonce: 0, gas: 60_000n, to: OTHER, value: 5n * 10n ** 18n };
 const LEGACY = { gasPrice: 20n * 10n ** 9n };
 const FEES = { maxPriorityFeePerGas: 1n, maxFeePerGas: 30n * 10n ** 9n };
@@ -129,7 +143,9 @@ test("viem signs transactions", async () => {
         // Without the type, which viem finds by the fees, and with what a wallet adds.
         const { type, ...untyped } = transaction;
         if (type !== "legacy") await same([real, held], (account) => account.signTransaction(untyped));
-        await same([real, held], (account) => account.signTransaction({ ...transaction, account, chain: mainnet, from: real.address }));
+        await same([real, held], (account) =>
+            account.signTransaction({ ...transaction, account, chain: mainnet, from: real.address }),
+        );
     }
     // Some of these r and s begin with a byte of zeros, which RLP leaves out.
     for (let nonce = 0; nonce < 400; nonce += 1)
@@ -159,11 +175,17 @@ test("with viem, what the daemon cannot sign is not signed", async () => {
     const { chainId, ...everywhere } = legacy;
     await assert.rejects(held.signTransaction(everywhere), isRefused("transaction.chainId", "missing"));
     await assert.rejects(held.signTransaction({ ...transfer, from: OTHER }), isRefused("transaction.from", "mismatch"));
-    for (const more of [{ authorizationList: [] }, { blobVersionedHashes: ["0x01" + "00".repeat(31)], maxFeePerBlobGas: 1n, type: "eip4844" }]) {
+    for (const more of [
+        { authorizationList: [] },
+        { blobVersionedHashes: ["0x01" + "00".repeat(31)], maxFeePerBlobGas: 1n, type: "eip4844" },
+    ]) {
         const { type, ...untyped } = transfer;
         await assert.rejects(held.signTransaction({ ...untyped, ...more }), /signs no transactions of the type/);
     }
-    for (const [chain, more] of [[celo, { feeCurrency: TOKEN, type: "cip64" }], [zksync, { gasPerPubdata: 1n, type: "eip712" }]]) {
+    for (const [chain, more] of [
+        [celo, { feeCurrency: TOKEN, type: "cip64" }],
+        [zksync, { gasPerPubdata: 1n, type: "eip712" }],
+    ]) {
         const { serializers } = chain;
         const given = { ...transfer, chainId: 1, ...more };
         await assert.rejects(held.signTransaction(given, { serializer: serializers.transaction }), TypeError);
@@ -179,7 +201,9 @@ test("ethers signs messages and typed data", async () => {
     for (const { domain = {}, types, message } of TYPED_DATA) {
         await same([wallet, signer], (one) => one.signTypedData(domain, types, message));
         await same([real, signer], (one) =>
-            one === real ? real.signTypedData({ domain, types, primaryType: Object.keys(types)[0], message }) : one.signTypedData(domain, types, message),
+            one === real
+                ? real.signTypedData({ domain, types, primaryType: Object.keys(types)[0], message })
+                : one.signTypedData(domain, types, message),
         );
     }
     const bytes = { ...MAIL.message, data: ANY_BYTES };
@@ -205,21 +229,42 @@ test("with ethers, what the daemon cannot sign is not signed", async () => {
     const everywhere = { to: OTHER, gasPrice: 1, type: 0 };
     await assert.rejects(signer.signTransaction(everywhere), isRefused("transaction.chainId", "out_of_range"));
     await assert.rejects(signer.signTransaction({ ...transfer, from: OTHER }), /from/);
-    await assert.rejects(signer.signTransaction({ ...transfer, type: 3, blobVersionedHashes: [] }), /signs no transactions of the type 3/);
+    await assert.rejects(
+        signer.signTransaction({ ...transfer, type: 3, blobVersionedHashes: [] }),
+        /signs no transactions of the type 3/,
+    );
     await assert.rejects(async () => signer.authorize({ address: OTHER }), /authorization/);
-    await assert.rejects(signer.signTypedData({}, { A: [{ name: "a", type: "address" }] }, { a: "somebody.eth" }), /ENS|resolve/);
+    await assert.rejects(
+        signer.signTypedData({}, { A: [{ name: "a", type: "address" }] }, { a: "somebody.eth" }),
+        /ENS|resolve/,
+    );
 });
 
 test("a daemon that signs another transaction is noticed", async () => {
     const [, , , transfer] = TRANSACTIONS;
     const other = await client.ask({
         type: "transaction",
-        transaction: { type: 2, chainId: 1, nonce: 0, ...FEES, gas: 60_000, to: OTHER, value: 1, data: "0x", accessList: [] },
+        transaction: {
+            type: 2,
+            chainId: 1,
+            nonce: 0,
+            ...FEES,
+            gas: 60_000,
+            to: OTHER,
+            value: 1,
+            data: "0x",
+            accessList: [],
+        },
         signer: real.address,
     });
     const { signature } = await client.ask({ type: "message", text: "Hello", signer: real.address });
     const mine = await held.signTransaction(transfer);
-    for (const answer of [other, { ...other, transaction: mine }, { ...other, hash: keccak256(mine) }, { ...other, transaction: mine, hash: keccak256(mine), signature }]) {
+    for (const answer of [
+        other,
+        { ...other, transaction: mine },
+        { ...other, hash: keccak256(mine) },
+        { ...other, transaction: mine, hash: keccak256(mine), signature },
+    ]) {
         const wrong = { ask: async () => answer };
         await assert.rejects(ordersignerAccount(real.address, wrong).signTransaction(transfer), /another transaction/);
         const { gas, type, ...given } = transfer;
@@ -254,7 +299,13 @@ test("seaport-js sells and buys", async () => {
         { offer: [nft], consideration: [{ amount: (4n * 10n ** 17n).toString(), recipient: real.address }] },
         { offer: [{ amount: "1000000", token: TOKEN }], consideration: [{ ...nft, recipient: real.address }] },
     ];
-    const order = { endTime: "1800003600", startTime: "1800000000", salt: "5", counter: 0, fees: [{ recipient: OTHER, basisPoints: 250 }] };
+    const order = {
+        endTime: "1800003600",
+        startTime: "1800000000",
+        salt: "5",
+        counter: 0,
+        fees: [{ recipient: OTHER, basisPoints: 250 }],
+    };
     for (const offer of offers) {
         await same([wallet, signer], async (one) => {
             const seaport = new Seaport(one.connect(provider), { balanceAndApprovalChecksOnOrderCreation: false });
@@ -263,7 +314,13 @@ test("seaport-js sells and buys", async () => {
         });
         await same([wallet, signer], async (one) => {
             const seaport = new Seaport(one.connect(provider), { balanceAndApprovalChecksOnOrderCreation: false });
-            const { executeAllActions } = await seaport.createBulkOrders([{ ...order, ...offer }, { ...order, ...offer, salt: "6" }], real.address);
+            const { executeAllActions } = await seaport.createBulkOrders(
+                [
+                    { ...order, ...offer },
+                    { ...order, ...offer, salt: "6" },
+                ],
+                real.address,
+            );
             return executeAllActions();
         });
     }
@@ -271,9 +328,25 @@ test("seaport-js sells and buys", async () => {
 });
 
 test("x402 pays", async () => {
-    const wanted = { scheme: "exact", network: "eip155:8453", amount: "10000", asset: TOKEN, payTo: OTHER, maxTimeoutSeconds: 60 };
-    for (const extra of [{ name: "USD Coin", version: "2" }, { name: "USD Coin", version: "2", assetTransferMethod: "permit2" }])
-        for (const signers of [[real, held], [wallet, signer].map((one) => ({ address: one.address, signTypedData: (data) => one.signTypedData(data.domain, data.types, data.message) }))])
+    const wanted = {
+        scheme: "exact",
+        network: "eip155:8453",
+        amount: "10000",
+        asset: TOKEN,
+        payTo: OTHER,
+        maxTimeoutSeconds: 60,
+    };
+    for (const extra of [
+        { name: "USD Coin", version: "2" },
+        { name: "USD Coin", version: "2", assetTransferMethod: "permit2" },
+    ])
+        for (const signers of [
+            [real, held],
+            [wallet, signer].map((one) => ({
+                address: one.address,
+                signTypedData: (data) => one.signTypedData(data.domain, data.types, data.message),
+            })),
+        ])
             await same(signers, (one) => new ExactEvmScheme(one).createPaymentPayload(2, { ...wanted, extra }));
 });
 
@@ -281,11 +354,25 @@ test("Polymarket's client signs orders and logs in", async () => {
     const tokenID = "71321045679252212594626385532706912750332728571942532289631379312455583992563";
     for (const type of [0, 1, 2])
         for (const negRisk of [false, true])
-            for (const [kind, order] of [["createOrder", { price: 0.5, size: 10 }], ["createMarketOrder", { price: 0.4, amount: 20 }]])
+            for (const [kind, order] of [
+                ["createOrder", { price: 0.5, size: 10 }],
+                ["createMarketOrder", { price: 0.4, amount: 20 }],
+            ])
                 for (const side of ["BUY", "SELL"])
                     await same([real, held], async (account) => {
-                        const sender = createWalletClient({ account, chain: mainnet, transport: custom({ request: assert.fail }) });
-                        const clob = new ClobClient("http://127.0.0.1:1", 137, sender, undefined, type, type ? OTHER : undefined);
+                        const sender = createWalletClient({
+                            account,
+                            chain: mainnet,
+                            transport: custom({ request: assert.fail }),
+                        });
+                        const clob = new ClobClient(
+                            "http://127.0.0.1:1",
+                            137,
+                            sender,
+                            undefined,
+                            type,
+                            type ? OTHER : undefined,
+                        );
                         clob._resolveFeeRateBps = async () => 0;
                         clob._resolveTickSize = async () => "0.01";
                         return clob[kind]({ tokenID, side, ...order }, { tickSize: "0.01", negRisk });
@@ -306,7 +393,13 @@ test("Polymarket's client signs orders and logs in", async () => {
 const ORDER = { a: 0, b: true, p: "1100", s: "0.2", r: false, t: { limit: { tif: "Gtc" } } };
 const CLOID = "0x" + "0c".repeat(16);
 const ACTIONS = {
-    order: [{ orders: [ORDER, { ...ORDER, c: CLOID, t: { trigger: { isMarket: true, triggerPx: "1000", tpsl: "sl" } } }], grouping: "na", builder: { b: OTHER, f: 10 } }],
+    order: [
+        {
+            orders: [ORDER, { ...ORDER, c: CLOID, t: { trigger: { isMarket: true, triggerPx: "1000", tpsl: "sl" } } }],
+            grouping: "na",
+            builder: { b: OTHER, f: 10 },
+        },
+    ],
     cancel: [{ cancels: [{ a: 0, o: 2 ** 40 }] }],
     cancelByCloid: [{ cancels: [{ asset: 0, cloid: CLOID }] }],
     modify: [{ oid: 5, order: ORDER }],
@@ -332,20 +425,26 @@ for (const isTestnet of [false, true])
             isTestnet,
             async request(...request) {
                 sent.push(request);
-                return { status: "ok", response: { type: "default", data: { statuses: ["success"], status: "success" } } };
+                return {
+                    status: "ok",
+                    response: { type: "default", data: { statuses: ["success"], status: "success" } },
+                };
             },
         };
         const vault = { vaultAddress: OTHER, expiresAfter: NOW + 60_000 };
         const takesVault = ["order", "cancel", "cancelByCloid", "modify", "batchModify", "updateLeverage"];
         for (const [name, parameters] of Object.entries(ACTIONS))
             for (const options of takesVault.includes(name) ? [[], [vault]] : [[]]) {
-                const made = await same([{ wallet: real, transport }, ordersignerHyperliquid(real.address, transport, client)], async (config) => {
-                    let nonce = NOW;
-                    const venue = new ExchangeClient({ ...config, nonceManager: () => nonce++ });
-                    sent.length = 0;
-                    for (let number = 0; number < 8; number += 1) await venue[name](...parameters, ...options);
-                    return [...sent];
-                });
+                const made = await same(
+                    [{ wallet: real, transport }, ordersignerHyperliquid(real.address, transport, client)],
+                    async (config) => {
+                        let nonce = NOW;
+                        const venue = new ExchangeClient({ ...config, nonceManager: () => nonce++ });
+                        sent.length = 0;
+                        for (let number = 0; number < 8; number += 1) await venue[name](...parameters, ...options);
+                        return [...sent];
+                    },
+                );
                 assert.equal(made.length, 8);
             }
     });

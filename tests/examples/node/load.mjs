@@ -1,5 +1,5 @@
-// Has messages signed, 500 at a time, and compares the signatures with those of the key. Says "working" after each 1,000,
-// as long as a line comes in for each. Ends with its input, and prints how many were right, and the errors.
+// Has messages signed, 500 at a time, and compares the signatures with those of the key. Says "working" after each
+// 1,000, as long as a line comes in for each. Ends with its input, and prints how many were right, and the errors.
 import { createInterface } from "node:readline";
 
 import { Wallet } from "ethers";
