@@ -419,7 +419,7 @@ const ACTIONS = {
 };
 
 for (const isTestnet of [false, true])
-    test(`a client of Hyperliquid's ${isTestnet ? "testnet" : "mainnet"} sends each action with its signature`, async () => {
+    test(`a client of Hyperliquid's ${isTestnet ? "testnet" : "mainnet"} sends actions signed`, async () => {
         const sent = [];
         const transport = {
             isTestnet,
