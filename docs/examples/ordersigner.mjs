@@ -67,12 +67,15 @@ export class Client {
     // Unavailable or ProtocolError, and TypeError or RangeError for what JSON cannot hold.
     async ask(request) {
         const line = encode(request);
-        return new Promise((resolve, reject) => {
-            const call = { line, resolve, reject, fruitless: 0, isOver: false, timer: null };
+        const outcome = await new Promise((resolve) => {
+            const call = { line, resolve, fruitless: 0, isOver: false, timer: null };
             if (this.timeout !== null) call.timer = setTimeout(() => this.#timeOut(call), this.timeout);
             this.#queued.push(call);
             this.#send();
         });
+        if (!(outcome instanceof Error)) return outcome;
+        Error.captureStackTrace(outcome); // who called, not who read the response
+        throw outcome;
     }
 
     // Ends the connection. Calls that wait throw Unavailable. A later call connects again.
@@ -183,8 +186,7 @@ export class Client {
 function settle(call, outcome) {
     call.isOver = true; // if its response comes later, it is dropped
     clearTimeout(call.timer);
-    if (outcome instanceof Error) call.reject(outcome);
-    else call.resolve(outcome);
+    call.resolve(outcome);
 }
 
 function encode(request) {
