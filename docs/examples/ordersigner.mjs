@@ -46,7 +46,8 @@ export class Client {
     #incoming = Buffer.alloc(0); // the beginning of a response
     #responded = false; // whether the connection has given any response
     #silentSince = 0; // when the connection was made or last gave a response
-    #retry = null; // a timer, while too many clients wait to connect
+    #crowded = false; // whether too many clients wait to connect
+    #retry = null; // the timer of the next attempt, then
 
     constructor({ path, timeout = 10_000 } = {}) {
         this.path = path || process.env.ORDERSIGNER_SOCKET || SYSTEM_SOCKET;
@@ -107,6 +108,7 @@ export class Client {
         const socket = net.connect(this.path);
         let error = null;
         this.#silentSince = performance.now();
+        socket.on("connect", () => (this.#crowded = false));
         socket.on("data", (chunk) => socket === this.#socket && this.#receive(chunk));
         socket.on("error", (one) => (error = one)); // "close" follows
         socket.on("close", () => {
@@ -115,6 +117,7 @@ export class Client {
                 this.#end();
             } else if (error.code === "EAGAIN") {
                 this.#disconnect();
+                this.#crowded = true;
                 this.#retry = setTimeout(() => {
                     this.#retry = null;
                     this.#send();
@@ -146,8 +149,7 @@ export class Client {
     }
 
     #timeOut(call) {
-        const waits = this.#retry !== null;
-        const reason = waits ? "too many clients are waiting" : `no answer within ${this.timeout} milliseconds`;
+        const reason = this.#crowded ? "too many clients are waiting" : `no answer within ${this.timeout} milliseconds`;
         settle(call, new Unavailable(`${this.path}: ${reason}`));
         if (this.#socket && performance.now() - this.#silentSince >= this.timeout / 2) this.#restart();
     }

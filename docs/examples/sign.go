@@ -69,6 +69,8 @@ func main() {
 			fmt.Println(answer.Transaction)
 		case answer.Ok:
 			fmt.Println(answer.Signature)
+		case len(answer.Error.Context) == 0: // the daemon failed: its journal says why
+			fmt.Println(answer.Error.Type)
 		}
 		for field, problems := range answer.Error.Context {
 			fmt.Printf("%s: %s\n", field, problems[0].Code)

@@ -47,7 +47,7 @@ fn main() -> Result<(), Error> {
         match (signed, field, code) {
             (Some(text), _, _) => println!("{text}"),
             (_, Some(field), Some(code)) => println!("{field}: {code}"),
-            _ => println!("{response}"),
+            _ => println!("{response}"), // the daemon failed: its journal says why
         }
     }
     Ok(())

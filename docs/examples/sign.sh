@@ -26,4 +26,5 @@ END
     nc -N -U "$socket" |
     # The signed transaction or the signature; of a refusal, what is wrong: FIELD: CODE
     jq --raw-output 'if .ok then .transaction // .signature
+        elif .error.context == {} then .error.type
         else .error.context | to_entries[] | "\(.key): \(.value[0].code)" end'

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_account import Account
 from support.daemon import EXAMPLE, Daemon
 from support.held import address
+from support.servers import Server, answering
 
 from examples.conftest import EXAMPLES, OTHER, inside
 from examples.toolchain import Toolchain
@@ -66,6 +69,16 @@ def test_a_sample_signs(sample: str, toolchain: Toolchain, holder: Daemon) -> No
 def test_a_sample_says_what_is_refused(sample: str, toolchain: Toolchain, holder: Daemon) -> None:
     unknown = toolchain.run(sample, address(64 * "2"), socket=inside(toolchain, holder.path))
     assert unknown == 3 * "signer: unknown_signer\n"
+
+
+def test_a_sample_says_that_the_daemon_failed(
+    sample: str, toolchain: Toolchain, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    failed = b'{"ok": false, "error": {"type": "InternalError", "message": "Failed.", "context": {}}}'
+    with Server(answering(failed)) as server:
+        said = toolchain.run(sample, ACCOUNT.address, socket=inside(toolchain, server.path))
+    assert ["InternalError" in line for line in said.splitlines()] == [True] * 3
 
 
 def test_a_sample_fails_without_a_daemon(sample: str, toolchain: Toolchain) -> None:

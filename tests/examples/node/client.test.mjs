@@ -174,11 +174,11 @@ test("a call without a response fails in time, and later calls do not wait for i
         async (client, server) => {
             const settled = await outcomes(client, 3);
             assert.deepEqual(reasons(settled), Array(3).fill("Unavailable"));
-            assert.match(settled[0].reason.message, /no answer within 100 milliseconds/);
+            assert.match(settled[0].reason.message, /no answer within 2000 milliseconds/);
             assert.deepEqual(await all(client, 3), signatures(3));
             assert.equal(server.connections, 2);
         },
-        { timeout: 100 },
+        { timeout: 2000 },
     ));
 
 test("a response that comes too late is not that of another call", () => {
@@ -187,7 +187,7 @@ test("a response that comes too late is not that of another call", () => {
     const late = async (connection, next) => {
         const [first, second] = [await next(), await next()];
         // In the second half of the timeout, so the client keeps the connection when the second call fails.
-        setTimeout(() => connection.write(answer(first.id)), 700);
+        setTimeout(() => connection.write(answer(first.id)), 1800);
         await released;
         connection.write(answer(second.id));
         await well(connection, next);
@@ -200,7 +200,7 @@ test("a response that comes too late is not that of another call", () => {
             assert.equal(await client.sign({ id: 3 }), signature(3));
             assert.equal(server.connections, 1);
         },
-        { timeout: 1000 },
+        { timeout: 3000 },
     );
 });
 
