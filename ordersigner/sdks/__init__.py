@@ -29,9 +29,15 @@ FILES: tuple[str, ...] = ()
 
 def install() -> None:
     """Takes effect once. More calls change nothing."""
+    moved = None
     for name in FILES:
         for sdk in importlib.import_module(f"{__name__}.{name}").SDKS:
-            patching.watch(sdk)
+            try:
+                patching.watch(sdk)
+            except Moved as error:  # the program may be able to do without this SDK, but not without the others
+                moved = moved or error
+    if moved is not None:
+        raise moved
 
 
 def replaced() -> list[Replaced]:
