@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from typing import Any, Callable, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Iterator, Mapping
 
 from ordersigner import client
 from ordersigner.client import TIMEOUT, Client
@@ -42,8 +42,8 @@ _ABSENT = (
     "_key_obj",
 )
 _HASHED = (
-    "this message is already hashed, and the daemon signs no hashes: call sign_typed_data(), or let the SDK's module"
-    " use passing_typed_data(encode_typed_data)"
+    "this message is already hashed, and the daemon signs no hashes: call sign_typed_data(), or call"
+    " ordersigner.sdks.install() at the start of the program"
 )
 
 _NOT_WHAT_WAS_SENT = "what the daemon signed is not the transaction that was sent to it"
@@ -144,15 +144,6 @@ class SignedTransaction:
         return f"SignedTransaction(raw_transaction={self.raw_transaction!r})"
 
 
-class TypedMessage(NamedTuple):
-    """eth-account's SignableMessage of typed data, together with the typed data."""
-
-    version: bytes
-    header: bytes
-    body: bytes
-    typed_data: Mapping[str, Any]
-
-
 class Account:
     """An account that signs with a key that the daemon holds.
 
@@ -183,12 +174,11 @@ class Account:
         return self._sign_typed_data(completed(domain_data, message_types, message_data, full_message))
 
     def sign_message(self, signable_message: Any) -> SignedMessage:
-        """The signature of text, bytes, or what encode_defunct() or passing_typed_data()'s function returns.
+        """The signature of text, bytes, or what encode_defunct() returns.
 
-        Raises TypeError for what encode_typed_data() returns otherwise: it holds only hashes of the typed data.
+        What encode_typed_data() returns has only hashes: TypeError. After ordersigner.sdks.install() it has the typed
+        data, too, and they are signed; ValueError if eth-account has encoded them in another way than the daemon does.
         """
-        if isinstance(signable_message, TypedMessage):
-            return self._sign_typed_data(signable_message.typed_data)
         if isinstance(signable_message, str):
             return self._sign_body(signable_message.encode())
         if isinstance(signable_message, (bytes, bytearray)):
@@ -199,7 +189,16 @@ class Account:
             kind = type(signable_message).__name__
             raise TypeError(f"{kind} is no message: pass text, bytes, or what encode_defunct() returns") from None
         if version == b"\x01":
-            raise TypeError(_HASHED)
+            typed_data = getattr(signable_message, "typed_data", None)
+            if typed_data is None:
+                raise TypeError(_HASHED)
+            try:
+                digest = typed_data_hash(typed_data)
+            except Refusal:
+                digest = None  # the daemon says what is wrong
+            if digest not in (None, keccak_256(b"\x19\x01" + header + body)):
+                raise ValueError("typed data: eth-account has encoded a value in another way than the daemon would")
+            return self._sign_typed_data(typed_data)
         if version != b"E" or header != _header(body):
             raise TypeError("the daemon signs messages of EIP-191's version E only, as encode_defunct() makes them")
         return self._sign_body(body)
@@ -289,43 +288,6 @@ class Account:
     def _sign_typed_data(self, typed_data: Mapping[str, Any]) -> SignedMessage:
         signature = self._client.sign_typed_data(self.address, typed_data)
         return SignedMessage(signature, lambda: typed_data_hash(typed_data))
-
-
-def passing_typed_data(encode_typed_data: Callable[..., Any]) -> Callable[..., TypedMessage]:
-    """eth-account's encode_typed_data(), but an Account can sign what it returns. Other accounts still can.
-
-    For an SDK that calls account.sign_message(encode_typed_data(...)): this function takes the place of the name
-    encode_typed_data in the SDK's module.
-    """
-
-    @functools.wraps(encode_typed_data)
-    def encode(
-        domain_data: Mapping[str, Any] | None = None,
-        message_types: Mapping[str, Any] | None = None,
-        message_data: Mapping[str, Any] | None = None,
-        full_message: Mapping[str, Any] | None = None,
-    ) -> TypedMessage:
-        encoded = encode_typed_data(domain_data, message_types, message_data, full_message)
-        typed_data = completed(domain_data, message_types, message_data, full_message)
-        return TypedMessage(encoded.version, encoded.header, encoded.body, typed_data)
-
-    return encode
-
-
-def passing_actions(sign_l1_action: Callable[..., Any]) -> Callable[..., Any]:
-    """sign_l1_action() of Hyperliquid's SDK, but it passes an Account the whole action. For others nothing changes.
-
-    The SDK's own hashes the action first. The daemon cannot tell what such a hash stands for, and so neither can the
-    rules of its policy.
-    """
-
-    @functools.wraps(sign_l1_action)
-    def sign(wallet: Any, *arguments: Any, **named: Any) -> Any:
-        if isinstance(wallet, Account):
-            return wallet.sign_l1_action(*arguments, **named)
-        return sign_l1_action(wallet, *arguments, **named)
-
-    return sign
 
 
 def completed(

@@ -21,7 +21,7 @@ from support.daemon import SOURCE, Daemon, standalone
 from support.held import MESSAGES, address, holding, rule
 
 from ordersigner import client
-from ordersigner.account import Account, HexBytes, passing_actions, passing_typed_data
+from ordersigner.account import Account, HexBytes
 from ordersigner.client import Client, ProtocolError, SignerError
 from ordersigner.payloads.messages import NOT_PLAIN
 
@@ -278,7 +278,7 @@ def test_an_address_is_taken_in_every_case_that_sdks_write(daemon: Daemon, writt
 
 
 def test_typed_data_that_is_already_hashed_is_refused_with_what_to_call_instead() -> None:
-    with pytest.raises(TypeError, match=r"call sign_typed_data\(\), or let the SDK's module use passing_typed_data"):
+    with pytest.raises(TypeError, match=r"call sign_typed_data\(\), or call ordersigner\.sdks\.install\(\)"):
         Account(LOCAL.address, "/nonexistent").sign_message(encode_typed_data(*PARTS))
 
 
@@ -290,20 +290,6 @@ def test_a_message_of_another_version_is_refused() -> None:
     ):
         with pytest.raises(TypeError, match="version E only"):
             account.sign_message(message)
-
-
-def test_with_passing_typed_data_an_sdk_hands_over_what_each_kind_of_account_signs(account: Account) -> None:
-    encode = passing_typed_data(encode_typed_data)
-    for message in (encode(*PARTS), encode(full_message=MAIL), encode(domain_data=PARTS[0], **named_rest())):
-        same(account.sign_message(message), LOCAL.sign_typed_data(*PARTS))
-        assert LOCAL.sign_message(message) == LOCAL.sign_typed_data(*PARTS)
-    assert (
-        eth_account.Account.recover_message(message, signature=LOCAL.sign_message(message).signature) == LOCAL.address
-    )
-
-
-def named_rest() -> dict[str, Any]:
-    return {"message_types": PARTS[1], "message_data": PARTS[2]}
 
 
 def test_the_parts_of_an_actions_signature_have_leading_zeros_only_if_they_are_asked_for(account: Account) -> None:
@@ -318,13 +304,6 @@ def test_the_parts_of_an_actions_signature_have_leading_zeros_only_if_they_are_a
     assert any(each["s"].startswith("0x0") for each in full)
     bare = [parts(nonce) for nonce in range(100)]
     assert bare == [{"r": hex(int(each["r"], 16)), "s": hex(int(each["s"], 16)), "v": each["v"]} for each in full]
-
-
-def test_passing_actions_leaves_other_wallets_to_the_sdk() -> None:
-    def sign_l1_action(wallet: Any, *arguments: Any, **named: Any) -> Any:
-        return wallet, arguments, named
-
-    assert passing_actions(sign_l1_action)(LOCAL, 1, 2, is_mainnet=True) == (LOCAL, (1, 2), {"is_mainnet": True})
 
 
 DATA = keccak(text="f(uint8)")[:4] + bytes(31) + b"\1"
