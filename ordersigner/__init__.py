@@ -27,10 +27,10 @@ What only some parts may use. So payloads is pure, and so is policy, but for the
     socket socketserver     serving systemd daemon commands client peer
     select                  serving systemd commands client
     threading time          daemon serving signing state systemd commands client
-    os                      policy/accounts daemon serving signing state systemd commands keytool client peer
+    os                      policy/accounts daemon serving signing state systemd commands keytool client peer sdks
     open                    policy/accounts policy/reader daemon signing/keyring systemd/losses commands keytool peer
     grp pwd                 commands peer
-    subprocess              commands keytool
+    subprocess              commands keytool sdks/__main__
     systemd                 systemd
     coincurve               signing
     msgpack                 payloads
