@@ -147,7 +147,10 @@ def test_functions_of_the_program_can_be_pickled_and_threads_outlive_it(place: P
 def test_without_the_programs_directory_in_the_path_it_stays_out(place: Path) -> None:
     write(place / "deep/program.py", "import sys\nprint(sys.path)\n")
     theirs = subprocess.run([sys.executable, "-I", "deep/program.py"], check=True, capture_output=True, cwd=place)
-    program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from ordersigner.sdks.__main__ import main; main(sys.argv[1:])"
+    program = (
+        f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n"
+        "from ordersigner.sdks.__main__ import main; main(sys.argv[1:])"
+    )
     ours = subprocess.run(
         [sys.executable, "-I", "-c", program, "deep/program.py"], check=True, capture_output=True, cwd=place
     )
