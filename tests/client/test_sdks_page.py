@@ -13,7 +13,7 @@ PAGE = (SOURCE / "docs/sdks.rst").read_text()
 # The first cell of each row of a table. It may name several packages, each with its versions.
 ROWS = [re.sub(r"\n {5}(?=\S)", " ", row) for row in re.findall(r"\n   \* - (.+?)(?=\n     -)", PAGE, re.DOTALL)]
 NAMED = {
-    name: set(re.findall(r"\d+(?:\.\d+)+", versions))
+    name: set(re.findall(r"\d+(?:\.\d+)*", versions))
     for row in ROWS
     for name, versions in re.findall(r"``([A-Za-z0-9_-]+)``([^`]*)", row)
 }
