@@ -250,6 +250,11 @@ class Account:
             r, s = hex(int(r, 16)), hex(int(s, 16))
         return {"r": r, "s": s, "v": int(signature[130:], 16)}
 
+    @property
+    def _address(self) -> str:
+        """LocalAccount's name for it, which some SDKs read."""
+        return self.address
+
     def close(self) -> None:
         self._client.close()
 
