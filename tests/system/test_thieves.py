@@ -6,7 +6,6 @@ does not work fails here. A bot whose key the daemon holds must not lose it. doc
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import re
 import secrets
@@ -19,6 +18,7 @@ import pytest
 from eth_account import Account
 from eth_account.messages import defunct_hash_message, encode_defunct
 from support.daemon import SOURCE, wait_until
+from support.forms import found
 from support.held import address
 
 from system.conftest import MEMBER, SERVICE, Packages, ask, drop_in, install
@@ -74,25 +74,6 @@ THEFTS = [
 ]
 STARTED = {"bot": "signed", "listener": "listening"}  # what it prints
 INSIDE = ("startup", "hooks", "memory")  # the bot
-
-
-def forms(key: str) -> dict[str, bytes]:
-    """What a key looks like in a program, in a file or in memory."""
-    raw, number = bytes.fromhex(key), int(key, 16)
-    return {
-        "hex": key.encode(),  # with 0x or without it
-        "upper-case hex": key.upper().encode(),
-        "base64": base64.b64encode(raw).rstrip(b"="),
-        "base64 for URLs": base64.urlsafe_b64encode(raw).rstrip(b"="),
-        "decimal": str(number).encode(),
-        "bytes": raw,
-        "bytes, the last one first": raw[::-1],
-        "Python's integer": b"".join((number >> i & 0x3FFFFFFF).to_bytes(4, "little") for i in range(0, 256, 30)),
-    }
-
-
-def found(loot: bytes, key: str) -> set[str]:
-    return {name for name, form in forms(key).items() if form in loot}
 
 
 @pytest.fixture(scope="module")
