@@ -78,4 +78,4 @@ def _signing(original: Callable[..., str]) -> Callable[..., str]:
     return sign
 
 
-SDKS = (Sdk("derive_action_signing", ("0.0.13",), {"derive_action_signing.signed_action": _signed_action}),)
+SDKS = (Sdk("derive-action-signing", ("0.0.13",), {"derive_action_signing.signed_action": _signed_action}),)

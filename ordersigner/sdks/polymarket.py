@@ -18,7 +18,7 @@ from ordersigner.keccak import keccak_256
 from ordersigner.sdks import hashes
 from ordersigner.sdks.patching import BareHash, Sdk, replace
 
-_KEPT = 256  # hashes, of all threads, that are made and not signed yet
+_KEPT = 256  # hashes, the last ones of all threads: each is signed right after it is made
 _DEPOSIT_WALLET = (
     ("contents", "Order"),
     ("name", "string"),
@@ -41,8 +41,10 @@ def _noting(original: Callable[..., bytes]) -> Callable[..., bytes]:
     @functools.wraps(original)
     def signable_bytes(self: Any, domain: Any = None) -> bytes:
         signable = original(self, domain)
+        digest = keccak_256(signable)
         with _lock:
-            _noted[keccak_256(signable)] = self, domain
+            _noted[digest] = self, domain
+            _noted.move_to_end(digest)
             if len(_noted) > _KEPT:
                 _noted.popitem(last=False)
         return signable
@@ -59,8 +61,7 @@ def _signing(original: Callable[..., str]) -> Callable[..., str]:
     def sign(self: Any, digest: str) -> str:
         if not isinstance(self.account, Account):
             return original(self, digest)
-        with _lock:
-            struct, domain = _noted.pop(bytes.fromhex(digest[2:]), (None, None))
+        struct, domain = _noted.get(bytes.fromhex(digest[2:]), (None, None))
         if struct is None:
             raise BareHash(f"{digest}: the daemon signs no hashes, and this is not that of a login or an order")
         return str(hashes.sign(self.account, struct.to_message(domain), digest).signature.hex())
@@ -99,11 +100,11 @@ def _deposit_wallets(original: Callable[..., str]) -> Callable[..., str]:
 
 
 SDKS = (
-    Sdk("poly_eip712_structs", ("0.0.1",), {"poly_eip712_structs.struct": _struct}),
-    Sdk("py_order_utils", ("0.3.2",), {"py_order_utils.signer": _signer}),
-    Sdk("py_clob_client", ("0.34.6",), {"py_clob_client.signer": _signer}),
+    Sdk("poly-eip712-structs", ("0.0.1",), {"poly_eip712_structs.struct": _struct}),
+    Sdk("py-order-utils", ("0.3.2",), {"py_order_utils.signer": _signer}),
+    Sdk("py-clob-client", ("0.34.6",), {"py_clob_client.signer": _signer}),
     Sdk(
-        "py_clob_client_v2",
+        "py-clob-client-v2",
         ("1.2.1",),
         {
             "py_clob_client_v2.signer": _signer,

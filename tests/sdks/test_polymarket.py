@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -151,6 +152,20 @@ def test_version_2_sends_the_same(
         requests = sent_by_both(sides, monkeypatch, venue, program)
         orders = [sent.body["order"] for sent in requests if sent.path == "/order"]
         assert len(orders) == len({order["signature"] for order in orders}) == (6 if version == 1 else 8)
+
+
+def test_threads_that_sign_at_once_get_their_own_signatures(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v1_utils, "random", lambda: 0.5)
+    with Venue(answers(1, False)).running() as venue, ThreadPoolExecutor(16) as pool:
+        theirs, *ours = (V1(venue.url, 137, key) for key in (sides.key, *[sides.address] * 8))
+
+        def sign(client: Any, number: int) -> Any:
+            headers = v1_headers.create_level_1_headers(client.signer)  # the same for all
+            return headers, client.create_order(v1_types.OrderArgs(TOKEN, 0.5, 1.0 + number // 16, "BUY")).dict()
+
+        numbers = range(160)
+        signed = list(pool.map(lambda number: sign(ours[number % 8], number), numbers))
+        assert signed == [sign(theirs, number) for number in numbers]
 
 
 def test_a_hash_that_nobody_knows_is_refused(sides: Sides) -> None:

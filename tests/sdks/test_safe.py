@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from safe_eth.eth import EthereumClient
+from safe_eth.eth import EthereumClient, EthereumNetwork
+from safe_eth.eth.clients.cowswap import CowSwapAPI, Order
 from safe_eth.safe import safe_tx
 from sides import Sides, both_sides
 from venue import Venue
@@ -140,6 +141,20 @@ def test_a_safes_transaction_is_executed_by_the_same(sides: Sides) -> None:
         tx.execute(key, tx_gas_price=10**9)
 
     assert len(set(sent_by_both(sides, program))) == 2
+
+
+def test_an_order_for_cow_swap_is_the_same(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is signed as a message of 32 bytes, which a policy allows with hashes = yes."""
+    with Venue({"/api/v1/orders": "0x1"}).running() as venue:
+        monkeypatch.setattr(CowSwapAPI, "API_BASE_URLS", {EthereumNetwork.GNOSIS: venue.url})
+        api = CowSwapAPI(EthereumNetwork.GNOSIS)
+        for key in (sides.key, sides.address):
+            order = Order(OTHER, SAFE, OTHER, 5, 6, 1_900_000_000, {}, 1, "sell", False, "erc20", "erc20")
+            assert api.place_order(order, key) == "0x1"
+        api.http_session.close()
+        ours, theirs = (sent.body for sent in venue.sent)
+        assert ours == theirs
+        assert ours["from"] == sides.address
 
 
 def test_ether_and_tokens_are_sent_by_the_same(sides: Sides) -> None:
