@@ -81,7 +81,7 @@ def account_of(key: object) -> Account | None:
     and lower case other than those of EIP-55.
     """
     if isinstance(key, (bytes, bytearray)):
-        key = key.hex() if len(key) == 20 else key.decode("latin-1")
+        key = key.hex() if len(key) == 20 else key.decode("latin-1") if len(key) in (40, 42) else None
     digits = _ADDRESS(key) if isinstance(key, str) else None
     if digits is None:
         return None

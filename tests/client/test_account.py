@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import eth_account
@@ -280,6 +281,24 @@ def test_an_address_is_taken_in_every_case_that_sdks_write(daemon: Daemon, writt
 def test_typed_data_that_is_already_hashed_is_refused_with_what_to_call_instead() -> None:
     with pytest.raises(TypeError, match=r"call sign_typed_data\(\), or call ordersigner\.sdks\.install\(\)"):
         Account(LOCAL.address, "/nonexistent").sign_message(encode_typed_data(*PARTS))
+
+
+def with_typed_data(body: bytes, data: dict[str, Any]) -> SimpleNamespace:
+    """A message that has its typed data, as after ordersigner.sdks.install()."""
+    encoded = encode_typed_data(*PARTS)
+    return SimpleNamespace(version=encoded.version, header=encoded.header, body=body, typed_data=data)
+
+
+def test_a_message_that_has_its_typed_data_is_signed_if_they_are_what_was_hashed(account: Account) -> None:
+    body = encode_typed_data(*PARTS).body
+    same(account.sign_message(with_typed_data(body, MAIL)), LOCAL.sign_typed_data(*PARTS))
+    other = {**MAIL, "message": {**MAIL["message"], "sent": 5}}
+    for wrong in (with_typed_data(bytes(32), MAIL), with_typed_data(body, other)):
+        with pytest.raises(ValueError, match=r"^typed data: eth-account has encoded a value in another way"):
+            account.sign_message(wrong)
+    message = {name: value for name, value in MAIL["message"].items() if name != "sent"}
+    with pytest.raises(SignerError, match=r"typed_data\.message\.sent: .*missing"):
+        account.sign_message(with_typed_data(body, {**MAIL, "message": message}))
 
 
 def test_a_message_of_another_version_is_refused() -> None:
