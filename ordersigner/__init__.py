@@ -16,7 +16,7 @@ closed. docs/how.rst follows one.
     client    -                                 the client, the one file that programs copy
     aio       client                            the client for asyncio
     account   client payloads                   a held key in place of an eth-account account
-    sdks      account                           the address of a held key where SDKs take a private key
+    sdks      account client                    the address of a held key where SDKs take a private key
     commands  client                            ordersigner, the command
     keytool   commands                          ordersigner-keys, the administrator's key tool
 
@@ -26,7 +26,7 @@ What only some parts may use. So payloads is pure, and so is policy, but for the
 
     socket socketserver     serving systemd daemon commands client peer
     select                  serving systemd commands client
-    threading time          daemon serving signing state systemd commands client
+    threading time          daemon serving signing state systemd commands client sdks
     os                      policy/accounts daemon serving signing state systemd commands keytool client peer sdks
     open                    policy/accounts policy/reader daemon signing/keyring systemd/losses commands keytool peer
     grp pwd                 commands peer
