@@ -24,7 +24,7 @@ from ordersigner.sdks.patching import BareHash, Moved, Replaced
 __all__ = ["BareHash", "Moved", "Replaced", "install", "replaced"]
 
 # The files of this folder that have adapters. Each has SDKS, a tuple of patching.Sdk.
-FILES: tuple[str, ...] = ("eth_account", "ccxt", "cow", "derive", "hyperliquid", "polymarket", "safe")
+FILES: tuple[str, ...] = ("eth_account", "ccxt", "cow", "derive", "hummingbot", "hyperliquid", "polymarket", "safe")
 
 
 def install() -> None:
