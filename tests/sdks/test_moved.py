@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from support.daemon import SOURCE
 
-from ordersigner.sdks import FILES, patching
+from ordersigner import sdks
+from ordersigner.sdks import patching
 
-# Parts of eth-account are not in each of its versions: test_eth_account.py runs those.
+# Parts of eth-account are not in each of its versions: test_eth_account.py runs those. hummingbot is not installed.
+FILES = [name for name in sdks.FILES if name not in ("eth_account", "hummingbot")]
 ADAPTERS: list[patching.Sdk] = [
-    sdk for name in FILES if name != "eth_account" for sdk in importlib.import_module(f"ordersigner.sdks.{name}").SDKS
+    sdk for name in FILES for sdk in importlib.import_module(f"ordersigner.sdks.{name}").SDKS
 ]
 # Imports an SDK. Then, in a process for each part that is replaced in it, the part is hidden, and install() is called.
 PROGRAM = """
