@@ -37,6 +37,7 @@ from_key = Theirs.from_key  # bound before install()
 sdks.install()
 
 pytest_plugins = ["sdk_fixtures"]
+pytestmark = [pytest.mark.filterwarnings("ignore:.*encode_structured_data:DeprecationWarning")]
 
 VERSION = metadata.version("eth-account")
 RELEASE = tuple(map(int, VERSION.split(".")))
@@ -238,7 +239,6 @@ def structured(data: dict[str, Any]) -> Iterator[Callable[[], Any]]:
         yield lambda: messages.encode_structured_data(hexstr="0x" + text.encode().hex())
 
 
-@pytest.mark.filterwarnings("ignore:.*encode_structured_data:DeprecationWarning")
 def test_encoded_typed_data(sides: Sides) -> None:
     results = [same("sign_message", sides, encode()) for encode in encoders(MAIL)]
     assert len(results) >= 2
