@@ -75,11 +75,11 @@ _last = _Last()
 
 def _base(module: Any) -> None:
     # Of the classes that Exchange is made of, the one that the asynchronous Exchange is made of, too.
-    exchange = next(owner for owner in module.Exchange.__mro__ if "ecdsa" in vars(owner))
+    exchange = next((owner for owner in module.Exchange.__mro__ if "ecdsa" in vars(owner)), module.Exchange)
+    replace(exchange, "ecdsa", _ecdsa, ("request", "secret", "algorithm", "hash"))
     replace(exchange, "eth_encode_structured_data", _encode, ("domain", "messageTypes", "message"))
     replace(exchange, "eth_abi_encode", _pack, ("types", "args"))
     replace(exchange, "hash", _hash, ("request", "algorithm", "digest"))
-    replace(exchange, "ecdsa", _ecdsa, ("request", "secret", "algorithm", "hash"))
     replace(exchange, "eth_get_address_from_private_key", _address, ("private_key",))
     for name, parameters in _OF_OTHER_KEYS.items():
         replace(exchange, name, functools.partial(_refusing, len(parameters) - 1), parameters)
