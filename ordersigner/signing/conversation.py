@@ -197,19 +197,10 @@ class Conversation:
             message = protocol.decode(line)
             request_id = protocol.read_id(message)
             request = protocol.read_request(message)
-            if request.type == "ping":
-                return protocol.pong(__version__, request_id)
-            if request.type == "signers":
-                return protocol.signers(self._usable_keys(), request_id)
-            if request.type == "status":
-                return protocol.status(self._status_if_allowed(), request_id)
-            if request.type in freezing.TYPES:
-                names = self._rules_meant(request)
-                if not freezing.is_done(request.type, names, service.ledger):
-                    self._unfinished, self.waits = (request.type, names, request_id), True
-                    return b""
-                return self._frozen(request_id, confirmed=True)
-            form = KINDS[request.type].form
+            kind = KINDS.get(request.type)
+            if kind is None:
+                return self._answered(request, request_id)
+            form = kind.form
             payload = form.read(request.members)
             address = address_in(request.signer)
             signer: Signer | HeldKey
@@ -224,11 +215,12 @@ class Conversation:
             signature = signer.sign(payload.digest)
             added = None if form.response is None else form.response(payload, signature)
             response = protocol.signed(signature, request_id, added)
-            microseconds = (perf_counter_ns() - start) // 1000
-            recorded = added and {name: added[name] for name in form.recorded}
-            if not service.journal.signed(self._peer, payload, signer.address, permit, microseconds, recorded):
-                service.counters.failed += 1
-                return protocol.refused(NOT_RECORDED, request_id)
+            if service.journal.has_signatures:
+                microseconds = (perf_counter_ns() - start) // 1000
+                recorded = added and {name: added[name] for name in form.recorded}
+                if not service.journal.signed(self._peer, payload, signer.address, permit, microseconds, recorded):
+                    service.counters.failed += 1
+                    return protocol.refused(NOT_RECORDED, request_id)
         except Refusal as refusal:
             return self.refuse(refusal, request_id, payload, address)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the connection
@@ -238,6 +230,20 @@ class Conversation:
                 permit.leave()
         service.counters.count(request.type, permit.rule.name if permit else "")
         return response
+
+    def _answered(self, request: protocol.Request, request_id: str | int | None) -> bytes:
+        """As respond(), for a request that asks for no signature. Raises Refusal."""
+        if request.type == "ping":
+            return protocol.pong(__version__, request_id)
+        if request.type == "signers":
+            return protocol.signers(self._usable_keys(), request_id)
+        if request.type == "status":
+            return protocol.status(self._status_if_allowed(), request_id)
+        names = self._rules_meant(request)
+        if freezing.is_done(request.type, names, self._service.ledger):
+            return self._frozen(request_id, confirmed=True)
+        self._unfinished, self.waits = (request.type, names, request_id), True
+        return b""
 
     def finish(self, is_stopping: Callable[[], bool] = lambda: False) -> bytes:
         """The response to the request for which respond() had none. This may wait for seconds.

@@ -22,7 +22,6 @@ from ordersigner.state.memory import Memory
 from ordersigner.state.state_file import State
 from ordersigner.state.storage import NoRoom
 
-TYPES = ("freeze", "thaw")  # of requests
 PATIENCE = 6.0  # seconds for signatures that are under way; the journal may take 5 of them
 LOOK_EVERY = 0.005  # seconds, at first
 SELDOM = 0.1  # seconds, in the end: many clients may wait for the same signer that hangs

@@ -46,17 +46,13 @@ class Journal:
 
     def __init__(self, level: int, send: Send, send_held: Send | None = None) -> None:
         self._level = level
+        self.has_signatures = level >= LEVELS["info"]  # whether signatures leave entries
         self._any = _Way(send)
         self._held = self._any if send_held is None else _Way(send_held)
         self._refusals = _RatePerUser()
         self._refusals_by_policy = _RatePerUser()  # no other refusal must keep their entries out
         self._faults = _Rate()
         self._unread = _Rate()  # of its own: the client's requests may all be refused
-
-    @property
-    def has_signatures(self) -> bool:
-        """Whether signatures leave entries."""
-        return self._level >= LEVELS["info"]
 
     @property
     def untaken(self) -> int:
@@ -77,12 +73,10 @@ class Journal:
         microseconds: int,
         recorded: Mapping[str, object] | None = None,
     ) -> bool:
-        """A signature was made. Returns whether it has its entry, if it must have one.
+        """A signature was made, and must have an entry. Returns whether it has.
 
         signer: an address; permit: what allowed it, None for a key of the client's. recorded: of the response.
         """
-        if self._level < LEVELS["info"]:  # not by the property, because every signature comes here
-            return True
         what, fields = payload.entry()
         digest = "0x" + payload.digest.hex()
         by = signer

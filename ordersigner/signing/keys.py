@@ -22,6 +22,10 @@ _CONTEXT = coincurve.GLOBAL_CONTEXT.ctx
 _MADV_WIPEONFORK = 18  # source: asm-generic/mman-common.h; Python has no name for it
 _MAX_BLANKS = 64  # after the key in a file
 _NIBBLES = {ord(digit): int(digit, 16) for digit in "0123456789abcdefABCDEF"}
+# The types of what libsecp256k1 fills: cffi takes longer to find them by name.
+_SIGNATURE, _COMPACT, _RECOVERY_ID = map(
+    ffi.typeof, ("secp256k1_ecdsa_recoverable_signature *", "unsigned char[64]", "int *")
+)
 
 
 class Signer:
@@ -30,18 +34,17 @@ class Signer:
     text: 64 hexadecimal digits with or without 0x, in 1..n-1, the order of secp256k1.
     """
 
-    __slots__ = ("_address", "_key")
+    __slots__ = ("_address", "_secret")
 
     def __init__(self, text: str) -> None:
         digits = without_0x(text)
         secret = from_hex(digits) if len(digits) == 64 else None  # text may be very long
         if secret is None:
             raise _not_key()
-        try:
-            self._key = coincurve.PrivateKey(secret)
-        except ValueError:
+        if not lib.secp256k1_ec_seckey_verify(_CONTEXT, secret):
             message = "This number is not a private key of secp256k1: it is zero, or not below the order of the curve."
-            raise Refusal.of("signer", "not_key", message) from None
+            raise Refusal.of("signer", "not_key", message)
+        self._secret = ffi.new("unsigned char[32]", secret)  # not bytes, which show themselves and can be pickled
         self._address = ""
 
     def __repr__(self) -> str:
@@ -50,8 +53,8 @@ class Signer:
     @property
     def address(self) -> str:
         """0x and 40 lower-case hexadecimal digits: the last 20 bytes of the public key's keccak-256."""
-        if not self._address:
-            self._address = _address(self._key.public_key)
+        if not self._address:  # most clients' keys need none, and it takes as long as a signature
+            self._address = _address_of(self._secret)
         return self._address
 
     def sign(self, digest: bytes) -> str:
@@ -59,8 +62,7 @@ class Signer:
 
         The nonce is that of RFC 6979, so the same digest always gets the same signature.
         """
-        signature = self._key.sign_recoverable(digest, hasher=None)
-        return "0x" + signature[:64].hex() + _RECOVERY[signature[64]]
+        return _signature(self._secret, digest)
 
 
 class HeldKey:
@@ -94,17 +96,12 @@ class HeldKey:
 
     def sign(self, digest: bytes) -> str:
         """As Signer.sign()."""
-        if len(digest) != 32:
-            raise ValueError("a digest has 32 bytes")
-        signature = ffi.new("secp256k1_ecdsa_recoverable_signature *")
-        signed = lib.secp256k1_ecdsa_sign_recoverable(_CONTEXT, signature, digest, self._secret, ffi.NULL, ffi.NULL)
+        signature = _signature(self._secret, digest)
         # The library reads the key twice, without the interpreter's lock. If it was wiped between, the nonce was made
         # from zeros, so anyone could work out the key from this signature.
-        if self._wiped or not signed:
+        if self._wiped:
             raise ValueError("the key was wiped")
-        packed, recovery = ffi.new("unsigned char[64]"), ffi.new("int *")
-        lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(_CONTEXT, packed, recovery, signature)
-        return "0x" + bytes(ffi.buffer(packed)).hex() + _RECOVERY[recovery[0]]
+        return signature
 
     def wipe(self) -> None:
         """Overwrite the key. It cannot sign any more."""
@@ -159,13 +156,21 @@ def _decode_hex(page: mmap.mmap, size: int) -> None:
         page[index] = 0
 
 
+def _signature(secret: object, digest: bytes) -> str:
+    """As Signer.sign(). secret: a pointer to 32 bytes. Raises ValueError if they are zeros, as a wiped key's are."""
+    if len(digest) != 32:
+        raise ValueError("a digest has 32 bytes")
+    signature, compact, recovery_id = ffi.new(_SIGNATURE), ffi.new(_COMPACT), ffi.new(_RECOVERY_ID)
+    if not lib.secp256k1_ecdsa_sign_recoverable(_CONTEXT, signature, digest, secret, ffi.NULL, ffi.NULL):
+        raise ValueError("the key was wiped")
+    lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(_CONTEXT, compact, recovery_id, signature)
+    r_and_s: bytes = ffi.buffer(compact)[:]
+    return "0x" + r_and_s.hex() + _RECOVERY[recovery_id[0]]
+
+
 def _address_of(secret: object) -> str:
     """secret: a pointer to 32 bytes. Raises ValueError if they are not a private key."""
     point = ffi.new("secp256k1_pubkey *")
     if not lib.secp256k1_ec_pubkey_create(_CONTEXT, point, secret):
         raise ValueError("the number in it is not a private key: it must be in 1..n-1")
-    return _address(coincurve.PublicKey(point))
-
-
-def _address(public_key: coincurve.PublicKey) -> str:
-    return "0x" + keccak_256(public_key.format(compressed=False)[1:])[12:].hex()
+    return "0x" + keccak_256(coincurve.PublicKey(point).format(compressed=False)[1:])[12:].hex()

@@ -157,7 +157,7 @@ def test_only_root_thaws(two: list[Service]) -> None:
 # Requests that are wrong
 
 
-@pytest.mark.parametrize("type", freezing.TYPES)
+@pytest.mark.parametrize("type", ["freeze", "thaw"])
 @pytest.mark.parametrize(
     ("rules", "code"),
     [
@@ -191,7 +191,7 @@ def test_rules_that_are_not_an_array_of_names_are_refused_by_their_field(type: s
     assert sign(service) == DONE
 
 
-@pytest.mark.parametrize("type", freezing.TYPES)
+@pytest.mark.parametrize("type", ["freeze", "thaw"])
 def test_nothing_else_may_be_in_the_request(type: str) -> None:
     talk = Conversation(service_with(rule("a")), ROOT)
     response = json.loads(talk.respond(json.dumps({"type": type, "signer": ADDRESS, "id": "x"}).encode()))
