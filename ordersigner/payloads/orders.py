@@ -8,13 +8,14 @@ Pure: no sockets, no JSON, no keys. Source: the published order layouts.
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from decimal import Decimal
 from typing import Any, Callable, Dict, Mapping, NamedTuple, TypeVar
 
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads.payload import Form
 from ordersigner.refusal import MISSING, Problem, Refusal, mistyped, negative, not_a_choice, one_of, out_of_range
-from ordersigner.text import entered, from_hex, without_0x
+from ordersigner.text import entered
 
 Object = Mapping[str, object]
 Layout = Dict[str, slice]  # the place of each field in the packed bytes, in the order of the bytes
@@ -193,32 +194,45 @@ def _object(parent: Object, key: str) -> dict[str, object]:
     raise mistyped(value, f"instrument.{key}", dict, wanted=_TOKEN)
 
 
+# Each of these functions first does what nearly every value needs, without calling another one: a call takes as long as
+# the work. What is left is rare, or is to be refused.
+
+
 def _address(value: object, field: str) -> bytes:
     """20 bytes from 40 hexadecimal digits in any case, with or without 0x."""
+    if type(value) is str and (len(value) == 40 or (len(value) == 42 and value[:2] == "0x")):
+        try:
+            return unhexlify(value[-40:])
+        except ValueError:
+            pass
     if type(value) is not str or not value:
         raise mistyped(value, field, str, wanted=_ADDRESS)
-    digits = without_0x(value)
-    address = from_hex(digits) if len(digits) == 40 else None
-    if address is None:
-        raise Refusal.of(field, "not_address", f"This must be {_ADDRESS}.")
-    return address
+    raise Refusal.of(field, "not_address", f"This must be {_ADDRESS}.")
 
 
 def _choice(value: object, choices: Mapping[str, bytes], field: str) -> bytes:
+    if type(value) is str and value in choices:
+        return choices[value]
     if type(value) is not str or not value:
         raise mistyped(value, field, str, wanted=one_of(choices))
-    if value not in choices:
-        raise not_a_choice(value, field, choices)
-    return choices[value]
+    raise not_a_choice(value, field, choices)
 
 
 def _uint(value: object, size: int, field: str, *, digits_allowed: bool = False) -> bytes:
     """An integer as `size` bytes, big-endian."""
+    if type(value) is int and value >= 0:
+        try:
+            return value.to_bytes(size, "big")
+        except OverflowError:
+            raise out_of_range(field) from None
     return _fit(_integer(value, field, digits_allowed=digits_allowed), size, field)
 
 
 def _decimals(token: Object, field: str) -> int:
-    decimals = _integer(token.get("decimals", MISSING), field)
+    decimals = token.get("decimals", MISSING)
+    if type(decimals) is int and 0 <= decimals <= MAX_DECIMALS:
+        return decimals
+    decimals = _integer(decimals, field)
     if decimals > MAX_DECIMALS:
         raise Refusal.of(field, "out_of_range", f"A token has at most {MAX_DECIMALS} decimals.")
     return decimals

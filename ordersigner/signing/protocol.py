@@ -83,8 +83,8 @@ def decode(line: bytes) -> Message:
         text = line.decode()
     except UnicodeDecodeError:
         raise Refusal.of("", "wrong_encoding", "This line is not UTF-8.") from None
-    openings = text.count("{") + text.count("[")
-    if openings > MAX_DEPTH or openings + text.count(",") > MAX_VALUES:  # most lines have few, even with their strings
+    openings = text.count("{") + text.count("[")  # most lines have few, even with their strings
+    if openings > MAX_DEPTH or (len(line) > MAX_VALUES and openings + text.count(",") > MAX_VALUES):
         _check_bounds(line)
     try:
         message, end = _DECODER.raw_decode(text)
