@@ -39,7 +39,7 @@ class Rate(Slot):
             self._begin(self._signatures(), limit, seconds)
         each, entries = self._shape()
         entry, within = divmod(self.taken, each)
-        return within > 0 or entry < entries or now - self._time(entry) >= seconds * 1_000_000_000
+        return within > 0 or entry < entries or now - self._time(entry % entries) >= seconds * 1_000_000_000
 
     def take(self, now: int) -> None:
         """Count a signature, for which has_room() has room."""
@@ -49,8 +49,10 @@ class Rate(Slot):
             self.planned = self.taken + 1 + ahead
             self.store_durably()
             self.durable = self.planned
-        self._set_time(self.taken // self._shape()[0], max(now, self.latest()))
-        self.taken += 1
+        each, entries = self._shape()
+        taken = self.taken
+        self._set_time(taken // each % entries, max(now, self.latest()))
+        self.taken = taken + 1
         self.store()
 
     def _shape(self) -> tuple[int, int]:
@@ -58,12 +60,13 @@ class Rate(Slot):
         each = -(-self.limit // self.TIMES)
         return each, self.limit // each
 
-    def _time(self, entry: int) -> int:
-        time: int = _TIME.unpack_from(self._times, entry % self._shape()[1] * _TIME.size)[0]
+    def _time(self, place: int) -> int:
+        """place: of an entry in the ring, which is its number modulo their number."""
+        time: int = _TIME.unpack_from(self._times, place * _TIME.size)[0]
         return time
 
-    def _set_time(self, entry: int, time: int) -> None:
-        _TIME.pack_into(self._times, entry % self._shape()[1] * _TIME.size, time)
+    def _set_time(self, place: int, time: int) -> None:
+        _TIME.pack_into(self._times, place * _TIME.size, time)
 
     def _signatures(self) -> list[tuple[int, int]]:
         """The times in the ring, each with its number of signatures, the oldest first."""
@@ -71,8 +74,8 @@ class Rate(Slot):
             return []
         each, entries = self._shape()
         last = (self.taken - 1) // each
-        full = [(self._time(entry), each) for entry in range(max(last - entries + 1, 0), last)]
-        return [*full, (self._time(last), self.taken - last * each)]
+        full = [(self._time(entry % entries), each) for entry in range(max(last - entries + 1, 0), last)]
+        return [*full, (self._time(last % entries), self.taken - last * each)]
 
     def _begin(self, signatures: list[tuple[int, int]], limit: int, seconds: int) -> None:
         """Empty the ring, and put the latest of these signatures into it."""
@@ -86,7 +89,7 @@ class Rate(Slot):
             surplus -= dropped
             end = self.taken + count - dropped
             for entry in range(self.taken // each, -(-end // each)):
-                self._set_time(entry, time)
+                self._set_time(entry % entries, time)
             self.taken = end
 
     def pack(self) -> bytes:
@@ -105,7 +108,10 @@ class Rate(Slot):
         return now - self.latest() >= self.seconds * 1_000_000_000
 
     def latest(self) -> int:
-        return self._time((self.taken - 1) // self._shape()[0]) if self.taken else 0
+        if not self.taken:
+            return 0
+        each, entries = self._shape()
+        return self._time((self.taken - 1) // each % entries)
 
     def count_planned(self, moment: int) -> bool:
         changes = self.taken < self.planned

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from typing import Any, Generic, Iterator, Sequence, TypeVar
+from typing import Any, Callable, Generic, Iterator, Sequence, TypeVar
 
 from ordersigner.state.storage import PAGE, File, Lock
 
@@ -180,7 +180,7 @@ class Slots(Generic[AnySlot]):
             raise self._file.damaged(f"the slot at byte {offset} may be that of a total or rate which has none")
         return [slot for slot, own in zip(self._all, names) if own == NO_NAME]
 
-    def give(self, keys: Sequence[str], now: int) -> list[tuple[AnySlot, bytes]]:
+    def give(self, keys: Sequence[str], now: Callable[[], int]) -> list[tuple[AnySlot, bytes]]:
         """As get() for several keys, but a key without a slot gets one. No two have the same."""
         given: list[tuple[AnySlot, bytes]] = []
         taken: list[AnySlot] = []
@@ -198,7 +198,7 @@ class Slots(Generic[AnySlot]):
         """Another key has its slot by now."""
         self._known.pop(key, None)
 
-    def _give(self, key: str, now: int, taken: Sequence[AnySlot]) -> tuple[AnySlot, bytes]:
+    def _give(self, key: str, now: Callable[[], int], taken: Sequence[AnySlot]) -> tuple[AnySlot, bytes]:
         """taken: slots that it must not get."""
         with self._giving:
             free = self._look_for(key)
@@ -206,8 +206,9 @@ class Slots(Generic[AnySlot]):
                 return self._known[key]
             for slot in [slot for slot in free or self._all if slot not in taken]:
                 with slot.lock:
-                    slot.load(now)
-                    if slot.name == NO_NAME or slot.is_empty(now):
+                    moment = now()
+                    slot.load(moment)
+                    if slot.name == NO_NAME or slot.is_empty(moment):
                         slot.give_to(name_of(key))
                         self._known[key] = slot, slot.name
                         return self._known[key]

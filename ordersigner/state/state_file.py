@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import stat
 import struct
 import time
 import zlib
-from operator import attrgetter
 from time import monotonic, sleep
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
@@ -57,8 +57,7 @@ class _View(NamedTuple):
     frozen: Mapping[str, Frozen]
 
 
-def _uptime() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+_uptime = functools.partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
 
 
 class State:
@@ -119,17 +118,26 @@ class State:
         self, totals: Sequence[tuple[str, int, int, int]], rate: tuple[str, int, int] | None
     ) -> tuple[int, int] | None:
         """As Ledger.reserve(); no key comes twice. If it raises OSError, some of them may have counted."""
-        now = self._now()
-        own_totals = self._totals.give([key for key, _, _, _ in totals], now)
-        own_rates = [] if rate is None else self._rates.give([rate[0]], now)
+        own_totals = self._totals.give([total[0] for total in totals], self._now) if totals else []
+        own_rates = self._rates.give([rate[0]], self._now) if rate is not None else []
         own: list[tuple[Slot, bytes]] = [*own_totals, *own_rates]
-        with _locked([slot for slot, _ in own]):
+        held = []
+        try:
+            # Everybody takes the locks in the same order, so that no two wait for each other.
+            for slot, _ in own if len(own) == 1 else sorted(own, key=_place):
+                slot.lock.take()
+                held.append(slot)
             now = self._now()
-            for slot, _ in own:
+            for slot, name in own:
                 slot.load(now)
-            if all(slot.name == name for slot, name in own):
-                return _reserve([slot for slot, _ in own_totals], totals, [slot for slot, _ in own_rates], rate, now)
-        self._forget_slots([key for key, _, _, _ in totals], rate)
+                if slot.name != name:
+                    break
+            else:
+                return _reserve(own_totals, totals, own_rates, rate, now)
+        finally:
+            for slot in held:
+                slot.lock.give_back()
+        self._forget_slots([total[0] for total in totals], rate)
         return self.reserve(totals, rate)
 
     def used(self, key: str, seconds: int) -> int:
@@ -354,38 +362,28 @@ def _as_frozen(table: Mapping[str, Any]) -> Mapping[str, Frozen]:
     return {rule: Frozen(since, uid) for rule, (since, uid) in table.items()}
 
 
-@contextlib.contextmanager
-def _locked(slots: list[Slot]) -> Iterator[None]:
-    """Hold their locks. Everybody takes them in the same order, so that no two wait for each other."""
-    held = []
-    try:
-        for slot in sorted(slots, key=attrgetter("offset")):
-            slot.lock.take()
-            held.append(slot)
-        yield
-    finally:
-        for slot in held:
-            slot.lock.give_back()
+def _place(own: tuple[Slot, bytes]) -> int:
+    return own[0].offset
 
 
 def _reserve(
-    slots: Sequence[Total],
+    own_totals: Sequence[tuple[Total, bytes]],
     totals: Sequence[tuple[str, int, int, int]],
-    rates: Sequence[Rate],
+    own_rates: Sequence[tuple[Rate, bytes]],
     rate: tuple[str, int, int] | None,
     now: int,
 ) -> tuple[int, int] | None:
-    """As Ledger.reserve(). slots, rates: those of `totals` and `rate`, locked."""
-    for index, (total, (_, seconds, limit, amount)) in enumerate(zip(slots, totals)):
+    """As Ledger.reserve(). own_totals, own_rates: the slots of `totals` and `rate`, locked, and their names."""
+    for index, ((total, _), (_, seconds, limit, amount)) in enumerate(zip(own_totals, totals)):
         left = min(limit, LARGEST) - total.used(seconds, now)
         if amount > left:
             return index, max(left, 0)
-    if rate is not None and not rates[0].has_room(rate[1], rate[2], now):
+    if rate is not None and not own_rates[0][0].has_room(rate[1], rate[2], now):
         return len(totals), 0
-    for total, (_, _, limit, amount) in zip(slots, totals):
+    for (total, _), (_, _, limit, amount) in zip(own_totals, totals):
         total.spend(amount, limit)
     if rate is not None:
-        rates[0].take(now)
+        own_rates[0][0].take(now)
     return None
 
 

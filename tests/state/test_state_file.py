@@ -136,8 +136,7 @@ def test_a_process_that_is_stopped_with_a_lock_stops_one_total_and_not_for_ever(
     process = host.process(
         f"other = State({str(host.directory)!r}, 'real', uptime=lambda: next(looks))\n"
         "def uptimes():\n"
-        "    yield 0\n"
-        "    os.kill(os.getpid(), signal.SIGSTOP)\n"  # the second look at the clock is under the lock
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n"  # it looks at the clock under the lock
         "    yield 0\n"
         "looks = uptimes()\n"
         "other.reserve([('a', 86400, 100, 1)], None)\nprint(flush=True)\ninput()"
