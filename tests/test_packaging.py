@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import fnmatch
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ from ordersigner.signing import journal
 
 UNITS = SOURCE / "packaging/systemd"
 DEBIAN = SOURCE / "packaging/debian"
+needs_dpkg = pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs dpkg")
+SUITES = dict(re.findall("^([a-z]+) (.+)$", (DEBIAN / "suites").read_text(), re.MULTILINE))
 CHECK_KEYS = (UNITS / "check-keys").read_text()
 
 
@@ -174,3 +177,20 @@ def test_the_journal_catalog_shows_only_fields_that_the_entries_have() -> None:
     assert shown
     sources = [path.read_text() for path in (SOURCE / "ordersigner").rglob("*.py")]
     assert shown <= set(re.findall(r"ORDERSIGNER_\w+", "".join([*sources, CHECK_KEYS])))
+
+
+@needs_dpkg
+def test_a_build_for_an_unknown_suite_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    command = [str(DEBIAN / "build"), "--suite", "jammy", "--output", str(tmp_path)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr == f"build: no suite jammy: it must be one of {' '.join(SUITES)}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_dpkg
+def test_packages_of_a_later_suite_have_the_higher_version_and_debians_own_an_even_higher_one() -> None:
+    """So an upgrade of the system brings its own."""
+    versions = [f"1.0~{release}" for release in SUITES.values()] + ["1.0"]
+    for lower, higher in zip(versions, versions[1:]):
+        assert subprocess.run(["dpkg", "--compare-versions", lower, "lt", higher], check=False).returncode == 0
