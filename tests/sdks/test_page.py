@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore:websockets.legacy is deprecated
 SECTIONS = f"{APPROVALS}[hyperliquid perps]\nactions = order\nassets = 0\nmax-size = 0.2\nnetwork = testnet\n"
 ALLOWS = "hyperliquid = perps\ntransactions = approve\n"
 PAGE = (SOURCE / "docs/sdks.rst").read_text()
-INSTALL, FIRST, HYPERLIQUID, WEB3, BY_ITSELF = (
+INSTALL, FIRST, HYPERLIQUID, WEB3, CCXT, BY_ITSELF = (
     textwrap.dedent(block) for block in re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", PAGE)
 )
 MAIL: dict[str, Any] = {
@@ -70,3 +70,14 @@ def test_web3(sides: Sides) -> None:
         _, printed = run(WEB3, address=sides.address, url=venue.url, token=TOKEN, data=approval(7))
     assert len(printed) == len(node.sent) == 1
     assert Account.recover_transaction(node.sent[0]) == sides.address
+
+
+def test_ccxt(sides: Sides) -> None:
+    order = {"a": 0, "b": True, "p": "1100", "s": "0.2", "r": False, "t": {"limit": {"tif": "Gtc"}}}
+    signatures = []
+    for key in (sides.key, sides.address):
+        program, _ = run(CCXT, account=sides.address, address=key)
+        program["exchange"].set_sandbox_mode(True)
+        action = {"type": "order", "orders": [order], "grouping": "na"}
+        signatures.append(program["exchange"].sign_l1_action(action, 1_700_000_000_000))
+    assert signatures[0] == signatures[1]
