@@ -1,4 +1,4 @@
-"""Get signatures from the daemon, on Python 2.7 and on 3.6 to 3.13, with nothing but the standard library.
+"""Get signatures from the daemon, on Python 2.7 and on 3.6 to 3.14, with nothing but the standard library.
 
 In: orders, typed data, messages, Hyperliquid actions and transactions. Out: signatures, "0x" and 130 hexadecimal
 digits; and signed transactions. Raises SignerError if the daemon refuses a request, Unavailable if no daemon answers,

@@ -100,7 +100,7 @@ export class Client {
             this.#socket ??= this.#connect();
             this.#socket.write(Buffer.concat(lines));
         }
-        if (this.#sent.length) this.#socket.ref();
+        if (this.#sent.some((call) => !call.isOver)) this.#socket.ref();
         else this.#socket?.unref();
     }
 
@@ -152,6 +152,7 @@ export class Client {
         const reason = this.#crowded ? "too many clients are waiting" : `no answer within ${this.timeout} milliseconds`;
         settle(call, new Unavailable(`${this.path}: ${reason}`));
         if (this.#socket && performance.now() - this.#silentSince >= this.timeout / 2) this.#restart();
+        else this.#send(); // it may have been the last call that waits
     }
 
     // The daemon ended the connection.
@@ -197,22 +198,25 @@ function encode(request) {
         const value = this[key]; // json is what toJSON() of the value, if it has one, made of it
         const name = key.length <= 32 ? key : "a value"; // errors repeat nothing as long as a private key
         if (typeof value === "bigint") return value.toString();
-        if (typeof value === "number" && !Number.isFinite(value)) throw new RangeError(`${name}: must be finite`);
-        if (Number.isInteger(value) && !Number.isSafeInteger(value))
-            throw new RangeError(`${name}: JavaScript may have rounded this; pass a BigInt or a string of digits`);
+        for (const one of [value, json instanceof Number ? Number(json) : json]) {
+            if (typeof one === "number" && !Number.isFinite(one)) throw new RangeError(`${name}: must be finite`);
+            if (Number.isInteger(one) && !Number.isSafeInteger(one))
+                throw new RangeError(`${name}: JavaScript may have rounded this; pass a BigInt or a string of digits`);
+        }
         if (mayHaveBytes && value instanceof Uint8Array) return "0x" + Buffer.from(value).toString("hex");
         const isNothing = ["undefined", "function", "symbol"].includes(typeof json); // null, in an array
         if (ArrayBuffer.isView(value) || (isNothing && Array.isArray(this)))
             throw new TypeError(`${name}: JSON has nothing for this`);
         return json;
     });
+    if (text === undefined) throw new TypeError("the request: JSON has nothing for this");
     const line = Buffer.from(text + "\n");
     if (line.length <= MAX_REQUEST + 1) return line;
     const message = `The request has ${line.length - 1} bytes, and may have ${MAX_REQUEST}.`;
     throw new SignerError({ type: "ValueError", message, context: { "": [{ code: "too_long", message }] } });
 }
 
-const UTF8 = new TextDecoder("utf-8", { fatal: true });
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 // A response, or the error of a refusal, or that it is neither.
 function read(line) {

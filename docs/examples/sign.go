@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"time"
 )
 
 type object = map[string]any
@@ -22,7 +23,7 @@ type response struct {
 	}
 }
 
-// Amounts are strings: Go writes a float64 from 1e21 on with an exponent, which the daemon refuses.
+// Amounts are strings, which are signed digit by digit: a float64 is rounded before.
 var requests = []object{
 	{"type": "spot",
 		"order": object{"accountId": "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282", "timestamp": 12382173200872,
@@ -56,6 +57,7 @@ func main() {
 	}
 	encoder, decoder := json.NewEncoder(connection), json.NewDecoder(bufio.NewReader(connection))
 	for _, request := range requests {
+		connection.SetDeadline(time.Now().Add(10 * time.Second))
 		request["signer"] = os.Args[1]
 		var answer response
 		if err := encoder.Encode(request); err != nil { // with the end of the line
@@ -64,16 +66,16 @@ func main() {
 		if err := decoder.Decode(&answer); err != nil {
 			log.Fatal(err)
 		}
+		for field, problems := range answer.Error.Context {
+			log.Fatalf("%s: %s", field, problems[0].Code)
+		}
 		switch {
 		case answer.Transaction != "":
 			fmt.Println(answer.Transaction)
 		case answer.Ok:
 			fmt.Println(answer.Signature)
-		case len(answer.Error.Context) == 0: // the daemon failed: its journal says why
-			fmt.Println(answer.Error.Type)
-		}
-		for field, problems := range answer.Error.Context {
-			fmt.Printf("%s: %s\n", field, problems[0].Code)
+		default: // the daemon failed: its journal says why
+			log.Fatal(answer.Error.Type)
 		}
 	}
 }

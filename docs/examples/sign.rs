@@ -2,6 +2,7 @@
 //     rustc -O sign.rs && ./sign ADDRESS
 use std::io::{BufRead, BufReader, Error, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 // One request a line: these have been wrapped. Amounts are strings, so no library rounds them.
 const REQUESTS: [&str; 3] = [
@@ -32,10 +33,16 @@ fn after<'a>(response: &'a str, name: &str) -> Option<&'a str> {
     rest.split('"').next()
 }
 
+fn fail(why: String) -> ! {
+    eprintln!("{why}");
+    std::process::exit(1)
+}
+
 fn main() -> Result<(), Error> {
     let signer = std::env::args().nth(1).expect("Usage: sign ADDRESS");
     let path = std::env::var("ORDERSIGNER_SOCKET").unwrap_or("/run/ordersigner/ordersigner.sock".to_string());
     let mut connection = UnixStream::connect(&path)?; // no such file: systemctl start ordersigner.socket
+    connection.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut responses = BufReader::new(connection.try_clone()?).lines();
     for request in REQUESTS {
         let line = request.replace('\n', " ").replace("SIGNER", &signer) + "\n";
@@ -46,8 +53,8 @@ fn main() -> Result<(), Error> {
         let (field, code) = (after(&response, "\"context\": {\""), after(&response, "\"code\": \""));
         match (signed, field, code) {
             (Some(text), _, _) => println!("{text}"),
-            (_, Some(field), Some(code)) => println!("{field}: {code}"),
-            _ => println!("{response}"), // the daemon failed: its journal says why
+            (_, Some(field), Some(code)) => fail(format!("{field}: {code}")),
+            _ => fail(response), // the daemon failed: its journal says why
         }
     }
     Ok(())

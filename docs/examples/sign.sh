@@ -23,8 +23,8 @@ jq --compact-output '. + {signer: $signer}' --arg signer "$1" <<'END' |
    "gas": 21000, "to": "0x5555555555555555555555555555555555555555", "value": "1000000000000000",
    "data": "0x", "accessList": []}}
 END
-    nc -N -U "$socket" |
-    # The signed transaction or the signature; of a refusal, what is wrong: FIELD: CODE
+    nc -N -w 10 -U "$socket" |
+    # The signed transaction or the signature. A refusal ends this with status 1 and what is wrong: FIELD: CODE
     jq --raw-output 'if .ok then .transaction // .signature
-        elif .error.context == {} then .error.type
-        else .error.context | to_entries[] | "\(.key): \(.value[0].code)" end'
+        elif .error.context == {} then .error.type + "\n" | halt_error(1)
+        else .error.context | to_entries[0] | "\(.key): \(.value[0].code)\n" | halt_error(1) end'

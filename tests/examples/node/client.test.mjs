@@ -1,5 +1,6 @@
 // The client and servers that misbehave. The last tests ask a daemon, at ORDERSIGNER_SOCKET.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import net from "node:net";
@@ -181,6 +182,22 @@ test("a call without a response fails in time, and later calls do not wait for i
         { timeout: 2000 },
     ));
 
+test("a program ends when no call waits, whatever the daemon still owes", () =>
+    Server.with([silent, silent], async (client, server) => {
+        const program = `
+            import { Client } from "./ordersigner.mjs";
+            const client = new Client({ path: "${server.path}", timeout: 500 });
+            const calls = [1, 2, 3].map((id) => client.sign({ id }));
+            const settled = await Promise.allSettled(calls);
+            console.log(settled.map(({ reason }) => reason.name).join());`;
+        const child = spawn(process.execPath, ["--input-type=module", "--eval", program]);
+        let said = "";
+        child.stdout.on("data", (text) => (said += text));
+        const [status] = await once(child, "close", { signal: AbortSignal.timeout(60_000) });
+        assert.equal(said, "Unavailable,Unavailable,Unavailable\n");
+        assert.equal(status, 0);
+    }));
+
 test("a response that comes too late is not that of another call", () => {
     let release;
     const released = new Promise((resolve) => (release = resolve));
@@ -326,6 +343,8 @@ test("JSON gets what was meant, or nothing is sent", async () => {
             [NaN, RangeError],
             [Infinity, RangeError],
             [2 ** 53, RangeError],
+            [new Number(2 ** 53), RangeError],
+            [{ toJSON: () => 2 ** 53 }, RangeError],
             [-1e21, RangeError],
             [bytes, TypeError],
             [[1, undefined], TypeError],
@@ -341,6 +360,7 @@ test("JSON gets what was meant, or nothing is sent", async () => {
         const circular = {};
         circular.circular = circular;
         await assert.rejects(client.ask(circular), TypeError);
+        await assert.rejects(client.ask(undefined), TypeError);
         for (const timeout of [0, -1, NaN, 1e12, "soon"]) assert.throws(() => new Client({ timeout }), RangeError);
         assert.throws(() => new Client({ path: 5 }), TypeError);
         assert.equal(server.connections, 1);
