@@ -25,7 +25,7 @@ PROGRAMS = {"daemon": "ordersigner", "keys": "ordersigner.keytool"}
 NAMES = {"daemon": "ordersignerd", "keys": "ordersigner-keys"}
 # Modules by the name of what pip installs them with.
 INSTALLED_BY = {"Crypto": "pycryptodome", "eth_account": "eth-account", "systemd": "systemd-python"}
-OPTIONAL = {"hexbytes"}  # whose type results have if the program has it
+OPTIONAL = {"hexbytes", "ccxt"}  # whose type results have if the program has it, and whose errors its adapter raises
 ALTERNATIVES = {"Cryptodome"}  # Debian's name of Crypto
 
 

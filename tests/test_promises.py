@@ -11,10 +11,9 @@ import pytest
 from support.daemon import SOURCE
 from support.promises import TABLE, promises
 
+pytestmark = pytest.mark.once
 SKIPPED = """
 import pytest
-
-pytestmark = pytest.mark.once
 
 @pytest.fixture
 def machine():

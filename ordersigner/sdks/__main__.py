@@ -13,6 +13,7 @@ import builtins
 import importlib.machinery
 import io
 import os
+import pkgutil
 import runpy
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def _run_file(program: list[str]) -> None:
     sys.argv = program
     path = os.path.abspath(program[0]) if sys.version_info >= (3, 9) else program[0]  # as python does
     has_path = not sys.flags.isolated and not getattr(sys.flags, "safe_path", False)
-    if os.path.isdir(path) or path.endswith((".zip", ".pyz")):
+    if pkgutil.get_importer(path) is not None:  # a folder or a zip file, whatever its name
         sys.path[: 1 if has_path else 0] = [path]
         _as_main()
         runpy._run_module_as_main("__main__", False)  # type: ignore[attr-defined]
@@ -91,7 +92,7 @@ def _run_file(program: list[str]) -> None:
     if has_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
     names = _as_main()
-    names.update(__file__=path, __loader__=importlib.machinery.SourceFileLoader("__main__", path))
+    names.update(__file__=path, __cached__=None, __loader__=importlib.machinery.SourceFileLoader("__main__", path))
     exec(compile(source, path, "exec", dont_inherit=True), names)
 
 
@@ -99,6 +100,8 @@ def _as_main() -> dict[str, Any]:
     """The names of a new module in place of this one, whose functions go on with their own."""
     module: Any = types.ModuleType("__main__")
     module.__builtins__ = builtins
+    if sys.version_info < (3, 14):
+        module.__annotations__ = {}
     sys.modules["__main__"] = module
     names: dict[str, Any] = vars(module)
     return names

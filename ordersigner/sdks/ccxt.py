@@ -11,14 +11,16 @@ one that ccxt wants to have signed. An action of Hyperliquid is signed as a whol
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from typing import Any, Callable, NamedTuple
 
 from ordersigner import client
 from ordersigner.account import Account, completed, typed_data_hash
 from ordersigner.sdks import patching
-from ordersigner.sdks.patching import BareHash, account_of, replace
+from ordersigner.sdks.patching import BareHash, account_of, copied, replace
 
+_is_nearly_an_address = re.compile("(?:0[xX])?[0-9A-Fa-f]{38,42}").fullmatch  # ccxt takes any digits for a key
 _MESSAGE = b"\x19Ethereum Signed Message:\n"
 _BARE = (
     "this exchange signs a hash that is neither of typed data nor of a message. The daemon could not tell what such a"
@@ -82,19 +84,21 @@ def _base(module: Any) -> None:
     replace(exchange, "hash", _hash, ("request", "algorithm", "digest"))
     replace(exchange, "eth_get_address_from_private_key", _address, ("private_key",))
     for name, parameters in _OF_OTHER_KEYS.items():
-        replace(exchange, name, functools.partial(_refusing, len(parameters) - 1), parameters)
+        replace(exchange, name, functools.partial(_refusing, len(parameters) - 1, parameters[-1]), parameters)
 
 
 def _encode(original: Any) -> Any:
+    @functools.wraps(original.__func__)
     def eth_encode_structured_data(domain: Any, messageTypes: Any, message: Any) -> Any:
         encoding = original.__func__(domain, messageTypes, message)
-        _last.encoding, _last.typed_data = encoding, (domain, messageTypes, message)
+        _last.encoding, _last.typed_data = encoding, tuple(map(copied, (domain, messageTypes, message)))
         return encoding
 
     return staticmethod(eth_encode_structured_data)
 
 
 def _pack(original: Any) -> Any:
+    @functools.wraps(original.__func__)
     def eth_abi_encode(types: Any, args: Any) -> Any:
         _last.packed = original.__func__(types, args)
         return _last.packed
@@ -103,6 +107,7 @@ def _pack(original: Any) -> Any:
 
 
 def _hash(original: Any) -> Any:
+    @functools.wraps(original.__func__)
     def hash(request: Any, algorithm: Any = "md5", digest: Any = "hex") -> Any:
         hashed = original.__func__(request, algorithm, digest)
         if algorithm == "keccak" and digest == "hex" and request[:1] == b"\x19":
@@ -129,6 +134,7 @@ def _body(message: bytes) -> bytes:
 
 
 def _ecdsa(original: Any) -> Any:
+    @functools.wraps(original.__func__)
     def ecdsa(request: Any, secret: Any, algorithm: Any = "p256", hash: Any = None, fixed_length: Any = False) -> Any:
         signable, _last.signable = _last.signable, None
         account = _account(secret)
@@ -146,6 +152,7 @@ def _ecdsa(original: Any) -> Any:
 
 
 def _address(original: Any) -> Any:
+    @functools.wraps(original.__func__)
     def eth_get_address_from_private_key(private_key: Any) -> Any:
         account = _account(private_key)
         return original.__func__(private_key) if account is None else account.address.lower()
@@ -153,13 +160,14 @@ def _address(original: Any) -> Any:
     return staticmethod(eth_get_address_from_private_key)
 
 
-def _refusing(at: int, original: Any) -> Any:
+def _refusing(at: int, name: str, original: Any) -> Any:
     """The function, but it refuses an address as its argument number `at`: it would take the digits for a key."""
     function = getattr(original, "__func__", original)
 
     @functools.wraps(function)
     def refuse(*arguments: Any, **named: Any) -> Any:
-        if len(arguments) > at and account_of(arguments[at]) is not None:
+        key = arguments[at] if at < len(arguments) else named.get(name)
+        if account_of(key) is not None:
             raise _as_ccxts(BareHash(_OTHER_KEY))
         return function(*arguments, **named)
 
@@ -171,6 +179,7 @@ def _hyperliquid(module: Any) -> None:
 
 
 def _action(original: Any) -> Any:
+    @functools.wraps(original)
     def sign_l1_action(self: Any, action: Any, nonce: Any, vaultAdress: Any = None, expiresAfter: Any = None) -> Any:
         account = _account(self.privateKey)
         if account is None:
@@ -190,6 +199,7 @@ def _derive(module: Any) -> None:
 
 
 def _order(original: Any) -> Any:
+    @functools.wraps(original)
     def sign_order(self: Any, order: Any, privateKey: Any) -> Any:
         if account_of(privateKey) is not None:
             _last.signable = _derive_action(self, order)
@@ -215,8 +225,11 @@ def _derive_action(exchange: Any, order: Any) -> _Signable:
 
 def _account(key: Any) -> Account | None:
     try:
-        return account_of(key)
-    except ValueError as error:  # the case of its letters is not that of EIP-55
+        account = account_of(key)
+        if account is None and isinstance(key, str) and _is_nearly_an_address("".join(key.split())):
+            raise ValueError("privateKey: this looks like an address, which has 40 digits after 0x, and no spaces")
+        return account
+    except ValueError as error:  # or the case of its letters is not that of EIP-55
         raise _as_ccxts(error) from error
 
 

@@ -120,7 +120,7 @@ def _declared(primitive: Any, hexstr: str | None = None, text: str | None = None
 def _with(message: Any, typed_data: Callable[[], Any]) -> Any:
     """The message, together with the typed data as they are now."""
     try:
-        return _again(type(message), tuple(message), _copied(typed_data()))
+        return _again(type(message), tuple(message), patching.copied(typed_data()))
     except (ValueError, TypeError, LookupError, AttributeError):
         return message  # eth-account takes them in a form that is its own; the daemon would not
 
@@ -139,12 +139,6 @@ def _kept(kind: type) -> type:
         return _again, (kind, tuple(self), getattr(self, "typed_data", None))
 
     return type(kind.__name__, (kind,), {"__module__": kind.__module__, "__doc__": kind.__doc__, "__reduce__": reduce})
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _copied(part) for name, part in value.items()}
-    return [_copied(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 SDKS = (

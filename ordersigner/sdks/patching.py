@@ -23,6 +23,7 @@ from ordersigner.account import Account
 
 _log = logging.getLogger("ordersigner.sdks")
 _ADDRESS = re.compile("(?:0[xX])?([0-9A-Fa-f]{40})").fullmatch
+_UNCHANGED = frozenset((str, int, bool, bytes))  # isinstance(…, Mapping) takes long for these
 
 # Python takes a module for partially initialized until the import has ended.
 _PARTIAL = re.compile(r"(?s)(?:partially initialized )?module ('[\w.]+').* has no attribute ('\w+').*")
@@ -89,6 +90,16 @@ def account_of(key: object) -> Account | None:
         account = Account(digits[1])
         _accounts[digits[1]] = _accounts.setdefault(account.address, account)
     return _accounts[digits[1]]
+
+
+def copied(value: Any) -> Any:
+    """A copy of typed data, which the program may change afterwards."""
+    kind = type(value)
+    if kind in _UNCHANGED:
+        return value
+    if kind is dict or isinstance(value, Mapping):
+        return {name: copied(part) for name, part in value.items()}
+    return [copied(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def watch(sdk: Sdk) -> None:
@@ -199,14 +210,20 @@ def _pass_on(new: list[tuple[Any, Any]]) -> None:
         return
     by_id = {id(old): replacement for old, replacement in new if replacement is not old}
     for module_name, module in list(sys.modules.items()):
-        if not isinstance(module, ModuleType) or module_name.partition(".")[0] == "ordersigner":
+        if not issubclass(type(module), ModuleType) or module_name.partition(".")[0] == "ordersigner":
             continue
-        names = vars(module)
+        names = _names(module)
         for key, value in list(names.items()):
             if id(value) in by_id:
                 names[key] = by_id[id(value)]
             elif type(value) is MethodType and id(value.__func__) in by_id:
                 names[key] = MethodType(by_id[id(value.__func__)], value.__self__)
+
+
+def _names(module: ModuleType) -> dict[str, Any]:
+    """The module's own names. vars() would load a module that is loaded when it is needed."""
+    names: dict[str, Any] = vars(ModuleType)["__dict__"].__get__(module)
+    return names
 
 
 @functools.lru_cache(maxsize=None)

@@ -441,3 +441,27 @@ def test_installing_imports_no_sdk() -> None:
     new = dict(line.split() for line in process.stdout.splitlines())
     others = {name.partition(".")[0] for name, installed in new.items() if installed == "True"} - {"ordersigner"}
     assert others <= {"Cryptodome", "Crypto", "cffi", "_cffi_backend", "pycparser", "hexbytes"}  # if they are there
+
+
+def test_no_module_is_loaded_that_a_program_wants_lazily(tmp_path: Path) -> None:
+    (tmp_path / "lazy.py").write_text("print('loaded')")
+    (tmp_path / "sdk.py").write_text("def sign(key): return key")
+    program = """
+import importlib.util, sys
+spec = importlib.util.find_spec("lazy")
+spec.loader = importlib.util.LazyLoader(spec.loader)
+sys.modules["lazy"] = lazy = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(lazy)
+from ordersigner.sdks import patching
+patching.watch(patching.Sdk("sdk", ("1",), {"sdk": lambda module: patching.replace(module, "sign", lambda sign: len)}))
+import sdk
+print(sdk.sign("12"))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{SOURCE}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "2\n"

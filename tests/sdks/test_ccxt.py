@@ -792,6 +792,50 @@ print(all(list(signatures(exchange, {ADDRESS!r})) == wanted for exchange, wanted
     assert run(code) == "True\n"
 
 
+def test_exchanges_can_be_pickled_as_without_it() -> None:
+    code = """
+import pickle
+from ordersigner import sdks
+sdks.install()
+import ccxt
+for kind in (ccxt.hyperliquid, ccxt.derive, ccxt.grvt):
+    exchange = kind({"privateKey": KEY})
+    print(pickle.loads(pickle.dumps(exchange)).privateKey)
+"""
+    assert run(f"KEY = {ADDRESS!r}\n{code}") == f"{ADDRESS}\n" * 3
+
+
+def test_a_program_may_change_typed_data_after_they_were_hashed() -> None:
+    code = f"""
+import ccxt
+from ordersigner import sdks
+sdks.install()
+exchange, message = ccxt.hyperliquid(), {{"text": "a"}}
+typed = {{"name": "Mail"}}, {{"Mail": [{{"name": "text", "type": "string"}}]}}, message
+def signature(key):
+    message["text"] = "a"
+    digest = exchange.hash(exchange.eth_encode_structured_data(*typed), "keccak", "hex")
+    message["text"] = "b"
+    return exchange.ecdsa(digest, key, "secp256k1", None)
+print(signature({ADDRESS!r}) == signature({KEY[2:]!r}))
+"""
+    assert run(code) == "True\n"
+
+
+@pytest.mark.parametrize("wrong", [ADDRESS + "\n", " " + ADDRESS, ADDRESS[:-1], ADDRESS + "0", ADDRESS[:-2]])
+def test_what_is_nearly_an_address_is_no_key(wrong: str) -> None:
+    code = f"""
+import ccxt
+from ordersigner import sdks
+sdks.install()
+try:
+    print(ccxt.Exchange.eth_get_address_from_private_key({wrong!r}))
+except ccxt.AuthenticationError as error:
+    print({ADDRESS[4:30]!r} in str(error))
+"""
+    assert run(code) == "False\n"
+
+
 def test_the_version_is_one_that_the_page_names() -> None:
     (sdk,) = sdk_of_ccxt.SDKS
     assert importlib.metadata.version("ccxt") in sdk.tried
