@@ -97,8 +97,8 @@ def _goes_on(line: bytes) -> bool:
 def _readable(file: str) -> os.stat_result:
     """The state of a file, if it can be read. Does not open it: with a FIFO that would wait, and disturb the writer."""
     if file == STDIN:
-        with errors_name(STDIN):
-            return os.fstat(0)
+        with errors_name(STDIN), opened(STDIN) as descriptor:
+            return os.fstat(descriptor)
     try:
         state = os.stat(file)
     except OSError:

@@ -59,6 +59,8 @@ def name_of(file: str) -> str:
 def opened(file: str) -> Iterator[int]:
     """The descriptor of a file that is open for reading."""
     if file == STDIN:
+        if sys.stdin is None:  # it was closed at the start: its number may be that of a file which a library has opened
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         yield 0
         return
     descriptor = os.open(file, os.O_RDONLY)
