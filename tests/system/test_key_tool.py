@@ -43,7 +43,7 @@ def _uninstalled(machine: Machine) -> Iterator[None]:
     machine.run("apt-get", "purge", "--yes", "ordersigner-keys")
     leftovers = machine.run("find", PRIVATE, "/usr/lib/python3/dist-packages/ordersigner", check=False)
     assert "keytool" not in leftovers
-    assert "eth_account" not in leftovers
+    assert "/eth_account/" not in leftovers
 
 
 def in_bash(machine: Machine, script: str, input: str = "") -> str:
