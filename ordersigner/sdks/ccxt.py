@@ -17,7 +17,7 @@ from typing import Any, Callable, NamedTuple
 
 from ordersigner import client
 from ordersigner.account import Account, completed, typed_data_hash
-from ordersigner.sdks import patching
+from ordersigner.sdks import derive, patching
 from ordersigner.sdks.patching import BareHash, account_of, copied, replace
 
 _is_nearly_an_address = re.compile("(?:0[xX])?[0-9A-Fa-f]{38,42}").fullmatch  # ccxt takes any digits for a key
@@ -30,21 +30,6 @@ _OTHER_KEY = (
     "this exchange does not sign with an Ethereum key here, and the daemon holds no other kind: privateKey cannot be an"
     " address"
 )
-# The struct that Derive's exchange signs. ccxt packs it by hand.
-_DERIVE_ACTION = {
-    "Action": [
-        {"name": name, "type": kind}
-        for name, kind in (
-            ("subaccountId", "uint256"),
-            ("nonce", "uint256"),
-            ("module", "address"),
-            ("data", "bytes"),
-            ("expiry", "uint256"),
-            ("owner", "address"),
-            ("signer", "address"),
-        )
-    ]
-}
 # Functions that take a key of another kind, by their parameters up to the key.
 _OF_OTHER_KEYS = {
     "starknet_sign": ("msg_hash", "pri"),
@@ -53,7 +38,6 @@ _OF_OTHER_KEYS = {
     "base58_to_binary": ("s",),
     "retrieve_dydx_credentials": ("self", "privateKey"),
 }
-_DERIVE_CONTRACT = "0xeB8d770ec18DB98Db922E9D83260A585b9F0DeAD"
 
 
 class _Signable(NamedTuple):
@@ -211,16 +195,11 @@ def _order(original: Any) -> Any:
 def _derive_action(exchange: Any, order: Any) -> _Signable:
     """What ccxt has hashed, put together again. If ccxt hashes something else, the digests differ."""
     _, subaccount, nonce, module, _, expiry, owner, signer = order
-    domain = {
-        "name": "Matching",
-        "version": "1.0",
-        "chainId": 11155111 if exchange.safe_bool(exchange.options, "sandboxMode", False) else 1,
-        "verifyingContract": _DERIVE_CONTRACT,
-    }
+    domain = derive.domain(11155111 if exchange.safe_bool(exchange.options, "sandboxMode", False) else 1)
     values = (subaccount, nonce, module, _last.packed, expiry, owner, signer)
-    message = dict(zip((field["name"] for field in _DERIVE_ACTION["Action"]), values))
-    digest = typed_data_hash(completed(domain, _DERIVE_ACTION, message, None)).hex()
-    return _Signable(digest, lambda account: account.sign_typed_data(domain, _DERIVE_ACTION, message))
+    message = dict(zip((field["name"] for field in derive.TYPES["Action"]), values))
+    digest = typed_data_hash(completed(domain, derive.TYPES, message, None)).hex()
+    return _Signable(digest, lambda account: account.sign_typed_data(domain, derive.TYPES, message))
 
 
 def _account(key: Any) -> Account | None:

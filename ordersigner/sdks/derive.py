@@ -15,29 +15,35 @@ from ordersigner.sdks.patching import BareHash, Sdk, account_of, replace
 _MATCHING = "0xeB8d770ec18DB98Db922E9D83260A585b9F0DeAD"
 
 
-def _domain(chain: int, contract: str = _MATCHING) -> dict[str, Any]:
+def domain(chain: int, contract: str = _MATCHING) -> dict[str, Any]:
     return {"name": "Matching", "version": "1.0", "chainId": chain, "verifyingContract": contract}
 
 
 # By their separators, which Derive publishes: of its own chain and of Ethereum, each with the testnet. A program can
 # add others.
 DOMAINS = {
-    "0xd96e5f90797da7ec8dc4e276260c7f3f87fedf68775fbe1ef116e996fc60441b": _domain(957),
-    "0x9bcf4dc06df5d8bf23af818d5716491b995020f377d3b7b64c29ed14e3dd1105": _domain(
+    "0xd96e5f90797da7ec8dc4e276260c7f3f87fedf68775fbe1ef116e996fc60441b": domain(957),
+    "0x9bcf4dc06df5d8bf23af818d5716491b995020f377d3b7b64c29ed14e3dd1105": domain(
         901, "0x3cc154e220c2197c5337b7Bd13363DD127Bc0C6E"
     ),
-    "0xda616dfabb88681b08e1592820a41d55ddc62d68de110e327ae99d734506fe19": _domain(1),
-    "0x24d674cd5f2b9d564691c51e9d88f649b99246a2244dd74ce27b96578d773e85": _domain(11155111),
+    "0xda616dfabb88681b08e1592820a41d55ddc62d68de110e327ae99d734506fe19": domain(1),
+    "0x24d674cd5f2b9d564691c51e9d88f649b99246a2244dd74ce27b96578d773e85": domain(11155111),
 }
-_ACTION = (
-    ("subaccountId", "uint256"),
-    ("nonce", "uint256"),
-    ("module", "address"),
-    ("data", "bytes"),
-    ("expiry", "uint256"),
-    ("owner", "address"),
-    ("signer", "address"),
-)
+# What Derive has signed for each action.
+TYPES = {
+    "Action": [
+        {"name": name, "type": kind}
+        for name, kind in (
+            ("subaccountId", "uint256"),
+            ("nonce", "uint256"),
+            ("module", "address"),
+            ("data", "bytes"),
+            ("expiry", "uint256"),
+            ("owner", "address"),
+            ("signer", "address"),
+        )
+    ]
+}
 
 
 def _signed_action(module: Any) -> None:
@@ -51,8 +57,8 @@ def _signing(original: Callable[..., str]) -> Callable[..., str]:
         account = account_of(signer_private_key)
         if account is None:
             return original(self, signer_private_key)
-        domain = DOMAINS.get(self.DOMAIN_SEPARATOR.lower())
-        if domain is None:
+        known = DOMAINS.get(self.DOMAIN_SEPARATOR.lower())
+        if known is None:
             raise BareHash(
                 f"{self.DOMAIN_SEPARATOR}: the daemon needs the domain itself, and this hash is of none that is known:"
                 " put it into ordersigner.sdks.derive.DOMAINS"
@@ -67,10 +73,10 @@ def _signing(original: Callable[..., str]) -> Callable[..., str]:
             self.signer,
         )
         typed_data = {
-            "domain": domain,
-            "types": {"Action": [{"name": name, "type": kind} for name, kind in _ACTION]},
+            "domain": known,
+            "types": TYPES,
             "primaryType": "Action",
-            "message": {name: value for (name, _), value in zip(_ACTION, values)},
+            "message": dict(zip((field["name"] for field in TYPES["Action"]), values)),
         }
         self.signature = hashes.sign(account, typed_data, self._to_typed_data_hash()).signature.hex()
         return str(self.signature)
