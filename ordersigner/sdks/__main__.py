@@ -18,11 +18,10 @@ import runpy
 import subprocess
 import sys
 import types
-from importlib import metadata
 from typing import Any
 
 from ordersigner import sdks
-from ordersigner.sdks.patching import Sdk
+from ordersigner.sdks.patching import Sdk, installed_version
 
 USAGE = """\
 usage: python -m ordersigner.sdks PROGRAM [ARGUMENT ...]
@@ -123,7 +122,8 @@ def _without_these_frames(excepthook: Any) -> Any:
 
 def _list() -> int:
     every = [sdk for name in sdks.FILES for sdk in importlib.import_module(f"ordersigner.sdks.{name}").SDKS]
-    found = [(sdk, version) for sdk in every for version in [_version(sdk)] if version is not None]
+    versions = [(sdk, installed_version(sdk.distribution)) for sdk in every]
+    found = [(sdk, version) for sdk, version in versions if version is not None]
     if not found:
         print("No SDK is installed here. Held keys work with " + ", ".join(sdk.distribution for sdk in every))
     moved = False
@@ -132,13 +132,6 @@ def _list() -> int:
         moved = moved or "takes no held keys" in answer
         print(f"{sdk.distribution} {version} (tried: {', '.join(sdk.tried)}): {answer}", flush=True)
     return 1 if moved else 0
-
-
-def _version(sdk: Sdk) -> str | None:
-    try:
-        return metadata.version(sdk.distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _answer(sdk: Sdk) -> str:

@@ -148,7 +148,7 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any], parameters: Seque
     _made[part] = owner, new
     if isinstance(owner, type) or getattr(original, "__module__", None) == owner.__name__:
         change.new.append((original, new))
-    done.append(Replaced(change.sdk.distribution, _version(change.sdk.distribution) or "", part))
+    done.append(Replaced(change.sdk.distribution, installed_version(change.sdk.distribution) or "", part))
     _log.info("%s %s: replaced %s", *done[-1])
 
 
@@ -191,7 +191,7 @@ def _check_modules(sdk: Sdk, package: Any) -> None:
 
 
 def _moved(sdk: Sdk, name: str, error: Exception) -> None:
-    version = _version(sdk.distribution)
+    version = installed_version(sdk.distribution)
     what = _PARTIAL.sub(r"module \1 has no attribute \2", str(error))
     if version is None:
         _log.warning("%s takes no held keys: %s, and %s is not installed", name, what, sdk.distribution)
@@ -227,7 +227,8 @@ def _names(module: ModuleType) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=None)
-def _version(distribution: str) -> str | None:
+def installed_version(distribution: str) -> str | None:
+    """None if it is not installed."""
     try:
         return metadata.version(distribution)
     except (metadata.PackageNotFoundError, KeyError):  # KeyError: what an interrupted pip has left

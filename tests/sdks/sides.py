@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import eth_account
 import pytest
 from support.daemon import Daemon, standalone
 from support.held import MESSAGES, holding, rule
 
+from ordersigner.account import Account
 from ordersigner.sdks.patching import account_of
 
 ALLOWS = "typed = any\nmessages = any\n"
@@ -43,3 +44,18 @@ def both_sides(
         assert account is not None
         with account:
             yield Sides(key, address, daemon)
+
+
+def accounts(sides: Sides) -> Iterator[Any]:
+    """The private key's account, and two ways to write the held key's."""
+    yield eth_account.Account.from_key(sides.key)
+    yield eth_account.Account.from_key(sides.address)
+    with Account(sides.address) as account:
+        yield account
+
+
+def only(values: list[Any]) -> Any:
+    """The value of a list of three equal ones."""
+    assert len(values) == 3
+    assert values[1:] == values[:1] * 2
+    return values[0]

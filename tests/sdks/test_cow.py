@@ -14,10 +14,9 @@ from typing import Any
 import eth_account
 import httpx
 import pytest
-from sides import Sides, both_sides
+from sides import Sides, accounts, both_sides, only
 
 from ordersigner import sdks
-from ordersigner.account import Account
 from ordersigner.sdks import BareHash
 
 sdks.install()
@@ -68,20 +67,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def sides(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
     with both_sides(request.node.nodeid, tmp_path, monkeypatch) as sides:
         yield sides
-
-
-def accounts(sides: Sides) -> Iterator[Any]:
-    """The private key's account, and two ways to write the held key's."""
-    yield eth_account.Account.from_key(sides.key)
-    yield eth_account.Account.from_key(sides.address)
-    with Account(sides.address) as account:
-        yield account
-
-
-def only(values: list[Any]) -> Any:
-    assert len(values) == 3
-    assert values[1:] == values[:1] * 2
-    return values[0]
 
 
 def test_a_swap_sends_the_same(sides: Sides, sent: list[Any]) -> None:

@@ -12,11 +12,10 @@ import pytest
 from hyperliquid import exchange
 from hyperliquid.utils import signing
 from hyperliquid.utils.types import Cloid
-from sides import Sides, both_sides
+from sides import Sides, accounts, both_sides, only
 from venue import Venue
 
 from ordersigner import sdks
-from ordersigner.account import Account
 from ordersigner.client import SignerError
 
 sdks.install()
@@ -167,21 +166,6 @@ def sides(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     allows = f"hyperliquid = trades blind inner {POWERS}\n"
     with both_sides(request.node.nodeid, tmp_path, monkeypatch, sections, allows) as sides:
         yield sides
-
-
-def accounts(sides: Sides) -> Iterator[Any]:
-    """The private key's account, and two ways to write the held key's."""
-    yield eth_account.Account.from_key(sides.key)
-    yield eth_account.Account.from_key(sides.address)
-    with Account(sides.address) as account:
-        yield account
-
-
-def only(values: list[Any]) -> Any:
-    """The value of a list of equal ones."""
-    assert len(values) == 3
-    assert values[1:] == values[:1] * 2
-    return values[0]
 
 
 @pytest.mark.parametrize("vault", [None, VAULT])
