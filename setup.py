@@ -1,4 +1,4 @@
-"""The package's metadata. docs/install.rst says how to install it, docs/contribute.rst why it needs each dependency.
+"""The package's metadata. docs/start/install.rst says how to install it, docs/develop/contribute.rst justifies it.
 
 Without an extra it is what programs import, and the command ordersigner: pure Python, which needs nothing else.
 packaging/locked/renew locks the dependencies; run it after a change here.
@@ -38,7 +38,7 @@ setuptools.setup(
     project_urls={
         "Homepage": PAGE,
         "Documentation": f"{PAGE}/docs",
-        "Changelog": f"{PAGE}/docs/changelog.html",
+        "Changelog": f"{PAGE}/docs/develop/changelog.html",
         "Source": f"{PAGE}/source",
         "Issues": f"{PAGE}/issues",
     },

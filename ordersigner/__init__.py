@@ -2,7 +2,7 @@
 
 Each part of the package imports only the parts that its line names, and the modules of the last line. An order goes
 through serving, signing, payloads, policy if it names a held key, and back through signing; the other parts may stay
-closed. docs/how.rst follows one.
+closed. docs/develop/how.rst follows one.
 
     part      imports                           what it does
     daemon    serving signing policy payloads state systemd  ordersignerd: arguments, wiring, reload, stop, --check

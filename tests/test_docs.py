@@ -163,7 +163,7 @@ def measured(pages: list[Path], directory: Path) -> list[dict[str, Any]]:
 
 
 def test_no_page_scrolls_sideways_and_no_drawing_is_cut_off(built: Path, tmp_path: Path) -> None:
-    pages = sorted((built / "html").glob("*.html")) + sorted((built / "html/man").glob("*.html"))
+    pages = sorted(page for page in (built / "html").rglob("*.html") if "_static" not in page.parts)
     assert len(pages) > 12
     found = measured(pages, tmp_path)
     assert [page for page in found if page["needed"] != page["seen"] or page["outside"]] == []
@@ -185,7 +185,7 @@ def test_a_field_and_an_error_code_have_links_of_their_own(built: Path) -> None:
 
 
 def test_a_page_has_dark_mode_copy_buttons_its_contents_and_its_neighbors(built: Path) -> None:
-    operate = (built / "html/operate.html").read_text()
+    operate = (built / "html/run/operate.html").read_text()
     for part in ("theme-toggle", "copybutton.js", "toc-tree", "next-page", "prev-page"):
         assert part in operate
 
@@ -196,7 +196,7 @@ def folders(directory: Path) -> set[str]:
 
 
 def test_the_layout_has_a_line_for_each_folder_of_the_package_and_of_the_tests() -> None:
-    source = (DOCS / "contribute.rst").read_text()
+    source = (DOCS / "develop/contribute.rst").read_text()
     layout = source[source.index("\nordersigner/\n") : source.index("\nsetup.py, pyproject.toml, ")]
     package, tests = layout.split("\ntests/\n")
     assert set(re.findall("^    ([a-z]+/)$", package, re.MULTILINE)) == folders(SOURCE / "ordersigner")
@@ -209,14 +209,14 @@ def test_the_pages_name_only_modules_that_exist() -> None:
     modules = [*SOURCE.glob("*.py"), *(SOURCE / "ordersigner").rglob("*.py"), *(SOURCE / "tests").rglob("*.py")]
     paths = [module.relative_to(SOURCE).parts for module in modules]
     known = {"/".join(path[start:]) for path in paths for start in range(len(path))}
-    pages = {*DOCS.rglob("*.rst"), SOURCE / "README.rst", DOCS / "road.svg"} - {DOCS / "changelog.rst"}
+    pages = {*DOCS.rglob("*.rst"), SOURCE / "README.rst", DOCS / "develop/road.svg"} - {DOCS / "develop/changelog.rst"}
     named = {name for page in pages for name in re.findall(r"(?<![\w/.-])(?:\w+/)*\w+\.py\b", page.read_text())}
     assert named - known == {"ordersigner_client.py", "web3.py"}  # what users may call their copy, and a library
 
 
 def test_how_it_works_names_every_module() -> None:
     modules = {path.name for path in (SOURCE / "ordersigner").rglob("*.py") if not path.name.startswith("__")}
-    named = set(re.findall(r"\w+\.py\b", (DOCS / "how.rst").read_text()))
+    named = set(re.findall(r"\w+\.py\b", (DOCS / "develop/how.rst").read_text()))
     assert modules - named == set()
 
 
@@ -258,20 +258,20 @@ def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Pat
     written.froze(Peer(1, 2, 3), "bids")
     names = {entry.partition("=")[0] for entry in entries if entry.startswith("ORDERSIGNER_")}
     assert len(names) == 33
-    for place in ("man/ordersignerd", "operate"):
+    for place in ("man/ordersignerd", "run/operate"):
         for message_id in (journal.SIGNED, journal.REFUSED, journal.FAILED, journal.IN_FORCE, journal.FROZEN):
             assert message_id in page(built, place)
     assert names <= set(re.findall(r"ORDERSIGNER_\w+", page(built, "man/ordersignerd")))
     # The examples search only for fields that the daemon writes.
     variables = {"ORDERSIGNER_SOCKET", "ORDERSIGNER_BOOT"}
-    assert set(re.findall(r"ORDERSIGNER_\w+", page(built, "operate"))) - variables <= names
+    assert set(re.findall(r"ORDERSIGNER_\w+", page(built, "run/operate"))) - variables <= names
 
 
 def test_limits_and_defaults_are_documented_as_they_are(built: Path) -> None:
     limits = server.Limits()
     assert (limits.connections, limits.connections_per_user, limits.timeout, MAX_LINE) == (512, 256, 30, 65536)
     for limit in ("512", "256", "30 seconds", "65,536 bytes", "4096"):
-        assert limit in page(built, "operate")
+        assert limit in page(built, "run/operate")
     manual = page(built, "man/ordersignerd")
     assert re.findall(r"The default is ([\w.]+)\.", " ".join(manual.split())) == ["0600", "512", "256", "30"]
 
@@ -292,7 +292,7 @@ def holder(directory: Path) -> Iterator[Daemon]:
 
 def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of their page, in one program."""
-    source = (DOCS / "python.rst").read_text()
+    source = (DOCS / "use/python.rst").read_text()
     examples = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", source, re.MULTILINE)
     assert len(examples) == 10
     request, signature = EXAMPLE["request"], EXAMPLE["expect"]["signature"]
@@ -388,7 +388,7 @@ fee(18) <= 0.001
 @needs_root
 def test_the_page_on_other_languages_shows_what_the_daemon_answers(directory: Path) -> None:
     """Each request on one line, in the order of the page, to one daemon."""
-    page_source = (DOCS / "languages.rst").read_text()
+    page_source = (DOCS / "use/languages.rst").read_text()
     shown = [json.loads(block) for block in blocks(page_source.partition("\nWhat to know\n")[0])]
     requests, responses = shown[::2], shown[1::2]
     assert {request["type"] for request in requests} == {*KINDS, "signers", "freeze", "thaw", "status"}
@@ -405,7 +405,7 @@ def test_the_page_on_other_languages_shows_what_the_daemon_answers(directory: Pa
 
 
 def test_the_page_on_other_languages_lists_the_versions_that_were_tried() -> None:
-    listed = dict(re.findall(r"^- (\S+) ([\d.]+)$", (DOCS / "languages.rst").read_text(), re.MULTILINE))
+    listed = dict(re.findall(r"^- (\S+) ([\d.]+)$", (DOCS / "use/languages.rst").read_text(), re.MULTILINE))
     assert listed == json.loads((SOURCE / "tests/examples/node/package.json").read_text())["dependencies"]
 
 
@@ -417,7 +417,7 @@ def blocks(source: str) -> list[str]:
 
 def test_the_page_on_writing_a_policy_shows_what_the_daemon_says(tmp_path: Path) -> None:
     """With a user that this machine has in place of the page's."""
-    copy, check, page_of_rule, request, trial, verdicts, *_ = blocks((DOCS / "policy.rst").read_text())
+    copy, check, page_of_rule, request, trial, verdicts, *_ = blocks((DOCS / "policies/write.rst").read_text())
     assert copy == "cp /usr/share/doc/ordersigner/examples/policies/x402.policy .\n"
     pays = json.loads(request)
     key, payee = pays["signer"], pays["typed_data"]["message"]["to"]

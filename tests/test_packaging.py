@@ -40,7 +40,7 @@ def test_the_policy_that_is_installed_has_no_rule_and_shows_a_good_one() -> None
 
 def test_both_changelogs_begin_with_the_version_of_the_package() -> None:
     assert (DEBIAN / "changelog").read_text().startswith(f"ordersigner ({__version__}) unstable;")
-    heading = re.search("^[0-9].*", (SOURCE / "docs/changelog.rst").read_text(), re.MULTILINE)
+    heading = re.search("^[0-9].*", (SOURCE / "docs/develop/changelog.rst").read_text(), re.MULTILINE)
     assert heading
     assert heading[0] in (__version__, f"{__version__} (unreleased)")
 

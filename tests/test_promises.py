@@ -1,4 +1,4 @@
-"""Each promise in docs/security.rst names tests, the tests exist, and they are not skipped where all tests must run."""
+"""Each promise in docs/trust/security.rst names tests that exist, and that run where all tests must run."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def releasable(tmp_path: Path) -> Path:
     copy = f"{listed} | tar --null --files-from=- --ignore-failed-read -c | tar -xC '{checkout}'"
     subprocess.run(["sh", "-c", copy], cwd=SOURCE, check=True)
     git(checkout, "init", "--quiet")
-    replace(checkout / "docs/changelog.rst", f"^{__version__}.*", __version__)
+    replace(checkout / "docs/develop/changelog.rst", f"^{__version__}.*", __version__)
     for path in [checkout / "setup.py", *(checkout / "packaging").rglob("*")]:
         if path.is_file():
             path.write_text(path.read_text().replace("ordersigner.invalid", "ordersigner.example"))
@@ -90,7 +90,7 @@ def test_root_cannot_build_a_release(releasable: Path) -> None:
     ("path", "pattern", "by", "reason"),
     [
         ("ordersigner/__init__.py", '^__version__ = ".*"', '__version__ = "9.0"', "has version 9.0"),
-        ("docs/changelog.rst", f"^{__version__}", "9.0", "docs/changelog.rst begins with '9.0'"),
+        ("docs/develop/changelog.rst", f"^{__version__}", "9.0", "docs/develop/changelog.rst begins with '9.0'"),
         (
             "packaging/debian/changelog",
             f"{re.escape(__version__)}",
@@ -99,7 +99,7 @@ def test_root_cannot_build_a_release(releasable: Path) -> None:
         ),
         ("packaging/debian/changelog", "unstable", "UNRELEASED", "begins with 'another line'"),
         ("packaging/debian/changelog", r"\d{4} \d\d:", "2999 12:", "has not passed"),
-        ("docs/changelog.rst", f"^{__version__}", f"{__version__} (unreleased)", "(unreleased)"),
+        ("docs/develop/changelog.rst", f"^{__version__}", f"{__version__} (unreleased)", "(unreleased)"),
         ("setup.py", "ordersigner.example", "ordersigner.invalid", "lead nowhere: put others into setup.py."),
         ("packaging/debian/control", "signer.example", "signer.invalid", "put others into packaging/debian/control."),
     ],
@@ -320,7 +320,7 @@ def test_a_claim_about_speed_quotes_the_figures_against_the_last_release() -> No
     with open(SOURCE / "docs/plots/against.csv", newline="") as file:
         rows = [row[1:] for row in csv.reader(file)]
     measured = {pair for row in rows for pair in zip(row[::2], row[1::2])}
-    assert claims_without_proof((SOURCE / "docs/changelog.rst").read_text(), measured) == []
+    assert claims_without_proof((SOURCE / "docs/develop/changelog.rst").read_text(), measured) == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""docs/sdks.rst names the SDKs and the versions that were tried: those of the adapters and of the tests' pins."""
+"""docs/use/sdks.rst names the SDKs and the versions that were tried: those of the adapters and of the tests' pins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.daemon import SOURCE
 
 from ordersigner import sdks
 
-PAGE = (SOURCE / "docs/sdks.rst").read_text()
+PAGE = (SOURCE / "docs/use/sdks.rst").read_text()
 # The first cell of each row of a table. It may name several packages, each with its versions.
 ROWS = [re.sub(r"\n {5}(?=\S)", " ", row) for row in re.findall(r"\n   \* - (.+?)(?=\n     -)", PAGE, re.DOTALL)]
 NAMED = {

@@ -66,7 +66,7 @@ def test_a_policy_is_read_without_a_complaint_but_that_its_user_does_not_exist(f
 
 
 def test_the_page_shows_every_policy_and_names_the_sdks_that_it_was_tried_with() -> None:
-    page = (SOURCE / "docs/venues.rst").read_text()
+    page = (SOURCE / "docs/policies/venues.rst").read_text()
     assert sorted(re.findall(r"^\.\. venue:: (.+)$", page, re.MULTILINE)) == sorted(file.stem for file in FILES)
     tried = {
         name: set(re.findall("``(.+?)``", text))

@@ -3,7 +3,7 @@
     python tests/programs/benchmark.py                 the daemon of this checkout
     python tests/programs/benchmark.py --against DIR   the same, in turns with an earlier release
     python tests/programs/benchmark.py --connect PATH  the daemon that listens there, for example an installed one
-    python tests/programs/benchmark.py --against DIR --docs   also writes the figures and plots of docs/performance.rst
+    python tests/programs/benchmark.py --against DIR --docs   also writes those of docs/trust/performance.rst
     python tests/programs/benchmark.py --only WORD     only the rows whose name has that word
 
 It never fails because of a figure. The processor time of the daemon hardly moves with the other load of a machine; the

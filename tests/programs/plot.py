@@ -1,4 +1,4 @@
-"""Tables and plots of what tests/programs/benchmark.py measured, for docs/performance.rst.
+"""Tables and plots of what tests/programs/benchmark.py measured, for docs/trust/performance.rst.
 
     python tests/programs/plot.py [DIR]   makes them again from the figures in DIR (default: docs/plots)
 

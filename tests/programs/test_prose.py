@@ -50,7 +50,7 @@ def test_the_language_is_plain() -> None:
     files = {str(file.relative_to(prose.SOURCE)): prose.prose_of(file) for file in prose.everything()}
     expected = {
         "README.rst",
-        "docs/changelog.rst",
+        "docs/develop/changelog.rst",
         "docs/man/ordersignerd.rst",
         "ordersigner/serving/server.py",
         "tests/run",

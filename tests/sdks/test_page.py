@@ -1,4 +1,4 @@
-"""The code that docs/sdks.rst shows does what it says."""
+"""The code that docs/use/sdks.rst shows does what it says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytest_plugins = ["sdk_fixtures"]
 pytestmark = [pytest.mark.filterwarnings("ignore:websockets.legacy is deprecated:DeprecationWarning")]
 SECTIONS = f"{APPROVALS}[hyperliquid perps]\nactions = order\nassets = 0\nmax-size = 0.2\nnetwork = testnet\n"
 ALLOWS = "hyperliquid = perps\ntransactions = approve\n"
-PAGE = (SOURCE / "docs/sdks.rst").read_text()
+PAGE = (SOURCE / "docs/use/sdks.rst").read_text()
 INSTALL, FIRST, HYPERLIQUID, WEB3, CCXT, BY_ITSELF = (
     textwrap.dedent(block) for block in re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", PAGE)
 )

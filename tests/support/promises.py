@@ -1,4 +1,4 @@
-"""The promises of docs/security.rst, and the tests that hold each.
+"""The promises of docs/trust/security.rst, and the tests that hold each.
 
 Promises is a plugin for pytest. With CI in the environment, it makes a test that a promise names fail if it is skipped.
 """
@@ -15,7 +15,7 @@ import pytest
 
 from support.daemon import SOURCE
 
-TABLE = SOURCE / "docs/security.rst"
+TABLE = SOURCE / "docs/trust/security.rst"
 TEST = re.compile(r"``(tests/[\w/]+\.py::test_\w+)``")
 
 
@@ -41,5 +41,5 @@ class Promises:
         if report.skipped and item.nodeid.partition("[")[0] in self._tests:
             report.outcome = "failed"
             report.longrepr = (
-                f"{item.nodeid} holds a promise of docs/security.rst and must not be skipped: {report.longrepr}"
+                f"{item.nodeid} holds a promise of docs/trust/security.rst and must not be skipped: {report.longrepr}"
             )

@@ -49,18 +49,18 @@ def commands(page: Path, beginning: str) -> list[str]:
 
 
 def test_the_documentation_builds(clone: Path) -> None:
-    shown = commands(DOCS / "contribute.rst", "make -C docs")
+    shown = commands(DOCS / "develop/contribute.rst", "make -C docs")
     assert shown == ["make -C docs html", "make -C docs man"]
     assert commands(SOURCE / "README.rst", "make -C docs") == shown[:1]
     for command in shown:
         run(command.split(), clone)
-    assert "ordersigner.account.Account" in (clone / "docs/_build/html/api.html").read_text()
+    assert "ordersigner.account.Account" in (clone / "docs/_build/html/use/api.html").read_text()
     assert (clone / "docs/_build/man/ordersignerd.8").exists()
     assert run(["git", "status", "--porcelain"], clone) == ""
 
 
 def without_the_package() -> list[str]:
-    text = (DOCS / "install.rst").read_text()
+    text = (DOCS / "start/install.rst").read_text()
     section = text[text.index("Without the package\n---") : text.index("Uninstall\n---")]
     shown = re.findall("^    ((?:python3|~/ordersigner/bin).+)$", section, re.MULTILINE)
     assert len(shown) == 6
@@ -126,7 +126,7 @@ print(Account("0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282").address, Client("/no
     ],
 )
 def test_a_program_gets_the_package_alone_and_needs_no_compiler(pip: str, clone: Path, tmp_path: Path) -> None:
-    assert commands(DOCS / "install.rst", "pip install") == ["pip install ordersigner"]
+    assert commands(DOCS / "start/install.rst", "pip install") == ["pip install ordersigner"]
     bin = tmp_path / "venv/bin"
     run([sys.executable, "-m", "venv", str(bin.parent)], tmp_path)
     if pip:
@@ -242,7 +242,7 @@ def test_each_command_with_the_tests_own_python_can_be_run_as_it_is_shown() -> N
 
 
 def test_a_fault_is_repeated_by_the_command_of_its_section() -> None:
-    (command,) = (one for one in commands(DOCS / "faults.rst", TESTS_PYTHON) if "faults.py kill" in one)
+    (command,) = (one for one in commands(DOCS / "trust/faults.rst", TESTS_PYTHON) if "faults.py kill" in one)
     once = re.sub("--times [0-9]+", "--times 1", command).split()[1:]
     assert "\n0 wrong responses\n" in run([sys.executable, *once], SOURCE)
 
@@ -251,13 +251,13 @@ def test_the_fuzzers_commands_are_those_that_the_tests_run() -> None:
     tested = re.findall(
         r'\["python", "(tests/programs/fuzz.py)", "(\w+)", "--same"', (SOURCE / "pyproject.toml").read_text()
     )
-    for page in ("faults.rst", "contribute.rst"):
+    for page in ("trust/faults.rst", "develop/contribute.rst"):
         shown = [command.split()[1:] for command in commands(DOCS / page, FUZZERS_PYTHON)]
         assert shown == [[*words, "--seconds", "3600"] for words in tested]
 
 
 def test_each_row_of_the_faults_leads_to_a_section_with_a_command() -> None:
-    text = (DOCS / "faults.rst").read_text()
+    text = (DOCS / "trust/faults.rst").read_text()
     labels = set(re.findall(r"^   \* - :ref:`[^<]+<([\w-]+)>`", text, re.MULTILINE))
     assert len(labels) >= 12
     for label in labels:

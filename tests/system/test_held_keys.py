@@ -175,7 +175,7 @@ def test_without_the_directory_of_keys_the_daemon_serves(holder: Machine) -> Non
 
 def test_the_manuals_lines_give_a_signature_with_a_sealed_key(holder: Machine) -> None:
     """All lines of the section."""
-    section = (SOURCE / "docs/operate.rst").read_text().split("\nHeld keys\n", 1)[1].split("\nThe journal\n", 1)[0]
+    section = (SOURCE / "docs/run/operate.rst").read_text().split("\nHeld keys\n", 1)[1].split("\nThe journal\n", 1)[0]
     commands = re.findall(
         r"^    ((?:systemd-creds|shred|systemctl|ordersignerd|journalctl) .+)$", section, re.MULTILINE
     )

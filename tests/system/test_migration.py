@@ -1,4 +1,4 @@
-"""From the earlier daemon to this one and back, with the lines of docs/migrate.rst word for word.
+"""From the earlier daemon to this one and back, with the lines of docs/run/migrate.rst word for word.
 
 A stand-in runs as the earlier daemon: no package index has the real one. See tests/support/earlier_daemon.py.
 """
@@ -22,7 +22,7 @@ ExecStart=/usr/bin/python3 /usr/local/lib/earlier_daemon.py %s /usr/local/lib/pu
 [Install]
 WantedBy=multi-user.target
 """
-PAGE = (SOURCE / "docs/migrate.rst").read_text()
+PAGE = (SOURCE / "docs/run/migrate.rst").read_text()
 
 
 def lines_of(heading: str) -> list[str]:

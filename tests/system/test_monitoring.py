@@ -23,7 +23,7 @@ METRICS = "/var/lib/prometheus/node-exporter/ordersigner.prom"
 
 def set_up(machine: Machine, example: str) -> None:
     """Set up an example as the page says."""
-    page = (SOURCE / "docs/monitor.rst").read_text()
+    page = (SOURCE / "docs/run/monitor.rst").read_text()
     (commands,) = [block for block in re.findall(r"::\n\n((?:    .+\n)+)", page) if f"install {example} " in block]
     assert len(commands.splitlines()) == 5
     machine.run("sh", "-euc", commands)

@@ -208,7 +208,7 @@ def test_tests_run_in_the_sdist(dist: Dist, tmp_path: Path) -> None:
     """Some of each kind, after the line that the documentation shows: of the code, with a daemon, of a release."""
     shutil.unpack_archive(dist.sdist, tmp_path)
     unpacked = tmp_path / f"ordersigner-{__version__}"
-    (prepare,) = re.findall("^    (git init .+)$", (unpacked / "docs/contribute.rst").read_text(), re.MULTILINE)
+    (prepare,) = re.findall("^    (git init .+)$", (unpacked / "docs/develop/contribute.rst").read_text(), re.MULTILINE)
     identity = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     environment = {**os.environ, **identity, "PYTHONPATH": str(unpacked)}
     subprocess.run(["sh", "-c", prepare], cwd=unpacked, check=True, env=environment)

@@ -1,4 +1,4 @@
-"""A bot signs through OpenSSH, with the files and lines of docs/remote.rst: it gets signatures, and nothing else.
+"""A bot signs through OpenSSH, with the files and lines of docs/run/remote.rst: it gets signatures, and nothing else.
 
 One machine plays both parts: the bot's user is alice, the signer's account is bids-bot.
 """
@@ -17,7 +17,7 @@ from system.machine import TIMEOUT, Machine
 from system.test_held_keys import BY_ADDRESS, KEY, KEYS, POLICY, restart, rule, seal, set_policy
 
 ACCOUNT = "bids-bot"
-PAGE = (SOURCE / "docs/remote.rst").read_text()
+PAGE = (SOURCE / "docs/run/remote.rst").read_text()
 CONFIGURATION = "/etc/ssh/sshd_config.d/ordersigner.conf"
 HOME = f"/home/{MEMBER}"
 UNIT = f"{HOME}/.config/systemd/user/ordersigner-tunnel.service"

@@ -1,7 +1,7 @@
 """Thefts of keys from trading bots: they get the key of a bot that has it, and not one that the daemon holds.
 
 thieves/ has the thefts. Each runs twice, as the user of a bot. A bot that has its key must lose it: so a theft that
-does not work fails here. A bot whose key the daemon holds must not lose it. docs/thieves.rst says it for people.
+does not work fails here. A bot whose key the daemon holds must not lose it. docs/trust/thieves.rst says it for people.
 """
 
 from __future__ import annotations

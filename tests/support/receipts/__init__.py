@@ -1,1 +1,1 @@
-"""A kind of request that the package does not have, made as docs/how.rst says: a payload, its limits, and one line."""
+"""A kind of request that is not in the package, made as docs/develop/how.rst says: a payload, its limits, one line."""
