@@ -87,6 +87,17 @@ class Venue(Directive):
         return [*shown, nodes.literal_block(policy, policy)]
 
 
+class Picture(Directive):
+    """Show docs/pictures/NAME.svg in the page itself, so that it follows the page's dark mode."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        file = ROOT / f"docs/pictures/{self.arguments[0]}.svg"
+        self.state.document.settings.record_dependencies.add(str(file))
+        return [nodes.container("", nodes.raw("", file.read_text(), format="html"), classes=["scrolls"])]
+
+
 def add_anchors(app: Sphinx, doctree: nodes.document) -> None:
     """Give each term of a definition list an id, so that a field or an error code can be linked to: #order.price."""
     taken: set[str] = set()
@@ -163,6 +174,7 @@ def forget_overloads(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> None:
     app.add_directive("error-codes", ErrorCodes)
+    app.add_directive("picture", Picture)
     app.add_directive("venue", Venue)
     app.connect("builder-inited", forget_overloads)
     app.connect("doctree-read", add_anchors)
