@@ -1,5 +1,7 @@
 """A client's connection, from its first line to its end. Its thread runs serve(), and only that waits for this client.
 
+Before that, the accepting thread runs begin(), which answers a client that asks at once, and waits for a moment only.
+
 In: a connected socket, and the Conversation that answers its lines. Out: whether the next process can go on with it.
 
 The thread waits for input, for the client to take its responses, and for the daemon's stop; the Channel does the rest.
@@ -32,14 +34,10 @@ LINGER_BYTES = 1024 * 1024
 
 
 class Connection:
-    """For one call of serve(). Its own thread uses it, and no other one."""
+    """For one call of begin(), and then of serve(). One thread at a time uses it."""
 
     def __init__(self, connection: socket.socket, channel: Channel, work: Work, stop: Stop, *, timeout: float) -> None:
-        """timeout: seconds for the client to end a line once begun, and to take the responses of a turn.
-
-        The thread's stack is deepest here: an object made by another one's constructor takes more of it. So the channel
-        is handed in and the lock is taken here, which saves each thread a page of memory.
-        """
+        """timeout: seconds for the client to end a line once begun, and to take the responses of a turn."""
         self._socket = connection
         self._work = work
         self._stop = stop
@@ -55,10 +53,37 @@ class Connection:
             0  # lines, at the end of the last _answer(): if there are more, the line in the buffer is a new one
         )
         self.spins = False  # whether to look for the next request for a moment before going to sleep
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._input = select.poll()
-        self._input.register(connection, select.POLLIN)
-        self._input.register(stop, select.POLLIN)
         self._looks_for_output = False  # in a poll() for input
+
+    def begin(self) -> bool:
+        """Answer the first request of a new client, if it comes at once. Returns whether the client has ended, too.
+
+        Many programs connect for each request. A thread for each of them would take longer than the request.
+        """
+        has_ended = True
+        try:
+            has_ended = self._answer_at_once()
+        except ConnectionError:  # the client hung up
+            pass
+        finally:
+            if has_ended:
+                self.channel.drop()
+        return has_ended
+
+    def _answer_at_once(self) -> bool:
+        """As begin(); raises ConnectionError."""
+        channel = self.channel
+        if not self._look():
+            return False
+        if channel.state == "open":
+            if not self._work.do_now(self._share) or channel.waits:
+                return False
+            channel.send()
+            if channel.unsent or channel.state != "open" or not self._look():
+                return False
+        return channel.state == "ended" and channel.all_answered
 
     def serve(self) -> bool:
         """Answer lines until the client ends the stream, breaks a limit or hangs up, or until the daemon stops.
@@ -66,8 +91,9 @@ class Connection:
         Returns whether the next process can go on with the connection.
         """
         channel = self.channel
+        self._input.register(self._socket, select.POLLIN)
+        self._input.register(self._stop, select.POLLIN)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             self._converse()
             if channel.state == "over":
                 self._linger()
@@ -80,6 +106,7 @@ class Connection:
     def _converse(self) -> None:
         """Returns when no further line is answered, and the client has taken all responses."""
         channel = self.channel
+        self._answer()  # what was read before the thread began
         while channel.state == "open":
             if self._receive():
                 self._answer()
@@ -96,13 +123,19 @@ class Connection:
     def _receive(self) -> bool:
         """Wait for input, or the end of the stream, and read it; False if neither comes in time."""
         channel = self.channel
-        if self.spins and not self._stop.begun and not channel.unsent:
-            # A client that asks in lock-step writes again before this thread would be asleep and awake again.
-            until = perf_counter() + SPIN
-            while perf_counter() < until and not self._work.work_lock.locked():  # until another client is at work
-                if channel.read():
-                    return True
+        # A client that asks in lock-step writes again before this thread would be asleep and awake again.
+        if self.spins and not self._stop.begun and not channel.unsent and self._look():
+            return True
         while self._wait_for_input():
+            if channel.read():
+                return True
+        return False
+
+    def _look(self) -> bool:
+        """Look for input, or the end of the stream, for a moment and until another client is at work, and read it."""
+        channel, work_lock = self.channel, self._work.work_lock
+        until = perf_counter() + SPIN
+        while perf_counter() < until and not work_lock.locked():
             if channel.read():
                 return True
         return False
@@ -147,14 +180,15 @@ class Connection:
         Returns when the client has taken so many that more of its lines may be answered.
         """
         channel, work, share = self.channel, self._work, self._share
-        while not channel.all_answered:
-            was_latest = work.had_latest_turn(share)
-            if work.do_now(share):
-                self.spins = was_latest and bool(channel.unsent)  # it had two turns in a row: it may ask in lock-step
-            else:
-                self.spins = False
-                work.leave(share)
-                share.returned.acquire()
+        while channel.waits or not channel.all_answered:
+            if not channel.waits:  # as begin() may leave it
+                was_latest = work.had_latest_turn(share)
+                if work.do_now(share):
+                    self.spins = was_latest and bool(channel.unsent)  # two turns in a row: it may ask in lock-step
+                else:
+                    self.spins = False
+                    work.leave(share)
+                    share.returned.acquire()
             if channel.waits:
                 try:
                     self._send()  # the responses before it

@@ -8,13 +8,14 @@ Theory of operation
 There are these threads:
 
 - The main thread (daemon/main.py) waits for a signal. Then it has another thread stop the server, with a time limit.
-- The accepting thread runs serve_forever(): it accepts connections, counts them, and refuses those over the limits. It
+- The accepting thread runs serve_forever(): it accepts connections, counts them, and refuses those over the limits. If
+  nobody is at work, it answers what a new client asks at once; if the client then ends the connection, that was all. It
   also tells systemd that the daemon is alive, as long as the work goes on.
-- Each connection has a thread (connection.py), the only one that ever waits for that client.
+- Each connection that stays has a thread (connection.py), the only one that ever waits for that client.
 - The worker (work.py) is one thread. It serves the clients that are busy at the same time.
 
 Each connection has a channel (channel.py), which reads, has lines answered and sends, and never waits. The channel
-belongs to the connection's thread or to the worker, and only its owner uses it:
+belongs to the accepting thread at first, then to the connection's thread or to the worker, and only its owner uses it:
 
     its thread   waits for input, reads, answers, sends, waits for the client to take the responses
        |   ^
@@ -83,7 +84,8 @@ from ordersigner.serving.stop import GRACE, Stop
 from ordersigner.serving.work import Work
 from ordersigner.signing.conversation import Conversation, Service
 
-POLL = 0.5  # seconds between two looks at whether to stop, and two heartbeats for systemd
+POLL = 0.5  # seconds between two looks at whether to stop, and two heartbeats for systemd, at most
+HEARTBEAT = 0.1  # seconds between two heartbeats, at least: clients may connect thousands of times a second
 PAUSE = 0.1  # seconds before the next accept where the system has no descriptor or memory for another connection
 START = 1.0  # seconds to wait for the thread of a connection to begin before the next is accepted
 LATE = 5.0  # seconds after these until it has failed to
@@ -99,20 +101,22 @@ class Limits(NamedTuple):
     timeout: float = 30.0  # seconds to end a line once begun, and to take the responses of a turn
 
 
+class Admitted(NamedTuple):
+    """A connection that counts, until it ends."""
+
+    user: int  # the uid that it counts for
+    connection: Connection
+
+
 class OrderHandler(socketserver.BaseRequestHandler):
-    """What socketserver calls for each connection, in its thread."""
+    """What socketserver calls in the thread of a connection that stays."""
 
     request: socket.socket
-    client_address: Peer
     server: OrderServer
 
     def handle(self) -> None:
-        server = self.server
-        conversation = Conversation(server.service, self.client_address)
-        channel = Channel(self.request, conversation, server.stop, server.backlog)
-        connection = Connection(self.request, channel, server.work, server.stop, timeout=server.limits.timeout)
-        if connection.serve():
-            server.keep(self.request)
+        if self.server.connections[self.request].connection.serve():
+            self.server.keep(self.request)
 
 
 class OrderServer(socketserver.ThreadingUnixStreamServer):
@@ -131,7 +135,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         *,
         heartbeat: Callable[[bool], None] = lambda alive: None,
     ) -> None:
-        """heartbeat: called in each turn of the serve loop, with whether the work goes on."""
+        """heartbeat: called every tenth of a second to half a second, with whether the work goes on."""
         super().__init__(listener.getsockname(), OrderHandler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
@@ -142,11 +146,12 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self.stop = Stop()
         self.backlog = Backlog()
         self._heartbeat = heartbeat
-        self._connections: dict[socket.socket, int] = {}  # to the uid that each counts for
+        self.connections: dict[socket.socket, Admitted] = {}
         self._kept: set[socket.socket] = set()  # those that the next process can go on with
         self._changed = threading.Condition()
         self._turned_away: deque[tuple[float, socket.socket]] = deque()  # until when they stay open
         self._not_begun: deque[tuple[float, list[socket.socket], Peer]] = deque()  # until when they may; see _serve()
+        self._next_heartbeat = 0.0  # by monotonic()
         self._exhausted = False
 
     # Accepting: called by socketserver, in this order
@@ -163,11 +168,23 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         return connection, peer_of(connection)
 
     def process_request(self, request: socket.socket, client_address: Peer) -> None:  # type: ignore[override]
-        try:
-            self._admit(request, client_address)
-        except Refusal as refusal:
-            self._turn_away(request, client_address, refusal)
+        """Serve a new client: here, if it asks at once and then ends, and otherwise in a thread."""
+        connection = self._admit(request, client_address)
+        if connection is None:
             return
+        try:
+            has_ended = connection.begin()
+        except BaseException:
+            self._release(request)
+            raise
+        if has_ended:
+            self.shutdown_request(request)
+            self._release(request)
+        else:
+            self._start(request, client_address)
+
+    def _start(self, request: socket.socket, client_address: Peer) -> None:
+        """Give a connection its thread."""
         claim = [request]  # the thread takes it out, or this one, which then refuses the connection
         begun: queue.SimpleQueue[None] = queue.SimpleQueue()
         try:
@@ -197,10 +214,12 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
 
     def service_actions(self) -> None:
         """What the serve loop does beside accepting, in each turn."""
-        if not self.work.is_alive():
-            raise RuntimeError("the worker has ended")  # the connections it had would wait without end
-        self._heartbeat(not self.work.stalled())
         now = time.monotonic()
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + HEARTBEAT
+            if not self.work.is_alive():
+                raise RuntimeError("the worker has ended")  # the connections it had would wait without end
+            self._heartbeat(not self.work.stalled())
         while self._turned_away and (len(self._turned_away) > TURNED_AWAY or self._turned_away[0][0] < now):
             self._turned_away.popleft()[1].close()
         while self._not_begun and self._not_begun[0][0] < now:
@@ -222,7 +241,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
     def take_over(self, connections: Sequence[socket.socket]) -> None:
         """Serve the connections that the process before has kept."""
         for connection in connections:
-            self._process(connection, peer_of(connection))
+            self._serve_in_thread(connection, peer_of(connection))
 
     # The end: called by daemon/main.py, in this order, after shutdown()
 
@@ -233,7 +252,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
                 request, peer = self.get_request()
             except OSError:  # nobody is left
                 return
-            self._process(request, peer)
+            self._serve_in_thread(request, peer)
 
     def drain(self, *, keep: bool = False) -> list[socket.socket]:
         """Answer what was received, and end all connections.
@@ -243,10 +262,10 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self.stop.begin(keep=keep)
         self.work.return_all()
         with self._changed:
-            if not self._changed.wait_for(lambda: not self._connections, self.stop.send_until - time.monotonic()):
-                for connection in self._connections.keys() - self._kept:
+            if not self._changed.wait_for(lambda: not self.connections, self.stop.send_until - time.monotonic()):
+                for connection in self.connections.keys() - self._kept:
                     shut(connection, socket.SHUT_RDWR)
-                self._changed.wait_for(lambda: not self._connections, GRACE)
+                self._changed.wait_for(lambda: not self.connections, GRACE)
             return list(self._kept)
 
     def server_close(self) -> None:
@@ -254,7 +273,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         for _, connection in self._turned_away:
             connection.close()
         self.work.close(GRACE)
-        if not self._connections:  # else a thread may still poll the descriptor
+        if not self.connections:  # else a thread may still poll the descriptor
             self.stop.close()
 
     # Called by the connections' threads
@@ -266,28 +285,36 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
 
     # Counting
 
-    def _process(self, request: socket.socket, peer: Peer) -> None:
-        """As socketserver does it."""
+    def _serve_in_thread(self, request: socket.socket, peer: Peer) -> None:
+        """As process_request(), without a look at what the client asks at once."""
         try:
-            self.process_request(request, peer)
+            if self._admit(request, peer):
+                self._start(request, peer)
         except Exception:  # noqa: BLE001 - one client's, not all clients'
             self.handle_error(request, peer)
             self.shutdown_request(request)
 
-    def _admit(self, request: socket.socket, peer: Peer) -> None:
+    def _admit(self, request: socket.socket, peer: Peer) -> Connection | None:
+        """Count a connection, until _release(). Returns None if that would exceed a limit, after the refusal."""
         user = user_behind(peer.uid)
+        others = [admitted.user for admitted in list(self.connections.values())]  # only this thread adds to them
+        if len(others) >= self.limits.connections:
+            self._turn_away(request, peer, _too_many("The daemon has no connection left."))
+            return None
+        if others.count(user) >= self.limits.connections_per_user:
+            self._turn_away(request, peer, _too_many("This user has no connection left."))
+            return None
+        channel = Channel(request, Conversation(self.service, peer), self.stop, self.backlog)
+        connection = Connection(request, channel, self.work, self.stop, timeout=self.limits.timeout)
         with self._changed:
-            if len(self._connections) >= self.limits.connections:
-                raise _too_many("The daemon has no connection left.")
-            if list(self._connections.values()).count(user) >= self.limits.connections_per_user:
-                raise _too_many("This user has no connection left.")
-            self._connections[request] = user
-            self.service.counters.connections = len(self._connections)
+            self.connections[request] = Admitted(user, connection)
+            self.service.counters.connections = len(self.connections)
+        return connection
 
     def _release(self, request: socket.socket) -> None:
         with self._changed:
-            del self._connections[request]
-            self.service.counters.connections = len(self._connections)
+            del self.connections[request]
+            self.service.counters.connections = len(self.connections)
             self._changed.notify_all()
 
     def _turn_away(self, request: socket.socket, peer: Peer, refusal: Refusal) -> None:
@@ -302,8 +329,12 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
     def _turn_away_without_thread(self, claim: list[socket.socket], peer: Peer) -> None:
         with contextlib.suppress(IndexError):  # the thread has begun
             request = claim.pop()
+            cut_off = self.connections[request].connection.channel.unsent  # the rest of a response
             self._release(request)
-            self._turn_away(request, peer, _too_many("The daemon can start no more threads."))
+            if cut_off:
+                self.shutdown_request(request)
+            else:
+                self._turn_away(request, peer, _too_many("The daemon can start no more threads."))
 
     def _wait_for_resources(self, error: OSError) -> None:
         """Without this the serve loop would spin, since the listener stays readable."""

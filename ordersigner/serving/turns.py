@@ -31,8 +31,10 @@ STEADY = 8  # turns over which the time for a line is averaged, so that a single
 class Share:
     """A channel's share of the work. It belongs to the channel's owner; connection.py only waits for `returned`."""
 
-    def __init__(self, channel: Channel, account: float) -> None:
+    def __init__(self, channel: Channel, account: float, number: int = 0) -> None:
+        """number: of the channel, which no other one has."""
         self.channel = channel
+        self.number = number
         self.account = account  # seconds of processor time used, on the clock of Turns
         self.line_seconds = LONG  # that a line takes, on average
         self.waiting_since = 0.0  # by perf_counter(): since when it waits for a turn of the worker; 0 if it does not
@@ -60,6 +62,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._clock = 0.0  # the account with which the latest turn began
+        self._admitted = count()  # channels
         self._number = count()  # of equal accounts, first come, first served
         self._owed = 0.0  # seconds for which channels with short lines come first
         # The channels that wait, those with short lines and those with long ones: heaps, the least account first.
@@ -68,7 +71,7 @@ class Turns:
 
     def admit(self, channel: Channel) -> Share:
         """Open the account of a new channel."""
-        return Share(channel, self._clock + ADMISSION)
+        return Share(channel, self._clock + ADMISSION, next(self._admitted))
 
     def push(self, share: Share) -> None:
         """Have `share` wait for a turn."""

@@ -51,9 +51,7 @@ class Work:
         self._report = report
         self.work_lock = threading.Lock()
         self._turns = Turns()
-        self._latest = (
-            0  # the id() of the share that had the latest turn: the share itself would keep a client's keys in memory
-        )
+        self._latest = -1  # the number of the share that had the latest turn
         self._turn_since = 0.0  # by perf_counter(): when the present turn began; 0 if nobody works
         self._turn_ended = 0.0  # when the latest one ended
         self._left: deque[Share] = deque()  # on their way from their threads to the worker
@@ -99,7 +97,7 @@ class Work:
             self._wake()
 
     def had_latest_turn(self, share: Share) -> bool:
-        return self._latest == id(share)
+        return self._latest == share.number
 
     # Called by the server
 
@@ -141,7 +139,7 @@ class Work:
     def _turn(self, share: Share) -> int:
         """One turn, for the thread that has the lock. The caller puts it on the account. Returns how many lines."""
         self._turns.begin(share)
-        self._latest = id(share)
+        self._latest = share.number
         self._turn_since = perf_counter()
         try:
             return share.channel.answer_lines(self._turn_since + TURN)

@@ -478,6 +478,7 @@ def test_without_memory_for_another_thread_a_reload_and_a_restart_are_as_ever(ma
     assert manager.process is not None
     with manager.connect() as client:
         ask(client)
+        ask(client)  # the connection has its thread by now
         policies = manager.log.read_text().count("In force")
         with out_of_memory(manager.process.pid, 4 * 2**20):
             manager.process.send_signal(signal.SIGHUP)

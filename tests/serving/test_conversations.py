@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable
 
@@ -31,6 +32,7 @@ from support.daemon import (
 
 from ordersigner import __version__
 from ordersigner.peer import peer_of
+from ordersigner.serving import connection
 from ordersigner.serving.server import Limits, OrderServer
 from ordersigner.signing.conversation import Service
 from ordersigner.signing.journal import LEVELS, Journal
@@ -146,6 +148,26 @@ def over_a_socket_pair(directory: Path) -> Iterator[Ask]:
 
 
 @contextlib.contextmanager
+def answered_at_once(directory: Path) -> Iterator[Ask]:
+    """The same, with a client that is so fast that the accepting thread has its first request before it starts one."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    service = Service(Journal(LEVELS["err"], lambda *fields: None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "SPIN", TIME_LIMIT)
+        with OrderServer(listener, service, Limits()) as server:
+
+            def ask(sent: bytes) -> bytes:
+                ours, theirs = socket.socketpair()
+                with ours, ThreadPoolExecutor(1) as pool:
+                    asking = pool.submit(exchange, ours, sent)
+                    server.process_request(theirs, peer_of(theirs))
+                    return asking.result(TIME_LIMIT)
+
+            yield ask
+            server.drain()
+
+
+@contextlib.contextmanager
 def over_a_socket_of_its_own(directory: Path) -> Iterator[Ask]:
     with standalone(directory) as daemon:
         yield daemon.ask
@@ -174,7 +196,7 @@ def over_nc(directory: Path) -> Iterator[Ask]:
         )
 
 
-WAYS = [over_a_socket_pair, over_a_socket_of_its_own, over_a_socket_handed_over, over_nc]
+WAYS = [over_a_socket_pair, answered_at_once, over_a_socket_of_its_own, over_a_socket_handed_over, over_nc]
 
 
 @pytest.fixture(scope="module", params=WAYS, ids=lambda way: way.__name__)
