@@ -95,7 +95,7 @@ class Picture(Directive):
     def run(self) -> list[nodes.Node]:
         file = ROOT / f"docs/pictures/{self.arguments[0]}.svg"
         self.state.document.settings.record_dependencies.add(str(file))
-        return [nodes.container("", nodes.raw("", file.read_text(), format="html"), classes=["scrolls"])]
+        return [nodes.raw("", file.read_text(), format="html")]
 
 
 def add_anchors(app: Sphinx, doctree: nodes.document) -> None:
