@@ -126,8 +126,26 @@ MEASURE = """<!doctype html>
                 const [inner, outer] = [figure, figure.ownerSVGElement].map(box => box.getBoundingClientRect());
                 return inner.left < outer.left - 1 || inner.right > outer.right + 1;
             });
+            const texts = [...root.querySelectorAll("svg.picture text")].map(text => {
+                const [box, size] = [text.getBoundingClientRect(), parseFloat(getComputedStyle(text).fontSize)];
+                return {words: text.textContent, picture: text.ownerSVGElement, box,
+                        size: size * text.getScreenCTM().a};
+            });
+            const lines = [...root.querySelectorAll("svg.picture :is(rect, path, line):not(defs *)")].map(line => {
+                const [steps, matrix] = [line.getTotalLength() / 2, line.getScreenCTM()];
+                const points = [...Array(Math.ceil(steps) + 1).keys()].map(step => line.getPointAtLength(2 * step));
+                return {picture: line.ownerSVGElement, points: points.map(point => point.matrixTransform(matrix))};
+            });
+            const over = ({box}, {left, right, top, bottom}) =>
+                box.left < right && left < box.right && box.top < bottom && top < box.bottom;
+            const touches = text => texts.some(other => other !== text && over(text, other.box)) ||
+                lines.some(({picture, points}) => picture === text.picture && points.some(
+                    ({x, y}) => over(text, {left: x - 1, right: x + 1, top: y - 1, bottom: y + 1})));
             return {page: frame.title, width: Number(frame.width), seen: root.clientWidth, needed: root.scrollWidth,
-                    outside: outside.map(figure => figure.textContent)};
+                    pictures: new Set(texts.map(text => text.picture)).size,
+                    outside: outside.map(figure => figure.textContent),
+                    small: texts.filter(text => text.size < 10).map(text => text.words),
+                    touching: texts.filter(touches).map(text => text.words)};
         });
         document.body.textContent = JSON.stringify(found);
     };
@@ -174,6 +192,63 @@ def test_a_page_that_scrolls_sideways_would_be_noticed(tmp_path: Path) -> None:
     wide = tmp_path / "wide.html"
     wide.write_text('<!doctype html><div style="width: 800px">wide</div>')
     assert [page["width"] for page in measured([wide], tmp_path) if page["needed"] != page["seen"]] == [360, 768]
+
+
+PICTURES = sorted(file.stem for file in (DOCS / "pictures").iterdir())
+
+
+def test_the_words_of_each_picture_can_be_read_on_a_phone_and_touch_nothing(built: Path, tmp_path: Path) -> None:
+    """As the page has it that is written for contributors, in which each picture takes a turn."""
+    source = (built / "html/develop/how.html").read_text()
+    before, after = re.split(r'<svg [^>]*class="picture".*?</svg>', source, flags=re.DOTALL)
+    pages = [built / f"html/develop/picture-of-{name}.html" for name in PICTURES]
+    for name, written in zip(PICTURES, pages):
+        written.write_text(before + (DOCS / f"pictures/{name}.svg").read_text() + after)
+    found = measured(pages, tmp_path)
+    assert {page["pictures"] for page in found} == {1}
+    assert [page for page in found if page["outside"] or page["small"] or page["touching"]] == []
+
+
+DRAWN = [  # a drawing, and which fault of which words must be noticed
+    ('<text x="5" y="50">fine</text><rect x="1" y="20" width="98" height="70"/>', {}),
+    ('<text x="80" y="50">cut off</text>', {"outside": ["cut off"]}),
+    ('<text x="5" y="50" font-size="9">tiny</text>', {"small": ["tiny"]}),
+    ('<text x="5" y="50">one</text><text x="9" y="52">two</text>', {"touching": ["one", "two"]}),
+    ('<text x="5" y="50">crossed</text><path d="M0 45 H99"/>', {"touching": ["crossed"]}),
+    ('<text x="5" y="50">boxed in</text><rect x="1" y="20" width="30" height="70"/>', {"touching": ["boxed in"]}),
+]
+
+
+def test_a_word_that_cannot_be_read_would_be_noticed(tmp_path: Path) -> None:
+    pages = [tmp_path / f"{number}.html" for number in range(len(DRAWN))]
+    for page, (drawing, _) in zip(pages, DRAWN):
+        svg = f'<svg class="picture" viewBox="0 0 100 100" width="100" height="100" font-size="14">{drawing}</svg>'
+        page.write_text(f"<!doctype html>{svg}")
+    nothing: dict[str, list[str]] = {"outside": [], "small": [], "touching": []}
+    wanted = [{**nothing, **faults} for _, faults in DRAWN for width in (360, 768, 1280)]
+    assert [{fault: page[fault] for fault in nothing} for page in measured(pages, tmp_path)] == wanted
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_says_in_words_what_it_shows(name: str) -> None:
+    drawing = (DOCS / f"pictures/{name}.svg").read_text()
+    (title,) = re.findall("<title>(.+)</title>", drawing)
+    (described,) = re.findall("<desc>(.+)</desc>", drawing, re.DOTALL)
+    assert len(title.split()) > 2
+    assert len(described.split()) > 40
+
+
+def test_the_drawing_of_the_house_has_every_folder() -> None:
+    drawing = (DOCS / "pictures/house.svg").read_text()
+    assert folders(SOURCE / "ordersigner") <= set(re.findall(r">(\w+/)<", drawing))
+
+
+def test_the_picture_of_custody_names_places_that_thieves_find_closed() -> None:
+    """tests/system/test_thieves.py tries them as a bot's user."""
+    places = re.findall('class="file.*?>(/.+)</text>', (DOCS / "pictures/custody.svg").read_text())
+    assert len(places) == 3
+    thefts = (SOURCE / "tests/system/test_thieves.py").read_text().replace("{SERVICE}", "ordersigner.service")
+    assert [place for place in places if f'"{place}",' not in thefts] == []
 
 
 def test_a_field_and_an_error_code_have_links_of_their_own(built: Path) -> None:
