@@ -226,7 +226,7 @@ def test_a_field_is_packed_where_the_layout_says(request_type: str, field: str, 
 
 
 def test_the_documentation_has_the_layouts() -> None:
-    text = (SOURCE / "docs" / "how.rst").read_text()
+    text = (SOURCE / "docs/develop/how.rst").read_text()
     for title, layout in (("Spot", orders.SPOT), ("Futures", orders.FUTURES)):
         (table,) = re.findall(rf"^\.\. list-table:: {title}\n((?:\n| .*\n)+)", text, re.MULTILINE)
         rows = re.findall(r"^ +\* - (.+)\n +- (.+)$", table, re.MULTILINE)
