@@ -206,7 +206,8 @@ def test_the_words_of_each_picture_can_be_read_on_a_phone_and_touch_nothing(buil
         written.write_text(before + (DOCS / f"pictures/{name}.svg").read_text() + after)
     found = measured(pages, tmp_path)
     assert {page["pictures"] for page in found} == {1}
-    assert [page for page in found if page["outside"] or page["small"] or page["touching"]] == []
+    faults = ("outside", "small", "touching")
+    assert [(page["page"], fault, page[fault]) for page in found for fault in faults if page[fault]] == []
 
 
 DRAWN = [  # a drawing, and which fault of which words must be noticed
