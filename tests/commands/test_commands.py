@@ -13,7 +13,6 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import termios
 import tty
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.command import command, environment, in_shell, run
+from support.command import command, environment, in_shell, run, shown_on
 from support.daemon import EXAMPLE, EXAMPLE_LINE, SOURCE, TIME_LIMIT, Daemon, standalone, vectors, wait_until
 from support.held import MARKET, address, holding, rule
 from support.servers import REFUSAL, Server, answering
@@ -32,7 +31,6 @@ from ordersigner.commands import main as cli
 
 SIGNATURE: str = EXAMPLE["expect"]["signature"]
 BROKEN = json.dumps(dict(EXAMPLE["request"], order=dict(EXAMPLE["request"]["order"], price=-1))).encode()
-COMPLETION = SOURCE / "packaging" / "completion" / "ordersigner"
 
 
 @contextlib.contextmanager
@@ -464,16 +462,6 @@ def test_a_long_input_gets_a_progress_bar_on_a_terminal(daemon: Daemon, director
     assert re.search(r"\r\x1b\[Kordersigner: 40,000 signed, 0 refused, \d+\.\d s\n$", seen)
 
 
-def shown_on(terminal: int) -> str:
-    """What a terminal gets until its other side is closed."""
-    seen = b""
-    with contextlib.suppress(OSError):  # EIO: the other side is closed
-        while True:
-            seen += os.read(terminal, 4096)
-    os.close(terminal)
-    return seen.decode()
-
-
 def at_a_terminal(path: str, typed: bytes, *arguments: str | Path) -> str:
     """What a user sees who types that, with Ctrl-D at the end, without the echo of it."""
     ours, theirs = pty.openpty()
@@ -516,47 +504,6 @@ def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
         assert process.wait(TIME_LIMIT) == 0
     assert (directory / "signatures").read_text() == (SIGNATURE + "\n") * count
     return seen
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["ordersigner", ""], ["compare", "freeze", "ping", "sign", "signers", "status", "thaw"]),
-        (["ordersigner", "s"], ["sign", "signers", "status"]),
-        (["ordersigner", "--"], ["--help", "--socket", "--timeout", "--version"]),
-        (["ordersigner", "sign", "--"], ["--help", "--json", "--socket", "--timeout"]),
-        (["ordersigner", "signers", ""], ["--help", "--json", "--socket", "--timeout"]),
-        (["ordersigner", "freeze", ""], ["--help", "--json", "--socket", "--timeout"]),
-        (["ordersigner", "ping", ""], ["--help", "--socket", "--timeout"]),
-        (["ordersigner", "compare", "--"], ["--earlier", "--help", "--socket", "--timeout"]),
-        (["ordersigner", "compare", "or"], ["orders one", "orders two"]),
-        (["ordersigner", "compare", "--earlier", "or"], ["orders one", "orders two"]),
-        (["ordersigner", "sign", "or"], ["orders one", "orders two"]),
-        (["ordersigner", "sign", "--socket", "or"], ["orders one", "orders two"]),
-        (["ordersigner", "sign", "--timeout", ""], []),
-    ],
-    ids=" ".join,
-)
-def test_bash_completes(directory: Path, words: list[str], expected: list[str]) -> None:
-    for name in ("orders one", "orders two", "other"):
-        (directory / name).touch()
-    script = (
-        'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ordersigner; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    ended = subprocess.run(
-        ["bash", "-c", script, "bash", str(COMPLETION), *words], cwd=directory, capture_output=True, check=True
-    )
-    assert sorted(filter(None, ended.stdout.decode().split("\n"))) == expected
-    assert ended.stderr == b""
-
-
-@pytest.mark.parametrize("command", ["sign", "signers", "freeze", "thaw", "status", "ping", "compare"])
-def test_completion_and_parser_know_the_same_options(directory: Path, command: str) -> None:
-    helped = subprocess.run(
-        [sys.executable, "-m", "ordersigner.commands", command, "--help"], cwd=SOURCE, capture_output=True, check=True
-    )
-    options = sorted(set(re.findall(r"--[a-z]+", helped.stdout.decode())))
-    test_bash_completes(directory, ["ordersigner", command, "--"], options)
 
 
 def test_the_installed_command_is_this_one() -> None:

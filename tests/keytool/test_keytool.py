@@ -58,7 +58,6 @@ MNEMONIC_ADDRESSES = {  # as these tools print them
     "m/44'/60'/0'/0/0": "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
     "m/44'/60'/0'/0/1": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
 }
-COMPLETION = SOURCE / "packaging" / "completion" / "ordersigner-keys"
 COMMANDS = ["new", "import", "list", "remove"]
 
 sealing = pytest.mark.skipif(
@@ -1139,40 +1138,3 @@ def test_help_goes_to_standard_output_with_status_0(arguments: list[str]) -> Non
     status, output, errors = run(*arguments, "--help")
     assert (status, errors) == (0, "")
     assert output.startswith(" ".join(["usage: ordersigner-keys", *arguments]))
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ([""], ["import", "list", "new", "remove"]),
-        (["r"], ["remove"]),
-        (["--"], ["--help", "--version"]),
-        (["new", ""], []),
-        (["new", "--backup", "ke"], ["key one", "key two"]),
-        (["remove", "--keys", ".", "ke"], ["key one", "key two"]),
-        (["remove", "--keys", "none", ""], []),
-        (["import", "name", "ke"], ["key one", "key two"]),
-        (["list", "--keys", "ke"], ["key one", "key two"]),
-        (["import", "--passphrase-fd", ""], []),
-    ],
-    ids=" ".join,
-)
-def test_bash_completes(tmp_path: Path, words: list[str], expected: list[str]) -> None:
-    for name in ("key one", "key two", "other"):
-        (tmp_path / name).touch()
-    script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ordersigner_keys'
-    ended = subprocess.run(
-        ["bash", "-c", f'{script}; printf "%s\\n" "${{COMPREPLY[@]}}"', "bash", COMPLETION, "ordersigner-keys", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
-    )
-    assert sorted(filter(None, ended.stdout.decode().split("\n"))) == expected
-    assert ended.stderr == b""
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_completion_and_parser_know_the_same_options(tmp_path: Path, command: str) -> None:
-    _, helped, _ = run(command, "--help")
-    options = sorted(set(re.findall(r"(?<!\w)--[a-z-]+", helped)))
-    test_bash_completes(tmp_path, [command, "--"], options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -34,3 +35,13 @@ def in_shell(script: str, path: str, *arguments: str | Path, stdin: bytes = b"")
 def run(path: str, *arguments: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
     """Exit status, stdout, stderr."""
     return in_shell("", path, *arguments, stdin=stdin)
+
+
+def shown_on(terminal: int) -> str:
+    """What a terminal gets until its other side is closed."""
+    seen = b""
+    with contextlib.suppress(OSError):  # EIO: the other side is closed
+        while True:
+            seen += os.read(terminal, 4096)
+    os.close(terminal)
+    return seen.decode()
