@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from docutils import nodes
@@ -42,8 +43,20 @@ html_copy_source = False
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 
+
+def released() -> str:
+    """The date of the newest version. The tree in which Debian's package is built has the file in another place."""
+    changelogs = (ROOT / "packaging/debian/changelog", ROOT / "debian/changelog")
+    text = next(path for path in changelogs if path.exists()).read_text()
+    found = re.search("^ -- .+>  (.+)$", text, re.MULTILINE)
+    assert found, "the changelog of the package has no date"
+    return parsedate_to_datetime(found[1]).date().isoformat()
+
+
+today = released()  # in the footer of a man page
+
 man_pages = [  # source, name, description, authors, section
-    ("man/ordersigner", "ordersigner", "sign orders, and ping the daemon, from the command line", "", 1),
+    ("man/ordersigner", "ordersigner", "send requests to the signing daemon from the command line", "", 1),
     ("man/ordersignerd", "ordersignerd", "sign orders and typed data for clients on a Unix socket", "", 8),
     ("man/ordersigner-keys", "ordersigner-keys", "make, import, list and remove the daemon's keys", "", 8),
     ("man/ordersigner-policy", "ordersigner-policy", "who may sign what with held keys", "", 5),
@@ -172,11 +185,18 @@ def forget_overloads(app: Sphinx) -> None:
     analyzer.overloads.clear()
 
 
+def leave_out_copyright(app: Sphinx) -> None:
+    """A man page would end with a section that has only this line. The package has it in its own file."""
+    if app.builder.name == "man":
+        app.config.copyright = ""
+
+
 def setup(app: Sphinx) -> None:
     app.add_directive("error-codes", ErrorCodes)
     app.add_directive("picture", Picture)
     app.add_directive("venue", Venue)
     app.connect("builder-inited", forget_overloads)
+    app.connect("builder-inited", leave_out_copyright)
     app.connect("doctree-read", add_anchors)
     app.connect("doctree-resolved", finish_pages)
     app.connect("autodoc-process-docstring", list_names)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -26,7 +27,7 @@ from support.kinds import POLICY, request_of
 from support.policies import policy_of
 from support.services import ADDRESS, ALICE
 
-from ordersigner import client
+from ordersigner import __version__, client
 from ordersigner.commands import main as cli
 from ordersigner.daemon import arguments as daemon_command
 from ordersigner.keytool import main as keytool
@@ -112,6 +113,48 @@ def test_a_man_page_fits_80_columns(man_pages: dict[str, list[str]]) -> None:
 def test_a_man_page_never_hyphenates_a_path_or_a_name(man_pages: dict[str, list[str]]) -> None:
     assert "/run/ordersigner/ordersigner.sock" in "\n".join(man_pages["ordersignerd.8"])
     assert [line for lines in man_pages.values() for line in lines if line.endswith(("-", "\N{HYPHEN}"))] == []
+
+
+PAGES_OF_MAN = {"ordersigner.1", "ordersigner-policy.5", "ordersigner-protocol.7", "ordersigner-keys.8", "ordersignerd.8"}
+
+
+def test_a_man_page_has_the_date_of_the_release(man_pages: dict[str, list[str]]) -> None:
+    """And not that of the build."""
+    released = re.search("> +([A-Z].+ [0-9]{4})", (SOURCE / "packaging/debian/changelog").read_text())
+    assert released
+    date = time.strftime("%Y-%m-%d", time.strptime(released[1], "%a, %d %b %Y"))
+    assert [lines[-1].split() for _, lines in sorted(man_pages.items())] == [
+        [__version__, date, f"{name.upper().replace('.', '(')})"] for name in sorted(man_pages)
+    ]
+
+
+def test_a_man_page_has_the_sections_that_people_look_for(man_pages: dict[str, list[str]]) -> None:
+    assert set(man_pages) == PAGES_OF_MAN
+    commands = {"ordersigner.1", "ordersigner-keys.8"}
+    programs = {*commands, "ordersignerd.8"}
+    for name, lines in man_pages.items():
+        sections = [line for line in lines[1:-1] if line and line[0] != " "]
+        assert sections[0] == "NAME"
+        assert sections[-2:] == ["SEE ALSO", "REPORTING BUGS"]
+        assert sections == [section.upper() for section in sections]
+        assert {"SYNOPSIS", "DESCRIPTION"} <= set(sections)
+        assert {"OPTIONS", "EXIT STATUS", "EXAMPLES", "FILES"} <= set(sections) or name not in programs
+        assert "COMMANDS" in sections or name not in commands
+        see_also = " ".join(lines[lines.index("SEE ALSO") :])
+        others = {f"{other.replace('.', '(')})" for other in PAGES_OF_MAN - {name}}
+        assert [other for other in others if other not in see_also] == []
+
+
+def test_a_man_page_lists_the_variables_that_its_program_reads(man_pages: dict[str, list[str]]) -> None:
+    sources = {"ordersigner.1": ["client.py"], "ordersignerd.8": ["daemon/*.py", "signing/*.py", "systemd/*.py"]}
+    for name, patterns in sources.items():
+        files = [file for pattern in patterns for file in (SOURCE / "ordersigner").glob(pattern)]
+        text = "".join(file.read_text() for file in files)
+        read = set(re.findall(r"""environ(?:\.get\(|\[)\s*"(ORDERSIGNER_\w+|STATE_DIRECTORY)""", text))
+        shown = "\n".join(man_pages[name])
+        section = shown[shown.index("\nENVIRONMENT\n") :]
+        assert read
+        assert [variable for variable in read if f"\n       {variable}\n" not in section] == []
 
 
 # A page of frames, one for each page and width, that replaces itself with what it finds in them. Each frame is a window
