@@ -123,7 +123,7 @@ def test_a_man_page_has_the_date_of_the_release(man_pages: dict[str, list[str]])
     released = re.search("> +([A-Z].+ [0-9]{4})", (SOURCE / "packaging/debian/changelog").read_text())
     assert released
     date = time.strftime("%Y-%m-%d", time.strptime(released[1], "%a, %d %b %Y"))
-    assert [lines[-1].split() for _, lines in sorted(man_pages.items())] == [
+    assert [lines[-2].split() for _, lines in sorted(man_pages.items())] == [
         [__version__, date, f"{name.upper().replace('.', '(')})"] for name in sorted(man_pages)
     ]
 
@@ -133,7 +133,7 @@ def test_a_man_page_has_the_sections_that_people_look_for(man_pages: dict[str, l
     commands = {"ordersigner.1", "ordersigner-keys.8"}
     programs = {*commands, "ordersignerd.8"}
     for name, lines in man_pages.items():
-        sections = [line for line in lines[1:-1] if line and line[0] != " "]
+        sections = [line for line in lines[1:-2] if line and line[0] != " "]
         assert sections[0] == "NAME"
         assert sections[-2:] == ["SEE ALSO", "REPORTING BUGS"]
         assert sections == [section.upper() for section in sections]

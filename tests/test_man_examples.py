@@ -155,7 +155,7 @@ class Machine:
         assert found
         for example in found:
             for shown in example:
-                parts = re.fullmatch(r"[$#] ((?:.*\\\n)*.*)\n?((?:.|\n)*)", shown)
+                parts = re.fullmatch(r"[$#] ((?:.*[\\|]\n)*.*)\n?((?:.|\n)*)", shown)
                 assert parts
                 expected, seen = words(parts[2]), words(self.run(parts[1]))
                 if not re.fullmatch(re.escape(expected).replace(r"\.\.\.", ".*"), seen):
@@ -181,7 +181,7 @@ def payment() -> dict[str, Any]:
 
 @pytest.fixture
 def busy(machine: Machine) -> Iterator[Machine]:
-    """With a daemon, and the earlier daemon beside it."""
+    """With a daemon, and the earlier daemon."""
     directory = machine.directory
     order = {**EXAMPLE["request"], "signer": address(KEY)}
     orders = [order] * 1000
