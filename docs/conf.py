@@ -100,6 +100,33 @@ class Venue(Directive):
         return [*shown, nodes.literal_block(policy, policy)]
 
 
+class Settings(Directive):
+    """The table of a policy's settings. The argument is the version that has had them all since it could read policies.
+
+    The content is "[section]", and after it the settings of the section. Each is a paragraph: a line with its form, a
+    line with an example, its meaning, and for one that came later a last line "Since VERSION".
+    """
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        rows = [["Section", "Setting, and an example", "Meaning", "Since"]]
+        section = ""
+        for paragraph in "\n".join(self.content).split("\n\n"):
+            form, *lines = paragraph.split("\n")
+            if not lines:
+                section = form.strip("[]")
+                continue
+            since = lines.pop()[len("Since ") :] if lines[-1].startswith("Since ") else self.arguments[0]
+            rows.append([section, f"| {form}\n       | {lines[0]}", "\n       ".join(lines[1:]), since])
+        text = [".. list-table::", "   :class: settings", "   :header-rows: 1", "   :widths: 12 41 38 9", ""]
+        for row in rows:
+            text += ("   * - " + "\n     - ".join(row)).split("\n")
+        self.state_machine.insert_input([*text, ""], self.state_machine.input_lines.source(self.lineno - 1))
+        return []
+
+
 class Picture(Directive):
     """Show docs/pictures/NAME.svg in the page itself, so that it follows the page's dark mode."""
 
@@ -194,6 +221,7 @@ def leave_out_copyright(app: Sphinx) -> None:
 def setup(app: Sphinx) -> None:
     app.add_directive("error-codes", ErrorCodes)
     app.add_directive("picture", Picture)
+    app.add_directive("settings", Settings)
     app.add_directive("venue", Venue)
     app.connect("builder-inited", forget_overloads)
     app.connect("builder-inited", leave_out_copyright)

@@ -31,11 +31,24 @@ class Row(NamedTuple):
         return self.name not in reader.SETTINGS[self.section]
 
 
-ROW = re.compile(
-    r"^   \* - (\w+)\n     - \| ``(.+)``\n       \| ``(.+)``\n     - (?:.+\n)(?:       .+\n)*?     - ([\d.]+)\n",
-    re.MULTILINE,
-)
-ROWS = [Row(*found) for found in ROW.findall(MANUAL.read_text())]
+def rows() -> list[Row]:
+    """Those of the directive "settings", which docs/conf.py describes."""
+    directive = re.search(r"^\.\. settings:: ([\d.]+)\n\n((?:   .+\n|\n)+)", MANUAL.read_text(), re.MULTILINE)
+    assert directive
+    found = []
+    section = ""
+    for paragraph in directive[2].strip().split("\n\n"):
+        form, *lines = (line.strip() for line in paragraph.split("\n"))
+        if lines:
+            assert len(lines) > 1, f"{form} has no meaning"
+            later = re.fullmatch(r"Since ([\d.]+)", lines[-1])
+            found.append(Row(section, form.strip("`"), lines[0].strip("`"), later[1] if later else directive[1]))
+        else:
+            section = form.strip("[]")
+    return found
+
+
+ROWS = rows()
 
 ADDRESS = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
 # For each kind of section, one that is right. An example is added to it, in place of the lines that it replaces.
@@ -114,6 +127,11 @@ def policy_with(row: Row) -> str:
 def test_every_setting_has_one_row() -> None:
     wanted = sorted((section, name) for section, names in reader.SETTINGS.items() for name in names)
     assert sorted((row.section, row.name) for row in ROWS if not row.is_condition) == wanted
+
+
+def test_every_row_names_a_version_that_the_changelog_has() -> None:
+    headings = re.findall(r"^([\d.]+)(?: .*)?\n---", (SOURCE / "docs/develop/changelog.rst").read_text(), re.MULTILINE)
+    assert {row.since for row in ROWS} <= set(headings)
 
 
 def test_every_row_that_is_no_setting_is_a_condition_of_a_section_that_has_them() -> None:
