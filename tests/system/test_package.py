@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
 import subprocess
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,22 @@ def test_it_installs_the_examples_for_other_languages(installed: Machine) -> Non
         copy = installed.tree / "usr/share/doc/ordersigner/examples" / example.name
         assert copy.read_bytes() == example.read_bytes()
         assert os.access(copy, os.X_OK) == os.access(example, os.X_OK)
+
+
+def test_it_installs_completion_for_bash(installed: Machine, packages: Packages) -> None:
+    for name in ("ordersigner", "ordersignerd"):
+        copy = installed.tree / "usr/share/bash-completion/completions" / name
+        assert copy.read_bytes() == (SOURCE / "packaging/completion" / name).read_bytes()
+    listed = subprocess.run(["dpkg-deb", "--contents", str(packages.tool)], check=True, capture_output=True, text=True)
+    assert " ./usr/share/bash-completion/completions/ordersigner-keys\n" in listed.stdout
+
+
+def test_its_man_pages_have_the_date_of_the_release(installed: Machine) -> None:
+    released = re.search("^ -- .+>  (.+)$", (SOURCE / "packaging/debian/changelog").read_text(), re.MULTILINE)
+    assert released
+    date = parsedate_to_datetime(released[1]).date().isoformat()
+    for page in ("man1/ordersigner.1", "man5/ordersigner-policy.5", "man8/ordersignerd.8"):
+        assert f'"{date}"' in gzip.decompress((installed.tree / f"usr/share/man/{page}.gz").read_bytes()).decode()
 
 
 @pytest.mark.parametrize("packages", SUITES[:1], indirect=True)
