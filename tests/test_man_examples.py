@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,8 @@ import pytest
 from support.command import shown_on
 from support.daemon import DEFAULT_SIGNALS, EXAMPLE, SOURCE, VECTORS, needs_root, standalone, vectors, wait_until
 from support.held import MARKET, address, holding, rule
+
+pytestmark = pytest.mark.once
 
 MAN = SOURCE / "docs/man"
 SOCKET = "/run/ordersigner/ordersigner.sock"
@@ -75,6 +78,12 @@ class main:
     def main():
         if "show" in sys.argv:
             print(f"Id=ordersigner.service\\nMainPID={os.environ['DAEMON']}")
+""",
+    "jq": """
+import json
+class main:
+    def main():
+        print(json.dumps(json.load(open(sys.argv[3]))))
 """,
     "pass": """
 class main:
@@ -135,7 +144,7 @@ class Machine:
             command = command.replace(path, here)
         ours, theirs = os.openpty()
         shell = subprocess.Popen(
-            [*DEFAULT_SIGNALS, "bash", "-c", command],
+            [*DEFAULT_SIGNALS, "timeout", "--foreground", "60", "bash", "-c", command],
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -169,14 +178,24 @@ def machine(tmp_path: Path) -> Machine:
 
 def payment() -> dict[str, Any]:
     """A request that the policy allows: 17.5 USDC."""
-    request = next(
-        json.loads(block)
-        for block in re.findall(r"\n\n((?:   .*\n)+)", (SOURCE / "docs/policies/write.rst").read_text())
-        if block.strip().startswith('{"type"')
-    )
-    message = request["typed_data"]["message"]
-    message.update({"from": address(KEY), "to": PAYEE, "value": 17_500_000, "validBefore": 0})
-    return {**request, "signer": address(KEY)}
+    settings = dict(line.split(" = ", 1) for line in PAY.splitlines() if " = " in line and line[0] != "#")
+    name, fields = settings["type"].rstrip(")").split("(")
+    domain = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address"}
+    types = {
+        "EIP712Domain": [{"name": field, "type": kind} for field, kind in domain.items()],
+        name: [dict(zip(("type", "name"), field.split(" "))) for field in fields.split(",")],
+    }
+    message = {"from": address(KEY), "to": PAYEE, "value": 17_500_000, "validAfter": 0, "validBefore": 0}
+    return {
+        "type": "typed_data",
+        "typed_data": {
+            "types": types,
+            "primaryType": name,
+            "domain": {field: settings[f"domain.{field}"] for field in domain},
+            "message": {**message, "nonce": "0x" + 64 * "5"},
+        },
+        "signer": address(KEY),
+    }
 
 
 @pytest.fixture
@@ -213,6 +232,7 @@ def test_the_examples_of_clients_print_what_is_shown(page: str, busy: Machine) -
 
 
 @needs_root
+@pytest.mark.skipif(shutil.which("systemd-creds") is None, reason="needs systemd-creds")
 def test_the_examples_with_keys_print_what_is_shown(machine: Machine) -> None:
     (keystore,) = (row["keystore"] for row in vectors("keystores/geth") if row["name"] == "aaa")
     (machine.directory / "keystore.json").write_text(json.dumps(keystore))
