@@ -180,6 +180,16 @@ def test_a_user_who_is_not_root_is_offered_the_rules_that_the_daemon_lists(
     assert (ended.stdout, ended.stderr) == ("asks bids bids.2\n", "")
 
 
+def test_no_name_that_a_daemon_lists_is_run_as_a_command(full: Path) -> None:
+    name = "$(touch${IFS}made)"
+    lines = [f"  rule {name} 1 signed, 0 refused, frozen", f"0x12 {name}, bids, `touch made`"]
+    (full / "listed").write_text("\n".join(lines) + "\n")
+    (full / "bin/ordersigner").write_text(f"#!/bin/sh\ncat {full}/listed\n")
+    for command in ("freeze", "thaw"):
+        assert completed(full, "ordersigner", command, "")
+    assert not (full / "made").exists()
+
+
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
     """A directory that every user may search; pytest's own is closed."""
