@@ -101,10 +101,10 @@ class Venue(Directive):
 
 
 class Settings(Directive):
-    """The table of a policy's settings. The argument is the version that has had them all since it could read policies.
+    """The table of a policy's settings. The argument is the version that introduced them.
 
     The content is "[section]", and after it the settings of the section. Each is a paragraph: a line with its form, a
-    line with an example, its meaning, and for one that came later a last line "Since VERSION".
+    line with an example, its meaning, and for one that a later version introduced a last line "Since VERSION".
     """
 
     required_arguments = 1
@@ -213,7 +213,7 @@ def forget_overloads(app: Sphinx) -> None:
 
 
 def leave_out_copyright(app: Sphinx) -> None:
-    """A man page would end with a section that has only this line. The package has it in its own file."""
+    """Otherwise each man page ends with a section for this one line, which the package's copyright file has."""
     if app.builder.name == "man":
         app.config.copyright = ""
 
