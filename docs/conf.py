@@ -120,7 +120,7 @@ class Settings(Directive):
                 continue
             since = lines.pop()[len("Since ") :] if lines[-1].startswith("Since ") else self.arguments[0]
             rows.append([section, f"| {form}\n       | {lines[0]}", "\n       ".join(lines[1:]), since])
-        text = [".. list-table::", "   :class: settings", "   :header-rows: 1", "   :widths: 12 41 38 9", ""]
+        text = [".. list-table::", "   :class: settings stacked", "   :header-rows: 1", "   :widths: 12 41 38 9", ""]
         for row in rows:
             text += ("   * - " + "\n     - ".join(row)).split("\n")
         self.state_machine.insert_input([*text, ""], self.state_machine.input_lines.source(self.lineno - 1))
