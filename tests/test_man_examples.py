@@ -241,8 +241,10 @@ def test_the_examples_with_keys_print_what_is_shown(machine: Machine) -> None:
 
 def test_the_examples_with_a_policy_print_what_is_shown(machine: Machine) -> None:
     """With the policy that ordersigner-policy(5) shows, and its user."""
-    policy = textwrap.dedent((MAN / "ordersigner-policy.rst").read_text().split("::\n\n")[2].partition("\n\nPol")[0])
-    Path(machine.paths[POLICY]).write_text(policy)
+    manual = (MAN / "ordersigner-policy.rst").read_text()
+    shown = re.search(r"\nExample\n-+\n\n.+::\n\n((?:    .*\n|\n)+)", manual)
+    assert shown
+    Path(machine.paths[POLICY]).write_text(textwrap.dedent(shown[1]).strip("\n"))
     (machine.directory / "passwd").write_text("bid-bot:x:1000:1000::/:/bin/sh\n")
     (machine.directory / "group").touch()
     order = {
