@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,3 +54,14 @@ def test_no_imports_go_in_a_circle() -> None:
         for part in [part for part, below in parts.items() if not below & parts.keys()]:
             del parts[part]
     assert parts == {}
+
+
+def test_a_daemon_that_serves_has_no_module_that_only_other_tasks_need() -> None:
+    """Each costs every start milliseconds, and memory for as long as the daemon runs."""
+    others = {"pathlib", "traceback", "textwrap", "urllib", "ordersigner.daemon.check", "ordersigner.daemon.trial"}
+    command = "import sys, ordersigner.daemon.main; print(*sys.modules)"
+    # Without the site's own modules, which may need some of them.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *sys.path])}
+    loaded = subprocess.check_output([sys.executable, "-S", "-c", command], env=environment, text=True).split()
+    assert "ordersigner.daemon.main" in loaded
+    assert not others & set(loaded)

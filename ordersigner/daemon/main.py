@@ -18,7 +18,7 @@ import time
 from typing import Callable, Sequence
 
 from ordersigner import extras, keccak, process
-from ordersigner.daemon import check, kept_state, reload, trial
+from ordersigner.daemon import kept_state, reload
 from ordersigner.daemon.arguments import parse, policy_path
 from ordersigner.daemon.own_socket import BindingError, bound
 from ordersigner.peer import Peer, of_this_process
@@ -100,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check_policy(arguments: argparse.Namespace, keyring: Keyring | None) -> int:
     """Print what the policy says, in words or to the requests of --try. Returns the exit status."""
+    from ordersigner.daemon import check  # here, because a daemon that serves does not need it
+
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may not have every character of a policy
     try:
@@ -117,6 +119,8 @@ def check_policy(arguments: argparse.Namespace, keyring: Keyring | None) -> int:
 
 def try_requests(arguments: argparse.Namespace, keyring: Keyring | None) -> int:
     """Print what the policy says to the requests of --try. Returns the exit status."""
+    from ordersigner.daemon import trial  # here, as above
+
     reading = reader.read_file(arguments.policy or reader.DEFAULT_PATH)
     for line in reading.lines([*reading.errors, *reading.warnings]):
         print(line, file=sys.stderr)

@@ -12,6 +12,7 @@ from time import time
 from typing import AbstractSet, Callable, Iterable, Iterator, NamedTuple, Sequence
 
 from ordersigner import peer
+from ordersigner.daemon.arguments import MAX_NOW, MAX_UID
 from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer
 from ordersigner.policy import rules
@@ -27,8 +28,6 @@ from ordersigner.text import UTF_16, is_utf_16, printable, similar, without_mark
 
 KEY_OF_CLIENT = "a key of the client's own, so no rule is asked"
 NO_SIGNATURE = "no signature is asked for, so no rule is asked"
-MAX_UID = 2**32 - 2
-MAX_NOW = 10**12  # seconds since 1970
 
 _WHITE = " \t\r\n"
 _MEMBERS = ("request", "uid", "now", "frozen")

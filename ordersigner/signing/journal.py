@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
-from typing import Mapping, Sequence
+from collections import deque
+from typing import Iterable, Mapping, Sequence
 
 from ordersigner.payloads.payload import Payload
 from ordersigner.peer import Peer, user_behind
@@ -35,6 +35,7 @@ IN_FORCE = "2f4d8c1be2a94a0c9f6b7d5e3a1c8f60"
 FROZEN = "9d3f5a7c1e8b46f2a0c4d6e8b1f3a5c7"  # and thawed
 
 ENTRIES_PER_SECOND = 10  # of a kind of refusal for each user, and of faults: no client must flood the journal with them
+MAX_PLACES = 32  # of a traceback, in an entry: the innermost ones
 MAX_USERS = 256  # for whom refusals are counted apart
 
 
@@ -200,8 +201,7 @@ class Journal:
         if withheld is None:
             return
         name = str(error) if isinstance(error, OSError) else type(error).__name__
-        lines = "".join(traceback.format_tb(error.__traceback__))
-        message = f"{what}: {name}{_more(withheld, 'faults')}\n{lines}".rstrip()
+        message = "\n".join((f"{what}: {name}{_more(withheld, 'faults')}", *_places(error)))
         self._write(self._any, "err", message, f"MESSAGE_ID={FAILED}")
 
     def say(self, level: str, message: str) -> None:
@@ -295,6 +295,18 @@ def _field(name: str, value: str) -> tuple[str, ...]:
 
 def _event(event: str, rule: str, peer: Peer) -> tuple[str, ...]:
     return (f"MESSAGE_ID={FROZEN}", f"ORDERSIGNER_EVENT={event}", f"ORDERSIGNER_RULE={rule}", *peer.fields)
+
+
+def _places(error: BaseException) -> Iterable[str]:
+    """Where an error came from, the innermost place last, as Python prints it but without the sources: to read them may
+    take a descriptor and memory that there is none of."""
+    places: deque[str] = deque(maxlen=MAX_PLACES)
+    at = error.__traceback__
+    while at is not None:
+        code = at.tb_frame.f_code
+        places.append(f'  File "{code.co_filename}", line {at.tb_lineno}, in {code.co_name}')
+        at = at.tb_next
+    return places
 
 
 def _more(withheld: int, what: str) -> str:

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
-from typing import Collection, NamedTuple, Sequence
+from typing import Collection, NamedTuple, Sequence, Union
 
-ROOT = Path("/")
+Directory = Union[str, "os.PathLike[str]"]
+
+ROOT = "/"
 UNITS = "run/systemd/units"
 DIRECTORIES = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd", "lib/systemd")  # first wins
 LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
@@ -32,38 +33,38 @@ class Setting(NamedTuple):
     file: str
 
 
-def own_unit(root: Path = ROOT) -> str:
+def own_unit(root: Directory = ROOT) -> str:
     """The unit of this process as journald sees it, by its control group; empty if it is in none.
 
     For a unit of a user's service manager that is the service of this manager, whose settings count for all of them.
     """
-    try:
-        groups = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return ""
+    groups = _lines(os.path.join(root, "proc/self/cgroup"))
     # The unified hierarchy comes last. In a container, the others may be the host's.
     path = groups[-1].split(":", 2)[2].split("/") if groups else []
     return next((part for part in path if part.endswith((".service", ".scope"))), "")
 
 
-def of_this_process(namespace: str, root: Path = ROOT) -> list[str]:
+def of_this_process(namespace: str, root: Directory = ROOT) -> list[str]:
     """Of the entries that this process sends to journald. namespace: empty if it sends none to another."""
     return _all([own_unit(root)], {"", namespace}, root)
 
 
-def of_package(namespace: str, root: Path = ROOT) -> list[str]:
+def of_package(namespace: str, root: Directory = ROOT) -> list[str]:
     """Of the entries of the package's services that run, with the namespace of their unit."""
     try:
-        names = [link.partition(":")[2] for link in os.listdir(root / UNITS) if link.startswith("invocation:")]
+        names = [
+            link.partition(":")[2] for link in os.listdir(os.path.join(root, UNITS)) if link.startswith("invocation:")
+        ]
     except OSError:
         names = []
     units = sorted(name for name in names if name.startswith(("ordersigner.service", "ordersigner@")))
-    return _all(units, {"", namespace} if os.path.exists(root / f"run/systemd/journal.{namespace}") else {""}, root)
+    has_namespace = os.path.exists(os.path.join(root, f"run/systemd/journal.{namespace}"))
+    return _all(units, {"", namespace} if has_namespace else {""}, root)
 
 
-def of_unit(unit: str, namespace: str = "", root: Path = ROOT) -> list[str]:
+def of_unit(unit: str, namespace: str = "", root: Directory = ROOT) -> list[str]:
     """What the unit's own settings have journald drop. Empty if systemd runs no such unit."""
-    if not os.path.islink(root / UNITS / f"invocation:{unit}"):
+    if not os.path.islink(os.path.join(root, UNITS, f"invocation:{unit}")):
         return []
     found = []
     most = _link("log-level-max", unit, root)
@@ -88,7 +89,7 @@ def of_unit(unit: str, namespace: str = "", root: Path = ROOT) -> list[str]:
     return found
 
 
-def of_journald(namespace: str = "", root: Path = ROOT) -> list[str]:
+def of_journald(namespace: str = "", root: Directory = ROOT) -> list[str]:
     """What the settings of journald itself have it drop, for all units."""
     found = []
     ours = settings(namespace, root)
@@ -106,36 +107,32 @@ def of_journald(namespace: str = "", root: Path = ROOT) -> list[str]:
     return found
 
 
-def settings(namespace: str = "", root: Path = ROOT) -> dict[str, Setting]:
+def settings(namespace: str = "", root: Directory = ROOT) -> dict[str, Setting]:
     """The settings of journald in its files. A drop-in wins over the main file, a later name over an earlier one."""
     name = f"journald@{namespace}.conf" if namespace else "journald.conf"
-    main = next((root / each / name for each in DIRECTORIES if os.path.exists(root / each / name)), None)
-    drop_ins: dict[str, Path] = {}
-    for each in DIRECTORIES:
-        directory = root / each / f"{name}.d"
+    places = [os.path.join(root, each, name) for each in DIRECTORIES]
+    main = next(filter(os.path.exists, places), None)
+    drop_ins: dict[str, str] = {}  # by their names
+    for directory in (f"{place}.d" for place in places):
         try:
-            files = [directory / file for file in os.listdir(directory) if file.endswith(".conf")]
+            files = [file for file in os.listdir(directory) if file.endswith(".conf")]
         except OSError:
             continue
         for file in files:
-            drop_ins.setdefault(file.name, file)
+            drop_ins.setdefault(file, os.path.join(directory, file))
     found: dict[str, Setting] = {}
-    for file in [*([main] if main is not None else []), *(drop_ins[name] for name in sorted(drop_ins))]:
-        try:
-            lines = file.read_text(errors="replace").splitlines()
-        except OSError:
-            continue
+    for path in [*([main] if main is not None else []), *(drop_ins[name] for name in sorted(drop_ins))]:
         section = ""
-        for line in (line.strip() for line in lines):
+        for line in map(str.strip, _lines(path)):
             if line.startswith("["):
                 section = line
             elif section == "[Journal]" and "=" in line and line[0] not in "#;":
                 setting, value = (part.strip() for part in line.split("=", 1))
-                found[setting] = Setting(value, str(file))
+                found[setting] = Setting(value, path)
     return {setting: each for setting, each in found.items() if each.value}  # an empty value is the default
 
 
-def _all(units: Sequence[str], namespaces: Collection[str], root: Path) -> list[str]:
+def _all(units: Sequence[str], namespaces: Collection[str], root: Directory) -> list[str]:
     found = []
     for namespace in sorted(namespaces):
         found += of_journald(namespace, root)
@@ -144,10 +141,19 @@ def _all(units: Sequence[str], namespaces: Collection[str], root: Path) -> list[
     return list(dict.fromkeys(found))
 
 
-def _link(kind: str, unit: str, root: Path) -> int | None:
+def _lines(path: str) -> list[str]:
+    """Of a file; none if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def _link(kind: str, unit: str, root: Directory) -> int | None:
     """The number that systemd links for a unit, or None if it is not set there."""
     try:
-        number = os.readlink(root / UNITS / f"{kind}:{unit}")
+        number = os.readlink(os.path.join(root, UNITS, f"{kind}:{unit}"))
     except OSError:
         return None
     return int(number) if number.isdecimal() else None

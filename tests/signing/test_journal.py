@@ -290,6 +290,21 @@ def test_a_fault_of_the_daemon_leaves_its_traceback_and_no_text_of_the_client(
     assert talk.respond(EXAMPLE_LINE) == EXAMPLE_RESPONSE
 
 
+def test_the_traceback_of_a_fault_has_only_its_innermost_places(entries: Entries) -> None:
+    def deeper(level: int) -> None:
+        if level:
+            deeper(level - 1)
+        raise ValueError
+
+    with pytest.raises(ValueError) as caught:
+        deeper(500)
+    Journal(LEVELS["err"], entries.send).failed("A request could not be answered", caught.value)
+    first, *places = entries[0]["MESSAGE"].split("\n")
+    assert first == "A request could not be answered: ValueError"
+    assert len(places) == journal.MAX_PLACES
+    assert places[-1] == f'  File "{__file__}", line {deeper.__code__.co_firstlineno + 3}, in deeper'
+
+
 def test_faults_are_limited_in_rate_and_the_rest_is_counted(entries: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
