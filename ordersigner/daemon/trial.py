@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from time import time
-from typing import AbstractSet, Callable, Iterable, Iterator, NamedTuple, Sequence
+from typing import AbstractSet, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ordersigner import peer
 from ordersigner.daemon.arguments import MAX_NOW, MAX_UID
@@ -100,7 +100,7 @@ class Trial:
         self._wire_keys = wire_keys
         self._now = 0.0
         self._memory = Memory(lambda: self._now)
-        self._clients: dict[int | None, tuple[Peer, dict[str, Grant]]] = {}
+        self._clients: dict[int | None, tuple[Peer, Mapping[str, Grant]]] = {}
 
     def run(self, lines: Iterable[bytes]) -> int:
         """Print the verdict on each line that is not blank. Returns the exit status: 0, or 1 if one is refused."""

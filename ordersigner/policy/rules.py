@@ -27,6 +27,7 @@ from ordersigner.refusal import Refusal
 TOTAL_STEP, RATE_STEP, FROZEN_STEP = 1000, 1001, 1002
 MAX_NAMES = 4  # of what rules allow, that a refusal lists
 OPEN_WITH_TOTAL = "how much is open at one time: the total counts what is signed, even if it is cancelled"
+MAX_GRANTS = 64  # for clients with different rules, that are kept ready; one more, and all are dropped first
 SPANS = {3600: "an hour", 86400: "a day"}  # of a total, by its seconds
 
 # What a section may be named; nothing that looks like a private key.
@@ -317,6 +318,8 @@ class Policy:
                 self._of_users.setdefault(user.number, []).append(place)
             for group in rule.groups:
                 self._of_groups.setdefault(group.number, []).append(place)
+        # By the places of the rules: most connections are of a few users, and would each have thousands of objects.
+        self._grants: dict[tuple[int, ...], Mapping[str, Grant]] = {}
 
     @property
     def named(self) -> set[Named]:
@@ -327,17 +330,23 @@ class Policy:
         """The same policy, with the numbers that its users and groups have now."""
         return Policy([rule.looked_up(accounts) for rule in self.rules], accounts.state)
 
-    def grants(self, peer: Peer) -> dict[str, Grant]:
+    def grants(self, peer: Peer) -> Mapping[str, Grant]:
         """What a client may do, by the address of the key."""
         places = set(self._of_users.get(peer.uid, ()))
         for gid in {peer.gid, *peer.groups}:
             places.update(self._of_groups.get(gid, ()))
-        rules: dict[str, list[Rule]] = {}
-        for place in sorted(places):
-            rule = self.rules[place]
-            for key in rule.keys:
-                rules.setdefault(key, []).append(rule)
-        return {address: Grant(address, own) for address, own in rules.items()}
+        chosen = tuple(sorted(places))
+        grants = self._grants.get(chosen)
+        if grants is None:
+            rules: dict[str, list[Rule]] = {}
+            for rule in (self.rules[place] for place in chosen):
+                for key in rule.keys:
+                    rules.setdefault(key, []).append(rule)
+            grants = {address: Grant(address, own) for address, own in rules.items()}
+            if len(self._grants) == MAX_GRANTS:
+                self._grants.clear()
+            self._grants[chosen] = grants
+        return grants
 
 
 _UNKNOWN_SIGNER = (

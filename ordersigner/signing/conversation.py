@@ -14,7 +14,7 @@ import contextlib
 import os
 import threading
 from time import monotonic, perf_counter_ns, time
-from typing import AbstractSet, Callable, Sequence, TypeVar
+from typing import AbstractSet, Callable, Mapping, Sequence, TypeVar
 
 from ordersigner import __version__
 from ordersigner.payloads.payload import Payload
@@ -175,7 +175,7 @@ class Conversation:
         self._service = service
         self._peer = peer
         self._signers: dict[str, Signer] = {}
-        self._grants: dict[str, Grant] = {}
+        self._grants: Mapping[str, Grant] = {}
         self._policy: Policy | None = None  # whose grants these are
         self._look_again = 0.0  # by monotonic(): when to find out again who the users of the policy are
         self.waits = False  # whether finish() has the response to the latest request
@@ -331,7 +331,7 @@ class Conversation:
             return self._held_key_if_allowed(address, payload)
         return key, permit
 
-    def _grants_in_force(self) -> dict[str, Grant]:
+    def _grants_in_force(self) -> Mapping[str, Grant]:
         """What the policy that is in force lets this client do.
 
         The number of a user who was deleted may be another's by now. So a connection looks before it uses a held key

@@ -13,7 +13,7 @@ from support.policies import policy_of
 from support.services import ADDRESS, ALICE, BOB, KEY, LOST_KEY, OTHER_KEY, REQUEST, rule, service_with
 
 from ordersigner.peer import Peer
-from ordersigner.policy.rules import Policy
+from ordersigner.policy.rules import MAX_GRANTS, Policy
 from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.journal import ENTRIES_PER_SECOND, LEVELS, Journal
 from ordersigner.signing.protocol import MAX_RESPONSE
@@ -52,6 +52,18 @@ def test_silence_permits_nobody_root_included() -> None:
     for peer in (root, ALICE):
         assert ask(service_with(), peer) == ("signer", "unknown_signer")
     assert ask(service_with(rule("a")), root) == ("signer", "unknown_signer")
+
+
+def test_clients_with_the_same_rules_share_what_they_may_do() -> None:
+    policy = policy_of(rule("a") + rule("b", users="1002"))
+    assert policy.grants(ALICE) is policy.grants(ALICE._replace(pid=ALICE.pid + 1))
+    assert policy.grants(Peer(pid=1, uid=5, gid=5)) == {}
+    groups = range(2, 3 * MAX_GRANTS)
+    policy = policy_of("".join(rule(f"r{gid}", groups=f"{gid}").replace("users = 1001\n", "") for gid in groups))
+    for _ in range(2):
+        for gid in groups:
+            (grant,) = policy.grants(Peer(pid=1, uid=7, gid=gid)).values()
+            assert [rule.name for rule in grant.rules] == [f"r{gid}"]
 
 
 @pytest.mark.parametrize("setting", [{"users": "1002"}, {"users": "5 1002"}, {"groups": "1002"}, {"groups": "7 51"}])
