@@ -148,7 +148,7 @@ class Trial:
             raise rules.key_unavailable(grant.rules[0])
         return self._ask(grant, payload, asked.frozen)
 
-    def _client_of(self, uid: int | None) -> tuple[Peer, dict[str, Grant]]:
+    def _client_of(self, uid: int | None) -> tuple[Peer, Mapping[str, Grant]]:
         if uid not in self._clients:
             client = self._client if uid is None else peer.of_user(uid)
             self._clients[uid] = client, self._policy.grants(client)
