@@ -12,7 +12,7 @@ import time
 from typing import Sequence
 
 from ordersigner.signing.journal import Journal
-from ordersigner.state.memory import Frozen, Memory
+from ordersigner.state.memory import Frozen, Memory, Outdated
 from ordersigner.state.state_file import State, raise_generation, read_frozen, read_generation
 
 
@@ -72,21 +72,29 @@ class Unusable(Memory):
         except OSError:
             return "Nobody knows which rules are frozen, so no held key can be used"
 
-    def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
-        with self._changed:
+    def enter(self, rule: str, generation: int | None = None) -> bool:
+        if generation is not None and generation != self.generation:
+            raise Outdated
+        return super().enter(rule)
+
+    def freeze(self, rules: Sequence[str], uid: int) -> bool:
+        with self._lock:
             self._frozen_here.update({rule: Frozen(time.time(), uid) for rule in rules})
-            return self._changed.wait_for(lambda: self._is_idle(rules), patience)
+            return self._is_idle(rules)
 
     def has_frozen(self, rules: Sequence[str]) -> bool:
-        with self._changed:
+        with self._lock:
             return self._frozen_here.keys() >= set(rules)
 
     def thaw(self, rules: Sequence[str]) -> list[str]:
-        with self._changed:
+        with self._lock:
             return [rule for rule in rules if self._frozen_here.pop(rule, None)]
 
     def reserve(
-        self, totals: Sequence[tuple[str, int, int, int]], rate: tuple[str, int, int] | None
+        self,
+        totals: Sequence[tuple[str, int, int, int]],
+        rate: tuple[str, int, int] | None,
+        generation: int | None = None,
     ) -> tuple[int, int] | None:
         raise OSError(self._reason)
 

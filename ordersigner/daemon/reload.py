@@ -60,7 +60,6 @@ class PolicyFile:
         self._lock = threading.Lock()
         self._begun = 0  # readings of the file
         self._in_force = 0  # the number of the one in force
-        self._generation: int | None = None  # that this process knows: it has read the file since
 
     def take(self) -> bool:
         """Put the policy of the file in force. If it has an error, return False: the earlier one stays in force.
@@ -80,18 +79,19 @@ class PolicyFile:
             self._service.journal.failed("Other processes cannot be told of the new policy", error)
             return False
         with self._lock:
-            if seen is not None and raised == seen + 1 and self._generation == seen:
-                self._generation = raised  # nobody else has reloaded, so this process need not read it once more
+            if seen is not None and raised == seen + 1 and self._service.generation == seen:
+                self._service.generation = (
+                    raised  # nobody else has reloaded, so this process need not read it once more
+                )
         return True
 
     def follow(self) -> bool:
-        """Before a decision: if another process has reloaded, put the policy of the file in force.
+        """If another process has reloaded, put the policy of the file in force. Returns whether one has.
 
-        After a decision: return whether there was a reload since, in which case it must be made again.
         If the generation cannot be read, rules cannot be entered either, so nothing is decided by an earlier policy.
         """
         seen = self._seen()
-        is_newer = seen is not None and seen != self._generation and self.path is not None
+        is_newer = seen is not None and seen != self._service.generation and self.path is not None
         if is_newer:
             self._take(seen)
         return is_newer
@@ -122,7 +122,7 @@ class PolicyFile:
             if policy is not None:
                 self._in_force = number
                 service.replace_policy(policy)
-            self._generation = generation
+            service.generation = None if path is None else generation
         self._say_what_is_in_force()
         return policy is not None
 

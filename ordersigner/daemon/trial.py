@@ -61,7 +61,7 @@ class _Freezer:
         self._frozen = frozen
         self.reserve = memory.reserve
 
-    def enter(self, rule: str) -> bool:
+    def enter(self, rule: str, generation: int | None = None) -> bool:
         return rule not in self._frozen
 
     def leave(self, rule: str) -> None:

@@ -122,17 +122,22 @@ class Need(NamedTuple):
 class Ledger(Protocol):
     """What lasts longer than a request: totals, rates, and which rules are frozen.
 
-    Each method raises OSError if it cannot tell, and then the rule must not be used.
+    Each method raises OSError if it cannot tell, and then the rule must not be used. generation: that of the policy by
+    which is decided, None if it has none. If another one is in force by now, enter() and reserve() raise an error of
+    the ledger's own, and there is nothing to leave, and nothing counted.
     """
 
-    def enter(self, rule: str) -> bool:
+    def enter(self, rule: str, generation: int | None = None) -> bool:
         """Begin a signature under a rule. If it is frozen, return False, and there is nothing to leave."""
 
     def leave(self, rule: str) -> None:
         """The signature has been handed out, or there will be none."""
 
     def reserve(
-        self, totals: Sequence[tuple[str, int, int, int]], rate: tuple[str, int, int] | None
+        self,
+        totals: Sequence[tuple[str, int, int, int]],
+        rate: tuple[str, int, int] | None,
+        generation: int | None = None,
     ) -> tuple[int, int] | None:
         """Count one more signature, for good, if all totals and the rate have room for it.
 
@@ -171,7 +176,7 @@ class Rule:
         rule.groups = tuple(group.looked_up(accounts.groups) for group in self.groups)
         return rule
 
-    def judge(self, payload: Payload, now: float, ledger: Ledger) -> Objection | Permit:
+    def judge(self, payload: Payload, now: float, ledger: Ledger, generation: int | None = None) -> Objection | Permit:
         """A Permit counts as a signature, and the rule is entered until permit.leave()."""
         closest = _NOT_THIS_TYPE
         is_entered = False
@@ -179,10 +184,10 @@ class Rule:
             for judge in self.judges.get(payload.type, ()):
                 objection = judge.judge(payload, now)
                 if objection is None:
-                    if not is_entered and not ledger.enter(self.name):
+                    if not is_entered and not ledger.enter(self.name, generation):
                         return Objection(FROZEN_STEP, "signer", "frozen", f"[rule {self.name}] is frozen.")
                     is_entered = True
-                    objection = self._reserve(judge, payload, ledger)
+                    objection = self._reserve(judge, payload, ledger, generation)
                     if objection is None:
                         is_entered = False
                         return Permit(self, judge, ledger)
@@ -195,14 +200,14 @@ class Rule:
                 ledger.leave(self.name)
         return closest
 
-    def _reserve(self, judge: Judge, payload: Payload, ledger: Ledger) -> Objection | None:
+    def _reserve(self, judge: Judge, payload: Payload, ledger: Ledger, generation: int | None) -> Objection | None:
         """Count the signature, or say what has no room for it."""
         needs = judge.needs(payload) if judge.totals else ()
         if not needs and self.rate is None:
             return None
         rate = None if self.rate is None else (self.rate_key, *self.rate)
         totals = [(self.key_of(total), total.seconds, total.limit, amount) for total, amount, _ in needs]
-        shortage = ledger.reserve(totals, rate)
+        shortage = ledger.reserve(totals, rate, generation)
         if shortage is None:
             return None
         index, left = shortage
@@ -286,12 +291,15 @@ class Grant:
         self.address = address
         self.rules = tuple(rules)
 
-    def allow(self, payload: Payload, *, now: float, ledger: Ledger) -> Permit:
-        """The permit for `payload`, which counts from here on. Raises Denied. now: seconds since 1970."""
+    def allow(self, payload: Payload, *, now: float, ledger: Ledger, generation: int | None = None) -> Permit:
+        """The permit for `payload`, which counts from here on. Raises Denied, and what the ledger raises.
+
+        now: seconds since 1970. generation: for the ledger.
+        """
         closest: Objection | None = None
         name = ""
         for rule in self.rules:
-            verdict = rule.judge(payload, now, ledger)
+            verdict = rule.judge(payload, now, ledger, generation)
             if isinstance(verdict, Permit):
                 return verdict
             if closest is None or verdict.step > closest.step:

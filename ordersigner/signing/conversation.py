@@ -28,7 +28,7 @@ from ordersigner.signing.counters import Counters
 from ordersigner.signing.journal import Journal
 from ordersigner.signing.keyring import Keyring
 from ordersigner.signing.keys import HeldKey, Signer, address_in
-from ordersigner.state.memory import Memory
+from ordersigner.state.memory import Memory, Outdated
 from ordersigner.state.state_file import State
 
 NOT_RECORDED = Refusal.of(
@@ -62,6 +62,7 @@ class Service:
         self.keyring = keyring or Keyring()
         self.policy = policy or Policy()
         self.ledger: Memory | State = ledger or Memory()
+        self.generation: int | None = None  # of this policy; None if no other process can reload it
         # Takes the policy that another process has reloaded. Returns whether there was one.
         self.follow: Callable[[], bool] = lambda: False
         self.wire_keys = wire_keys
@@ -317,28 +318,39 @@ class Conversation:
         return signer
 
     def _held_key_if_allowed(self, address: str, payload: Payload) -> tuple[HeldKey, Permit]:
-        """The held key of an address, and the permit of the rule that lets this client sign `payload` with it."""
+        """The held key of an address, and the permit of the rule that lets this client sign `payload` with it.
+
+        If a reload has returned before this was decided, it is decided again.
+        """
         service = self._service
-        grant = self._grants_in_force().get(address)
-        if grant is None:
-            raise rules.unknown_signer(self._peer)
-        key = service.keyring.get(address)
-        if key is None:
-            raise rules.key_unavailable(grant.rules[0])
-        permit = grant.allow(payload, now=time(), ledger=service.ledger)
-        if service.follow():  # a reload may have returned before this was decided
-            permit.leave()
-            return self._held_key_if_allowed(address, payload)
-        return key, permit
+        while True:
+            generation = service.generation  # before the policy, because a reload replaces the policy first
+            try:
+                grant = self._grants_of_policy().get(address)
+                if grant is None:
+                    raise rules.unknown_signer(self._peer)
+                key = service.keyring.get(address)
+                if key is None:
+                    raise rules.key_unavailable(grant.rules[0])
+                return key, grant.allow(payload, now=time(), ledger=service.ledger, generation=generation)
+            except Outdated:
+                service.follow()
+            except rules.Denied:
+                if not service.follow():
+                    raise
 
     def _grants_in_force(self) -> Mapping[str, Grant]:
-        """What the policy that is in force lets this client do.
+        """What the policy that is in force lets this client do, also if another process has just reloaded it."""
+        self._service.follow()
+        return self._grants_of_policy()
+
+    def _grants_of_policy(self) -> Mapping[str, Grant]:
+        """The same, by the policy that this process has read.
 
         The number of a user who was deleted may be another's by now. So a connection looks before it uses a held key
         for the first time, and a connection that stays open looks again.
         """
         service = self._service
-        service.follow()
         now = monotonic()
         if now >= self._look_again:
             service.look_users_up()

@@ -71,7 +71,7 @@ def freeze(
     until = monotonic() + PATIENCE
     before = _known_frozen(ledger)
     try:
-        confirmed = ledger.freeze(names, peer.uid, 0.0)
+        confirmed = ledger.freeze(names, peer.uid)
     except NoRoom:
         raise NO_ROOM from None
     for name in names:

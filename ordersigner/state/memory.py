@@ -51,6 +51,10 @@ class Frozen(NamedTuple):
     uid: int
 
 
+class Outdated(Exception):
+    """The policy has another generation by now, so it must be read again before anything is decided."""
+
+
 class Memory:
     """A Ledger, with what the daemon asks of one besides. Safe for use by many threads.
 
@@ -62,7 +66,7 @@ class Memory:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds."""
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._windows: dict[str, _Window] = {}
         self._rates: dict[str, deque[float]] = {}
         self._inside: Counter[str] = Counter()  # threads, by rule
@@ -72,27 +76,29 @@ class Memory:
     def copy(self) -> Memory:
         """Another one, in which as much is used up. In it, no rule is frozen and no request was counted."""
         other = Memory(self._clock)
-        with self._changed:
+        with self._lock:
             other._windows = {key: window.copy() for key, window in self._windows.items()}
             other._rates = {key: times.copy() for key, times in self._rates.items()}
         return other
 
-    def enter(self, rule: str) -> bool:
-        with self._changed:
+    def enter(self, rule: str, generation: int | None = None) -> bool:
+        with self._lock:
             if rule in self.frozen:
                 return False
             self._inside[rule] += 1
             return True
 
     def leave(self, rule: str) -> None:
-        with self._changed:
+        with self._lock:
             self._inside[rule] -= 1
-            self._changed.notify_all()
 
     def reserve(
-        self, totals: Sequence[tuple[str, int, int, int]], rate: tuple[str, int, int] | None
+        self,
+        totals: Sequence[tuple[str, int, int, int]],
+        rate: tuple[str, int, int] | None,
+        generation: int | None = None,
     ) -> tuple[int, int] | None:
-        with self._changed:
+        with self._lock:
             now = self._clock()
             windows = [self._windows.setdefault(key, _Window(seconds)) for key, seconds, _, _ in totals]
             for index, (window, (_, seconds, limit, amount)) in enumerate(zip(windows, totals)):
@@ -116,7 +122,7 @@ class Memory:
         return True
 
     def used(self, key: str, seconds: int) -> int:
-        with self._changed:
+        with self._lock:
             window = self._windows.get(key)
             return window.used(seconds, self._clock()) if window else 0
 
@@ -128,39 +134,39 @@ class Memory:
         """There is no other process to tell."""
         return self.generation
 
-    def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
-        with self._changed:
+    def freeze(self, rules: Sequence[str], uid: int) -> bool:
+        with self._lock:
             since = time.time()
             for rule in rules:
                 self.frozen.setdefault(rule, Frozen(since, uid))
-            return self._changed.wait_for(lambda: self._is_idle(rules), patience)
+            return self._is_idle(rules)
 
     def has_frozen(self, rules: Sequence[str]) -> bool:
-        with self._changed:
+        with self._lock:
             return self.frozen.keys() >= set(rules)
 
     def is_idle(self, rules: Sequence[str]) -> bool:
-        with self._changed:
+        with self._lock:
             return self._is_idle(rules)
 
     def _is_idle(self, rules: Sequence[str]) -> bool:
         return not any(self._inside[rule] for rule in rules)
 
     def thaw(self, rules: Sequence[str]) -> list[str]:
-        with self._changed:
+        with self._lock:
             thawed = [rule for rule in dict.fromkeys(rules) if rule in self.frozen]
             for rule in thawed:
                 del self.frozen[rule]
             return thawed
 
     def add_counts(self, counts: Mapping[str, tuple[int, int]]) -> None:
-        with self._changed:
+        with self._lock:
             for rule, (signed, refused) in counts.items():
                 before = self._counts.get(rule, (0, 0))
                 self._counts[rule] = before[0] + signed, before[1] + refused
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        with self._changed:
+        with self._lock:
             return dict(self._counts)
 
     def close(self) -> None:

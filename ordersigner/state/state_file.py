@@ -27,7 +27,7 @@ import zlib
 from time import monotonic, sleep
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
-from ordersigner.state.memory import Frozen
+from ordersigner.state.memory import Frozen, Outdated
 from ordersigner.state.rates import Rate
 from ordersigner.state.slots import SLOTS, Slot, Slots, name_of
 from ordersigner.state.storage import DAMAGED, PAGE, PATIENCE, File, Lock, NoRoom, SharedLock, Table
@@ -38,7 +38,7 @@ _FORMAT = b"ordersigner state, format 1\n"
 
 # What is where in the file.
 _CLOCK = PAGE // 2
-_GENERATION = PAGE
+_GENERATION = PAGE  # 8 bytes
 _CHANGE = PAGE + 8  # 8 bytes that are others after each change of what is frozen
 _FROZEN = 2 * PAGE
 _COUNTS = _FROZEN + 2 * Table.SIZE
@@ -51,9 +51,10 @@ _CLOCK_RECORD = struct.Struct("<I32sq")  # checksum, hash of the boot's id, nano
 
 
 class _View(NamedTuple):
-    """What is frozen, as it was read after _CHANGE was `change`."""
+    """What processes tell each other, as it was read after `words` were in the file."""
 
-    change: bytes
+    words: bytes  # _GENERATION and _CHANGE
+    generation: int
     frozen: Mapping[str, Frozen]
 
 
@@ -80,7 +81,7 @@ class State:
         self._wall_clock = wall_clock
         self._uptime = uptime
         self._rules: dict[str, SharedLock] = {}
-        self._view = _View(b"", {})
+        self._view = _View(b"", 0, {})
         self._file = _open(directory)
         try:
             self._frozen = Table(self._file, _FROZEN)
@@ -94,7 +95,7 @@ class State:
             self._file.close()
             raise
 
-    def enter(self, rule: str) -> bool:
+    def enter(self, rule: str, generation: int | None = None) -> bool:
         """As Ledger.enter()."""
         # Without the first look, many clients of a frozen rule could keep its lock shared, and freeze() would not end.
         if rule in self._view.frozen and rule in self.frozen:
@@ -102,7 +103,10 @@ class State:
         lock = self._rule(rule)
         lock.take()
         try:
-            is_frozen = rule in self.frozen
+            view = self._look()
+            if generation is not None and generation != view.generation:
+                raise Outdated
+            is_frozen = rule in view.frozen
         except BaseException:
             lock.give_back()
             raise
@@ -115,7 +119,10 @@ class State:
         self._rule(rule).give_back()
 
     def reserve(
-        self, totals: Sequence[tuple[str, int, int, int]], rate: tuple[str, int, int] | None
+        self,
+        totals: Sequence[tuple[str, int, int, int]],
+        rate: tuple[str, int, int] | None,
+        generation: int | None = None,
     ) -> tuple[int, int] | None:
         """As Ledger.reserve(); no key comes twice. If it raises OSError, some of them may have counted."""
         own_totals = self._totals.give([total[0] for total in totals], self._now) if totals else []
@@ -133,12 +140,14 @@ class State:
                 if slot.name != name:
                     break
             else:
+                if generation is not None and generation != self.generation:
+                    raise Outdated
                 return _reserve(own_totals, totals, own_rates, rate, now)
         finally:
             for slot in held:
                 slot.lock.give_back()
         self._forget_slots([total[0] for total in totals], rate)
-        return self.reserve(totals, rate)
+        return self.reserve(totals, rate, generation)
 
     def used(self, key: str, seconds: int) -> int:
         """What a total counts now."""
@@ -173,12 +182,15 @@ class State:
     @property
     def frozen(self) -> Mapping[str, Frozen]:
         """The rules that are frozen now."""
+        return self._look().frozen
+
+    def _look(self) -> _View:
         self._file.check_in_place()
-        change = self._file.read(_CHANGE, 8)
+        words = self._file.read(_GENERATION, 16)
         view = self._view
-        if view.change != change:
-            view = self._view = _View(change, _as_frozen(self._read_frozen()))
-        return view.frozen
+        if view.words != words:
+            view = self._view = _View(words, _as_number(words[:8]), _as_frozen(self._read_frozen()))
+        return view
 
     def _read_frozen(self) -> dict[str, Any]:
         try:
@@ -187,10 +199,10 @@ class State:
             with self._frozen.lock:
                 return self._frozen.read()
 
-    def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
-        """Freeze rules, until they are thawed. patience: seconds to wait for signatures that are under way.
+    def freeze(self, rules: Sequence[str], uid: int) -> bool:
+        """Freeze rules, until they are thawed.
 
-        Returns whether there are none any more. Even if not, nobody can enter the rules from here on.
+        Returns whether no signature is under way under them. Even if one is, nobody can enter the rules from here on.
         """
         since = self._wall_clock() / 1_000_000_000
         self._file.check_in_place()
@@ -201,14 +213,7 @@ class State:
                 self._file.write(_CHANGE, os.urandom(8))
                 raise
             self._freeze({**dict.fromkeys(rules, (since, uid)), **table})
-        deadline = monotonic() + patience
-        pause = 0.0002
-        while not self.is_idle(rules):
-            if monotonic() >= deadline:
-                return False
-            sleep(pause)
-            pause = min(2 * pause, 0.005)
-        return True
+        return self.is_idle(rules)
 
     def has_frozen(self, rules: Sequence[str]) -> bool:
         """Whether a freeze of these rules would change nothing. They are on the disk then, and all processes know."""
@@ -348,7 +353,11 @@ def _looked_into(directory: str, flags: int) -> Iterator[File | None]:
 
 
 def _read_generation(file: File) -> int:
-    return int.from_bytes(file.read(_GENERATION, 8), "little")
+    return _as_number(file.read(_GENERATION, 8))
+
+
+def _as_number(word: bytes) -> int:
+    return int.from_bytes(word, "little")
 
 
 def _raise_generation(file: File, lock: Lock) -> int:

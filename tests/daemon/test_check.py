@@ -115,7 +115,7 @@ def test_the_page_ends_with_a_summary(page: Check) -> None:
 
 def test_a_rule_says_since_when_it_is_frozen_and_the_status_stays(page: Check, tmp_path: Path) -> None:
     state = State(str(tmp_path), "", wall_clock=lambda: 1_796_010_000_900_000_000)
-    state.freeze(["b", "gone"], 1000, 1)
+    state.freeze(["b", "gone"], 1000)
     state.close()
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     status, shown, said = page(rule("a") + rule("b"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import held
 from support.command import run
 from support.daemon import (
     DEFAULT_SIGNALS,
@@ -388,24 +389,54 @@ def test_a_process_that_follows_does_not_undo_its_own_later_reload(
     assert first.rules == ["newer"]
 
 
-def test_a_decision_that_a_reload_overtakes_is_made_again(several: Several, readings: list[Reading]) -> None:
-    """A process may be stopped after it has looked for a newer policy and before it decides."""
+@pytest.mark.parametrize("moment", ["enter", "reserve"])
+def test_a_decision_that_a_reload_overtakes_is_made_again(
+    several: Several, readings: list[Reading], moment: str
+) -> None:
+    """A process may be stopped at any moment before it has decided."""
     first, second = readings
     first.service.keyring = from_directory(str(several.keys))
     first.service.follow = first.policy.follow
     talk = Conversation(first.service, of_this_process())
-    enter = first.ledger.enter
+    with_total = held.MARKET + RULE.replace("markets = any", "markets = LEV/ETH\ntypes = LMT") + "max-total-notional = {}/day\n"
 
-    def enter_late(rule: str) -> bool:
-        first.ledger.enter = enter  # type: ignore[method-assign]
-        several.write("")
-        assert second.policy.reload()
-        return enter(rule)
+    def overtaken_by(policy: str) -> bytes:
+        in_time = getattr(first.ledger, moment)
 
+        def late(*arguments: object) -> object:
+            setattr(first.ledger, moment, in_time)
+            several.write(policy)
+            assert second.policy.reload()
+            return in_time(*arguments)
+
+        setattr(first.ledger, moment, late)
+        return talk.respond(LINE)
+
+    several.write(with_total.format("100000"))
+    assert first.policy.reload()
     assert talk.respond(LINE) == EXAMPLE_RESPONSE
-    first.ledger.enter = enter_late  # type: ignore[method-assign]
-    assert code(talk.respond(LINE)) == "unknown_signer"
+    (rule,) = first.service.policy.rules
+    (total,) = rule.totals
+    once = first.ledger.used(rule.key_of(total), total.seconds)
+    assert overtaken_by(with_total.format("200000")) == EXAMPLE_RESPONSE
+    assert code(overtaken_by(with_total.format("0.000001"))) == "over_total"
+    assert code(overtaken_by("")) == "unknown_signer"
+    assert first.ledger.used(rule.key_of(total), total.seconds) == 2 * once
     assert second.ledger.is_idle(["all"])
+
+
+def test_a_refusal_that_a_reload_overtakes_is_decided_again(several: Several, readings: list[Reading]) -> None:
+    first, second = readings
+    first.service.keyring = from_directory(str(several.keys))
+    first.service.follow = first.policy.follow
+    talk = Conversation(first.service, of_this_process())
+    for before in ("", RULE + "sides = sell\n"):
+        several.write(before)
+        assert first.policy.reload()
+        assert code(talk.respond(LINE)) in ("unknown_signer", "not_allowed")
+        several.write(RULE)
+        assert second.policy.reload()
+        assert talk.respond(LINE) == EXAMPLE_RESPONSE
 
 
 def test_a_state_that_cannot_be_read_or_written_stops_no_reading(

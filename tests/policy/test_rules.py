@@ -174,7 +174,7 @@ def test_a_client_can_ask_which_keys_it_may_use_and_learns_of_no_others() -> Non
 def test_the_longest_list_of_keys_fits_a_response() -> None:
     keys = [" ".join(f"0x{number:040x}" for number in range(start, start + 95)) for start in (0, 95)]
     service = service_with(*(rule(letter * 64, key=key) for letter, key in zip("xy", keys)))
-    service.ledger.freeze(["x" * 64, "y" * 64], 0, 0.0)
+    service.ledger.freeze(["x" * 64, "y" * 64], 0)
     response = Conversation(service, ALICE).respond(json.dumps({"type": "signers", "id": "\U0001f600" * 128}).encode())
     assert json.loads(response)["ok"] is True
     assert len(response) <= MAX_RESPONSE

@@ -702,8 +702,8 @@ class Waiting(Memory):
 
     idle = False
 
-    def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
-        super().freeze(rules, uid, patience)
+    def freeze(self, rules: Sequence[str], uid: int) -> bool:
+        super().freeze(rules, uid)
         return False
 
     def is_idle(self, rules: Sequence[str]) -> bool:

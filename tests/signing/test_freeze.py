@@ -439,10 +439,10 @@ def test_the_entry_of_a_refusal_names_the_section_that_came_closest(entries: Ent
 class Damaged(Memory):
     """A ledger whose file was truncated."""
 
-    def enter(self, rule: str) -> bool:
+    def enter(self, rule: str, generation: int | None = None) -> bool:
         raise OSError("/state is too short")
 
-    def freeze(self, rules: Sequence[str], uid: int, patience: float) -> bool:
+    def freeze(self, rules: Sequence[str], uid: int) -> bool:
         raise OSError("/state is too short")
 
     @property
@@ -577,7 +577,7 @@ def test_a_status_that_would_be_too_long_leaves_rules_out_and_counts_them() -> N
     service = service_with()
     service.may_read_status = lambda peer: True
     service.replace_policy(Policy([Stub(*wide).rule(name) for name in names]))
-    service.ledger.freeze([*names, *(f"{number:02}" + "n" * 62 for number in range(64))], 0, 0.0)
+    service.ledger.freeze([*names, *(f"{number:02}" + "n" * 62 for number in range(64))], 0)
     for name in names:
         service.counters.count("spot", name)
     response = Conversation(service, ALICE).respond(json.dumps({"type": "status", "id": "\U0001f600" * 128}).encode())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import pytest
-from support.daemon import wait_until
 from support.states import Host
 
 from ordersigner.policy.rules import Ledger
@@ -161,7 +160,7 @@ def test_a_rate_that_changes_keeps_the_latest_signatures(ledger: State | Memory,
 
 
 def test_a_frozen_rule_is_not_entered_and_the_others_are(ledger: State | Memory) -> None:
-    assert ledger.freeze(["a"], 1000, 0)
+    assert ledger.freeze(["a"], 1000)
     assert not ledger.enter("a")
     assert ledger.enter("b")
     ledger.leave("b")
@@ -171,9 +170,9 @@ def test_a_frozen_rule_is_not_entered_and_the_others_are(ledger: State | Memory)
 
 
 def test_a_freeze_says_since_when_and_by_whom_and_a_second_one_changes_nothing(ledger: State | Memory) -> None:
-    ledger.freeze(["a"], 1000, 0)
+    ledger.freeze(["a"], 1000)
     first = ledger.frozen["a"]
-    ledger.freeze(["a", "b"], 2000, 0)
+    ledger.freeze(["a", "b"], 2000)
     assert ledger.frozen["a"] == first
     assert [ledger.frozen[rule].uid for rule in ("a", "b")] == [1000, 2000]
     assert first.since > 1_700_000_000
@@ -183,25 +182,13 @@ def test_a_freeze_is_confirmed_when_no_signature_is_under_way(ledger: State | Me
     assert ledger.enter("a")
     assert ledger.enter("a")
     assert not ledger.is_idle(["b", "a"])
-    assert not ledger.freeze(["a"], 0, 0)
+    assert not ledger.freeze(["a"], 0)
     assert not ledger.enter("a")
     ledger.leave("a")
     assert not ledger.is_idle(["a"])
     ledger.leave("a")
     assert ledger.is_idle(["b", "a"])
-    assert ledger.freeze(["a"], 0, 0)
-
-
-def test_a_freeze_waits_for_the_signatures_that_are_under_way(ledger: State | Memory) -> None:
-    assert ledger.enter("a")
-    confirmed: list[bool] = []
-    freezing = threading.Thread(target=lambda: confirmed.append(ledger.freeze(["a"], 0, 60.0)))
-    freezing.start()
-    wait_until(lambda: "a" in ledger.frozen)
-    assert not confirmed
-    ledger.leave("a")
-    freezing.join()
-    assert confirmed == [True]
+    assert ledger.freeze(["a"], 0)
 
 
 def test_counts_of_a_rule_are_added(ledger: State | Memory) -> None:

@@ -68,7 +68,7 @@ def test_processes_share_totals_rates_freezes_counts_and_the_generation(host: Ho
     assert two.used("a", DAY) == 60
     assert signatures(one) == 5
     assert signatures(two) == 0
-    assert two.freeze(["a"], 1000, 0)
+    assert two.freeze(["a"], 1000)
     assert not one.enter("a")
     assert one.frozen.keys() == {"a"}
     assert one.thaw(["a"]) == ["a"]
@@ -88,7 +88,7 @@ def test_it_lasts_over_restarts(host: Host) -> None:
     state = host.open()
     assert spend(state, 60)
     assert signatures(state) == 5
-    assert state.freeze(["a"], 1000, 0)
+    assert state.freeze(["a"], 1000)
     frozen = dict(state.frozen)
     state.add_counts({"a": (1, 2)})
     state.close()
@@ -109,20 +109,20 @@ def test_what_a_killed_process_had_handed_out_counts_and_no_more(host: Host) -> 
     state.close()
 
 
-def test_a_freeze_waits_for_another_process_and_says_when_it_could_not(host: Host) -> None:
+def test_a_freeze_says_whether_another_process_has_a_signature_under_way(host: Host) -> None:
     state = State(str(host.directory), "real")
     process = host.process("state.enter('a'); print(flush=True); input(); state.leave('a'); print(flush=True); input()")
     assert process.stdin
     assert process.stdout
     process.stdout.readline()
     os.kill(process.pid, signal.SIGSTOP)
-    assert not state.freeze(["a"], 0, 0.05)
+    assert not state.freeze(["a"], 0)
     os.kill(process.pid, signal.SIGCONT)
     assert not state.is_idle(["a"])
     print(file=process.stdin, flush=True)
     process.stdout.readline()
     assert state.is_idle(["a"])
-    assert state.freeze(["a"], 0, 0)
+    assert state.freeze(["a"], 0)
     process.kill()
     state.close()
 
@@ -390,7 +390,7 @@ def test_nothing_is_handed_out_that_the_disk_could_not_keep(host: Host, monkeypa
             with pytest.raises(OSError, match="Input/output"):
                 signatures(each)
         with pytest.raises(OSError, match="Input/output"):
-            state.freeze(["a"], 0, 0)
+            state.freeze(["a"], 0)
     assert spend(other)
     assert spend(state)
 
@@ -475,7 +475,7 @@ def test_if_the_earlier_buckets_are_damaged_their_sum_still_counts(host: Host) -
 
 def test_a_damaged_copy_thaws_no_rule(host: Host) -> None:
     state = host.open()
-    places = changed(host.file, lambda: state.freeze(["a"], 0, 0))
+    places = changed(host.file, lambda: state.freeze(["a"], 0))
     for place in places:
         if place >= 8192:  # before there is the number of changes, which has no copies
             damage(host.file, [place])
@@ -486,25 +486,25 @@ def test_a_damaged_copy_thaws_no_rule(host: Host) -> None:
 def test_if_it_is_not_known_which_rules_are_frozen_no_rule_is_entered(host: Host) -> None:
     state = host.open()
     assert spend(state)
-    damage(host.file, changed(host.file, lambda: state.freeze(["a"], 0, 0)))
+    damage(host.file, changed(host.file, lambda: state.freeze(["a"], 0)))
     for each in (state, host.open()):
         for rule in ("a", "b"):
             with pytest.raises(OSError, match="frozen"):
                 each.enter(rule)
         with pytest.raises(OSError, match="frozen"):
-            each.freeze(["b"], 0, 0)
+            each.freeze(["b"], 0)
         assert each.is_idle(["a", "b"])
         assert spend(each)
 
 
 def test_a_freeze_that_finds_damage_has_all_processes_find_it(host: Host) -> None:
     state, other = host.open(), host.open()
-    places = changed(host.file, lambda: state.freeze(["a"], 0, 0))
+    places = changed(host.file, lambda: state.freeze(["a"], 0))
     assert other.enter("b")
     other.leave("b")
     damage(host.file, [place for place in places if place >= 8192])
     with pytest.raises(OSError, match="frozen"):
-        state.freeze(["b"], 0, 0)
+        state.freeze(["b"], 0)
     with pytest.raises(OSError, match="frozen"):
         other.enter("b")
 
@@ -512,12 +512,12 @@ def test_a_freeze_that_finds_damage_has_all_processes_find_it(host: Host) -> Non
 def test_a_freeze_of_what_is_frozen_is_done_if_both_copies_have_it(host: Host) -> None:
     state, other = host.open(), host.open()
     assert not state.has_frozen(["a"])
-    places = changed(host.file, lambda: state.freeze(["a"], 0, 0))
+    places = changed(host.file, lambda: state.freeze(["a"], 0))
     assert other.has_frozen(["a"])
     assert not other.has_frozen(["a", "b"])
     damage(host.file, places[-1:])
     assert not state.has_frozen(["a"])
-    assert state.freeze(["a"], 0, 0)
+    assert state.freeze(["a"], 0)
     assert other.has_frozen(["a"])
     state.thaw(["a"])
     assert not other.has_frozen(["a"])
@@ -526,11 +526,11 @@ def test_a_freeze_of_what_is_frozen_is_done_if_both_copies_have_it(host: Host) -
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_file_that_is_removed_or_replaced_is_not_used_any_more(host: Host, replaced: bool) -> None:
     state = host.open()
-    assert state.freeze(["a"], 0, 0)
+    assert state.freeze(["a"], 0)
     host.file.unlink()
     if replaced:
         assert host.open().enter("a")
-    for use in (lambda: state.enter("b"), lambda: state.freeze(["b"], 0, 0), lambda: state.frozen):
+    for use in (lambda: state.enter("b"), lambda: state.freeze(["b"], 0), lambda: state.frozen):
         with pytest.raises(OSError, match="removed or replaced"):
             use()
 
@@ -558,8 +558,8 @@ def test_a_freeze_that_was_cut_off_is_known_to_all_after_the_next_one(
         with monkeypatch.context() as patch:
             patch.setattr(os, "pwrite", pwrite)
             with pytest.raises(KilledError):
-                other.freeze(["a"], 0, 0)
-        assert other.freeze(["a"], 0, 0)
+                other.freeze(["a"], 0)
+        assert other.freeze(["a"], 0)
         assert not state.enter("a")
 
 
@@ -658,7 +658,7 @@ def test_with_any_damage_nothing_counts_too_little_and_all_that_is_raised_is_an_
                 assert state.reserve([], ("rate", 5, HOUR)) is None
                 host.wait(600)
             assert signatures(state) == 2
-            assert state.freeze(["a"], 0, 0)
+            assert state.freeze(["a"], 0)
             state.add_counts({"a": (1, 1)})
 
         places = changed(host.file, use)
@@ -694,9 +694,9 @@ def test_counts_of_too_many_rules_are_forgotten_from_the_oldest(host: Host) -> N
 
 def test_too_many_frozen_names_are_refused_and_change_nothing(host: Host) -> None:
     state = host.open()
-    assert state.freeze(["a"], 0, 0)
+    assert state.freeze(["a"], 0)
     with pytest.raises(OSError, match="no room"):
-        state.freeze([f"{number} {'x' * 60}" for number in range(2000)], 0, 0)
+        state.freeze([f"{number} {'x' * 60}" for number in range(2000)], 0)
     assert host.open().frozen.keys() == {"a"}
 
 
@@ -704,7 +704,7 @@ def test_who_only_looks_sees_what_is_frozen_and_changes_nothing(host: Host) -> N
     assert read_frozen(str(host.directory)) == {}
     assert os.listdir(host.directory) == []
     state = host.open()
-    state.freeze(["a", "b"], 1000, 0)
+    state.freeze(["a", "b"], 1000)
     state.thaw(["b"])
     assert changed(host.file, lambda: read_frozen(str(host.directory))) == []
     assert read_frozen(str(host.directory)) == state.frozen
@@ -730,7 +730,7 @@ def test_after_the_end_everything_is_an_oserror_and_touches_no_other_file(host: 
         lambda: state.frozen,
         lambda: state.generation,
         state.raise_generation,
-        lambda: state.freeze(["a"], 0, 0),
+        lambda: state.freeze(["a"], 0),
         lambda: state.thaw(["a"]),
         lambda: state.is_idle(["a"]),
         lambda: state.add_counts({"a": (1, 1)}),
