@@ -168,6 +168,7 @@ class Rule:
         self.groups = tuple(groups)
         self.judges = {type: tuple(several) for type, several in judges.items()}
         self.rate = rate
+        self._rate = None if rate is None else (f"{name}\n\nrate", *rate)  # with its key in a ledger
 
     def looked_up(self, accounts: Accounts) -> Rule:
         """The same rule, with the numbers that its users and groups have now. Both count for the same rate."""
@@ -203,11 +204,10 @@ class Rule:
     def _reserve(self, judge: Judge, payload: Payload, ledger: Ledger, generation: int | None) -> Objection | None:
         """Count the signature, or say what has no room for it."""
         needs = judge.needs(payload) if judge.totals else ()
-        if not needs and self.rate is None:
+        if not needs and self._rate is None:
             return None
-        rate = None if self.rate is None else (self.rate_key, *self.rate)
         totals = [(self.key_of(total), total.seconds, total.limit, amount) for total, amount, _ in needs]
-        shortage = ledger.reserve(totals, rate, generation)
+        shortage = ledger.reserve(totals, self._rate, generation)
         if shortage is None:
             return None
         index, left = shortage
@@ -221,11 +221,6 @@ class Rule:
         """Those of all its judges."""
         judges = dict.fromkeys(judge for judges in self.judges.values() for judge in judges)
         return [total for judge in judges for total in judge.totals]
-
-    @property
-    def rate_key(self) -> str:
-        """The rate's key in a ledger."""
-        return f"{self.name}\n\nrate"
 
     def key_of(self, total: Total) -> str:
         """A total's key in a ledger: it begins at 0 when the rule, the section or the term gets another name."""

@@ -78,7 +78,7 @@ class _LockByte:
         )
 
     def _enter_mutex(self) -> None:
-        if not self._mutex.acquire(timeout=PATIENCE):
+        if not self._mutex.acquire(True, PATIENCE):
             raise self._too_long()
 
     def _set(self, lock: bytes) -> None:

@@ -398,7 +398,9 @@ def test_a_decision_that_a_reload_overtakes_is_made_again(
     first.service.keyring = from_directory(str(several.keys))
     first.service.follow = first.policy.follow
     talk = Conversation(first.service, of_this_process())
-    with_total = held.MARKET + RULE.replace("markets = any", "markets = LEV/ETH\ntypes = LMT") + "max-total-notional = {}/day\n"
+    with_total = (
+        held.MARKET + RULE.replace("markets = any", "markets = LEV/ETH\ntypes = LMT") + "max-total-notional = {}/day\n"
+    )
 
     def overtaken_by(policy: str) -> bytes:
         in_time = getattr(first.ledger, moment)
