@@ -80,9 +80,8 @@ class PolicyFile:
             return False
         with self._lock:
             if seen is not None and raised == seen + 1 and self._service.generation == seen:
-                self._service.generation = (
-                    raised  # nobody else has reloaded, so this process need not read it once more
-                )
+                # Nobody else has reloaded, so this process need not read the file once more.
+                self._service.generation = raised
         return True
 
     def follow(self) -> bool:

@@ -122,9 +122,10 @@ class Need(NamedTuple):
 class Ledger(Protocol):
     """What lasts longer than a request: totals, rates, and which rules are frozen.
 
-    Each method raises OSError if it cannot tell, and then the rule must not be used. generation: that of the policy by
-    which is decided, None if it has none. If another one is in force by now, enter() and reserve() raise an error of
-    the ledger's own, and there is nothing to leave, and nothing counted.
+    Each method raises OSError if it cannot tell, and then the rule must not be used.
+
+    generation: that of the policy that allows the signature, or None. If there is a newer one by now, enter() and
+    reserve() raise an error of the ledger's own. Then nothing was begun, and nothing counted.
     """
 
     def enter(self, rule: str, generation: int | None = None) -> bool:
@@ -346,7 +347,7 @@ class Policy:
                 for key in rule.keys:
                     rules.setdefault(key, []).append(rule)
             grants = {address: Grant(address, own) for address, own in rules.items()}
-            if len(self._grants) == MAX_GRANTS:
+            if len(self._grants) >= MAX_GRANTS:
                 self._grants.clear()
             self._grants[chosen] = grants
         return grants

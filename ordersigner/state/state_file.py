@@ -5,8 +5,8 @@ Opening raises OSError if there can be no state: damaged, of another version, no
 OSError if it cannot be used for this key or rule; the others go on. Knows no policy and no requests.
 
 What a killed process, a power failure or damage leaves unclear counts as signed. A signer shares a lock on the rule,
-and looks then whether it is frozen; freeze() says so first, and waits then until nobody shares the lock. So who looks
-later knows, and who looked before is waited for.
+and looks then whether it is frozen; freeze() says so first, and looks then whether anybody shares the lock. So who
+looks later knows, and who looked before can be waited for, with is_idle().
 
 Time goes on from the later of the wall clock and the latest time in the file when the file is opened for the first
 time in a boot, and from there with a clock of the kernel's that nobody sets. So the processes of a boot have the same
@@ -185,6 +185,7 @@ class State:
         return self._look().frozen
 
     def _look(self) -> _View:
+        """What the file says now. Only after a change is more read than the two words."""
         self._file.check_in_place()
         words = self._file.read(_GENERATION, 16)
         view = self._view
