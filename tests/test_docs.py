@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import asyncio
+import errno
 import json
 import os
 import re
@@ -395,10 +397,31 @@ def test_the_man_page_lists_every_field_and_message_id_of_the_journal(built: Pat
     catalog = (SOURCE / "packaging/systemd/ordersigner.catalog").read_text()
     listed = set(re.findall(r"^-- ([0-9a-f]{32})$", catalog, re.MULTILINE))
     assert ids < listed == set(re.findall(r'^"?([0-9a-f]{32})"?$', manual, re.MULTILINE))
-    assert set(re.findall(r"MESSAGE_ID=([0-9a-f]{32})", page(built, "run/operate"))) <= listed
-    # The examples search only for fields that the daemon writes.
-    variables = {"ORDERSIGNER_SOCKET", "ORDERSIGNER_BOOT"}
-    assert set(re.findall(r"ORDERSIGNER_\w+", page(built, "run/operate"))) - variables <= names
+    # The pages search only for fields that the daemon writes, and for kinds of entries that the manual lists.
+    for place in ("operate", "troubleshoot", "monitor", "remote"):
+        shown = page(built, f"run/{place}")
+        variables = {"ORDERSIGNER_SOCKET", "ORDERSIGNER_BOOT"}
+        assert set(re.findall(r"ORDERSIGNER_\w+", shown)) - variables <= names
+        assert set(re.findall(r"MESSAGE_ID=(\w+)", shown)) <= listed
+
+
+def test_troubleshooting_goes_by_codes_and_by_texts_that_the_programs_have() -> None:
+    """Those of other programs are here: of systemctl, netcat, systemd, and what the system says about a connection."""
+    others = [
+        *(os.strerror(number) for number in (errno.ENOENT, errno.EACCES, errno.ECONNREFUSED)),
+        "nc: invalid option -- 'N'",
+        "Job for ordersigner.service failed.",
+        "Couldn't stat device /dev/tpmrm0",
+    ]
+    terms = re.findall(r"^(``.+)\n    \S", (DOCS / "run/troubleshoot.rst").read_text(), re.MULTILINE)
+    quoted = [text for term in terms for text in re.findall("``(.+?)``", term)]
+    assert len(quoted) > 20
+    modules = [ast.walk(ast.parse(path.read_text())) for path in (SOURCE / "ordersigner").rglob("*.py")]
+    constants = [node.value for nodes in modules for node in nodes if isinstance(node, ast.Constant)]
+    scripts = [(SOURCE / "packaging/systemd/check-keys").read_text()]
+    texts = "\n".join([*others, *CODES, *scripts, *(text for text in constants if isinstance(text, str))])
+    parts = {part.strip(" .:") for text in quoted for part in re.split("…|[.:] ", text)}
+    assert {part for part in parts if part not in texts} == set()
 
 
 def test_limits_and_defaults_are_documented_as_they_are(built: Path) -> None:

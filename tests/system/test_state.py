@@ -136,7 +136,7 @@ def test_totals_rates_and_freezes_outlast_all_that_can_happen_to_the_processes(
     assert outcomes(keeper) == [[OVER_TOTAL, OVER_RATE, DONE]] * 2
 
     # The manual's lines for a state that begins at zero.
-    section = (SOURCE / "docs/run/operate.rst").read_text().split(".. _state:\n", 1)[1].split("\nThe journal\n", 1)[0]
+    section = (SOURCE / "docs/run/operate.rst").read_text().split(".. _state:\n", 1)[1].split("\n.. _own-unit:\n", 1)[0]
     for line in section.splitlines():
         if line.startswith("    systemctl "):
             keeper.run("sh", "-c", line)
