@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,33 @@ def test_the_metrics_have_what_all_processes_did_together(host: Host) -> None:
         assert line in metrics.splitlines()
     assert 'total_used{rule="asks"' not in metrics
     assert 'refusals_total{rule="asks"' not in metrics
+
+
+def test_the_page_explains_each_metric(host: Host) -> None:
+    total = {"section": "bids", "term": "max-total-notional", "span": "day", "used": "0.5", "limit": "5"}
+    busy = process({"bids": rule(1, totals=[total])})
+    counts = {"signed_by_type": {"spot": 1}, "signed_by_rule": {"bids": 1}, "refused_by_code": {"frozen": 1}}
+    host.status.write_text(json.dumps({"processes": [{**busy, **counts, "last_signed": 1.0}], "silent": []}))
+    _, metrics = host.run("ordersigner-metrics")
+    page = (SOURCE / "docs/run/monitor.rst").read_text()
+    explained = re.findall("``(ordersigner_[a-z_]+)``", page)
+    assert sorted(explained) == sorted(re.findall("^# TYPE ([a-z_]+) ", metrics, re.MULTILINE))
+
+
+def test_the_page_speaks_of_each_alert() -> None:
+    """In the paragraph on what to alert on. A new alert needs its words here."""
+    words = {
+        "OrdersignerDoesNotAnswer": "the daemon does not answer",
+        "OrdersignerMetricsAreOld": "the metrics are old",
+        "OrdersignerSignsNothing": "signatures stop",
+        "OrdersignerRefusesMore": "rising refusals",
+        "OrdersignerKeyUnavailable": "a key is missing",
+        "OrdersignerFails": "a failure of the daemon",
+        "OrdersignerJournalHangs": "its journal takes no entries",
+        "OrdersignerRuleFrozen": "a frozen rule",
+        "OrdersignerTotalNearlyUsed": "a total that is nearly used",
+    }
+    assert re.findall(r"alert: (\w+)", (EXAMPLES / "alerts.yml").read_text()) == list(words)
+    page = (SOURCE / "docs/run/monitor.rst").read_text()
+    paragraph = page.split("\nWhat to alert on\n")[1].split("\nPrometheus\n")[0]
+    assert [word for word in words.values() if word not in " ".join(paragraph.split())] == []

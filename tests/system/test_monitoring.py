@@ -8,32 +8,44 @@ from collections.abc import Iterator
 
 import pytest
 from support.daemon import SOURCE, wait_until
+from support.held import MARKET
+from support.pages import is_printed, sessions
 
-from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, ask
+from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, ask, one_suite
 from system.machine import TIMEOUT, Machine
 from system.test_held_keys import BY_ADDRESS, KEY, holder, refusal, restart, rule, seal, set_policy
 from system.test_instances import INSTANCE, scaled
 
 __all__ = ["holder", "scaled"]  # fixtures
 
+PAGE = (SOURCE / "docs/run/monitor.rst").read_text()
 EXAMPLES = "/usr/share/doc/ordersigner/examples/monitoring"
 WATCH = "ordersigner-watch"
+SELL = {**BY_ADDRESS, "order": {**BY_ADDRESS["order"], "side": "sell"}}
 METRICS = "/var/lib/prometheus/node-exporter/ordersigner.prom"
 
 
 def set_up(machine: Machine, example: str) -> None:
     """Set up an example as the page says."""
-    page = (SOURCE / "docs/run/monitor.rst").read_text()
-    (commands,) = [block for block in re.findall(r"::\n\n((?:    .+\n)+)", page) if f"install {example} " in block]
-    assert len(commands.splitlines()) == 5
+    (commands,) = [block for block in re.findall(r"::\n\n((?:    .+\n)+)", PAGE) if f"install {example} " in block]
+    assert len(commands.replace("\\\n", "").splitlines()) == 5
     machine.run("sh", "-euc", commands)
+
+
+def prints_what_the_page_shows(machine: Machine, command: str) -> None:
+    """A command of the page, by the words that it begins with. Of the journal, only the last entry."""
+    (shown,) = (each for each in sessions(PAGE) if each.words.startswith(command))
+    machine.entries()  # all entries are there
+    last = " --lines 1" if command.startswith("journalctl") else ""
+    printed = machine.run("sh", "-c", shown.words + last, user="root" if shown.by_root else MEMBER)
+    assert is_printed(shown.output, printed), printed
 
 
 @pytest.fixture
 def watched(holder: Machine) -> Iterator[Machine]:
     """The machine with a rule, and the example that freezes rules."""
     seal(holder, "watched", KEY)
-    set_policy(holder, rule("watched", KEY, MEMBER, "sides = buy"))
+    set_policy(holder, rule("bids", KEY, MEMBER, "sides = buy"))
     restart(holder)
     set_up(holder, WATCH)
     yield holder
@@ -65,6 +77,18 @@ def test_only_root_and_readers_of_the_policy_get_the_status(installed: Machine) 
         installed.run("gpasswd", "--delete", MEMBER, "ordersigner-policy")
 
 
+@one_suite
+def test_the_status_is_shown_as_it_is_printed(holder: Machine) -> None:
+    """A process with the key of the page, a signature with it, one with a client's key, and a refusal."""
+    seal(holder, "bids", KEY)
+    limits = rule("bids", KEY, MEMBER, "sides = buy", "types = LMT", "max-total-notional = 1000/day")
+    set_policy(holder, MARKET, limits.replace("markets = any", "markets = LEV/ETH"))
+    restart(holder)
+    assert ask(holder, BY_ADDRESS) == ask(holder, REQUEST) == RESPONSE
+    assert refusal(ask(holder, SELL)) == ("order.side", "not_allowed")
+    prints_what_the_page_shows(holder, "ordersigner status")
+
+
 def test_the_status_is_that_of_all_processes(scaled: Machine) -> None:
     found = json.loads(scaled.run("ordersigner", "status", "--json"))
     pids = {unit: int(scaled.property(unit, "MainPID")) for unit in (SERVICE, INSTANCE)}
@@ -86,6 +110,7 @@ def test_node_exporter_serves_the_metrics(exporter: Machine) -> None:
     assert f'ordersigner_up{{unit="{SERVICE}"}} 1' in served
     assert f'ordersigner_signatures_total{{type="spot",unit="{SERVICE}"}} 1' in served
     assert "node_textfile_scrape_error 0" in served
+    prints_what_the_page_shows(exporter, "wget ")
     before = exporter.run("stat", "--format=%i", METRICS)
     wait_until(lambda: exporter.run("stat", "--format=%i", METRICS) != before, TIMEOUT)  # the timer runs it
 
@@ -93,14 +118,14 @@ def test_node_exporter_serves_the_metrics(exporter: Machine) -> None:
 def test_a_rule_under_which_refusals_pile_up_is_frozen(watched: Machine) -> None:
     watched.run("systemctl", "stop", f"{WATCH}.timer")
     watched.run("systemctl", "start", WATCH)  # the first look
-    other = {**BY_ADDRESS, "order": {**BY_ADDRESS["order"], "side": "sell"}}
     for _ in range(21):
-        assert refusal(ask(watched, other)) == ("order.side", "not_allowed")
+        assert refusal(ask(watched, SELL)) == ("order.side", "not_allowed")
     assert ask(watched, BY_ADDRESS) == RESPONSE
     watched.run("systemctl", "start", WATCH)
     assert refusal(ask(watched, BY_ADDRESS)) == ("signer", "frozen")
-    assert watched.entries("ORDERSIGNER_EVENT=freeze", "ORDERSIGNER_RULE=watched")
-    watched.run("ordersigner", "thaw", "watched")
+    prints_what_the_page_shows(watched, "journalctl --identifier")
+    prints_what_the_page_shows(watched, "journalctl --namespace")
+    watched.run("ordersigner", "thaw", "bids")
     watched.run("systemctl", "start", WATCH)
     assert ask(watched, BY_ADDRESS) == RESPONSE
 
