@@ -1,4 +1,4 @@
-"""A bot signs through OpenSSH, with the files and lines of docs/run/remote.rst: it gets signatures, and nothing else.
+"""A bot signs through OpenSSH, with the files and commands of docs/run/remote.rst. It gets signatures, nothing else.
 
 One machine plays both parts: the bot's user is alice, the signer's account is bids-bot.
 """
@@ -6,10 +6,12 @@ One machine plays both parts: the bot's user is alice, the signer's account is b
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 
 import pytest
 from support.daemon import SOURCE, wait_until
+from support.pages import is_printed, sessions
 
 from ordersigner.signing import journal
 from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, Packages, answer_on, ask, install, is_installed
@@ -25,15 +27,20 @@ UNIT = f"{HOME}/.config/systemd/user/ordersigner-tunnel.service"
 
 def block(name: str) -> str:
     """The page's file with this class."""
-    found = re.search(rf"   :class: {name}\n\n((?:    .*\n|\n)+)", PAGE)
+    found = re.search(rf"   :class: {name}\n\n((?:      .*\n|\n)+)", PAGE)
     assert found
-    return re.sub("^    ", "", found[1], flags=re.MULTILINE).rstrip() + "\n"
+    return textwrap.dedent(found[1]).strip() + "\n"
 
 
 def command(beginning: str) -> str:
     """The page's command that begins so, in one line."""
-    (found,) = re.findall(rf"^    ({re.escape(beginning)}.*)$", PAGE.replace("\\\n        ", ""), re.MULTILINE)
-    return str(found)
+    (found,) = (shown.words for shown in sessions(PAGE) if shown.words.startswith(beginning))
+    return found
+
+
+def prints_what_the_page_shows(command: str, printed: str) -> None:
+    (output,) = (shown.output for shown in sessions(PAGE) if shown.words == command)
+    assert is_printed(output, printed), printed
 
 
 @pytest.fixture(scope="module")
@@ -66,25 +73,27 @@ def remote(machine: Machine, packages: Packages) -> Iterator[Machine]:
 
 def set_up_the_signers_side(machine: Machine) -> None:
     """Makes the bot's key too, because the signer's side needs it."""
-    in_home(machine, "mkdir -p ~/.ssh")
     in_home(machine, command("ssh-keygen -q "))
-    public_key = in_home(machine, "cat ~/.ssh/ordersigner.pub")
+    public_key = in_home(machine, command("cat "))
+    prints_what_the_page_shows(command("cat "), re.sub("AAAA[^ ]+", "AAAA", public_key))
     machine.run("sh", "-c", command("useradd "))
     machine.write(CONFIGURATION, block("sshd-config"))
-    machine.run("sh", "-c", command("mkdir --parents "))
+    machine.run("sh", "-c", command("mkdir --parents /etc"))
     machine.run("sh", "-c", command("echo 'restrict").replace("ssh-ed25519 AAAA… bids-bot", public_key))
     machine.run("sh", "-c", command("sshd -t"))
     machine.run("sh", "-c", command("systemctl reload ssh"))
 
 
 def set_up_the_bots_side(machine: Machine) -> None:
-    in_home(machine, command("ssh-keyscan "))
-    in_home(machine, "mkdir -p ~/.config/systemd/user")
+    *_, fingerprint = in_home(machine, command("ssh-keyscan ")).split("\n")  # Debian 12's prints a comment before it
+    prints_what_the_page_shows(command("ssh-keyscan "), fingerprint)
+    in_home(machine, command("mkdir --parents ~"))
     machine.write(UNIT, block("tunnel-unit"))
     in_service(machine, *command("loginctl ").split(), MEMBER)
     directory = tunnel(machine).rpartition("/")[0]
     wait_until(lambda: machine.succeeds("test", "-S", f"{directory}/systemd/private"), TIMEOUT)
-    in_home(machine, f"XDG_RUNTIME_DIR={directory} {command('systemctl --user enable')}")
+    enable = command("systemctl --user enable")
+    prints_what_the_page_shows(enable, in_home(machine, f"XDG_RUNTIME_DIR={directory} {enable}"))
     wait_until(lambda: machine.succeeds("test", "-S", tunnel(machine)), TIMEOUT)
 
 
@@ -118,6 +127,25 @@ def test_a_bot_signs_with_a_held_key_and_its_own_and_the_journal_names_its_accou
     assert entries[0]["ORDERSIGNER_RULE"] == "bids"
     process = entries[0]["ORDERSIGNER_PEER_PID"]
     assert remote.run("cat", f"/proc/{process}/comm") in ("sshd", "sshd-session")
+    shows = command("journalctl ")
+    prints_what_the_page_shows(shows, remote.run("sh", "-c", f"{shows} --lines 1"))
+
+
+def test_the_bots_side_can_try_the_tunnel(remote: Machine) -> None:
+    export, ping = command("export "), command("echo '{")
+    directory = tunnel(remote).rpartition("/")[0]
+    prints_what_the_page_shows(ping, in_home(remote, f"XDG_RUNTIME_DIR={directory}; {export}; {ping}"))
+
+
+def test_the_pages_rule_has_no_problems(remote: Machine) -> None:
+    policy = remote.run("cat", POLICY)
+    try:
+        set_policy(remote, block("rule"))
+        prints_what_the_page_shows("ordersignerd --check", remote.run("ordersignerd", "--check"))
+        remote.run("sh", "-c", command("systemctl reload ordersigner"))
+    finally:
+        set_policy(remote, policy)
+        remote.run("systemctl", "reload", SERVICE)
 
 
 def test_a_restart_of_the_daemon_does_not_end_a_connection_of_the_tunnel(remote: Machine) -> None:
