@@ -1,4 +1,4 @@
-"""From the earlier daemon to this one and back, with the lines of docs/run/migrate.rst word for word.
+"""From the earlier daemon to this one and back, with the commands of docs/run/migrate.rst word for word.
 
 A stand-in runs as the earlier daemon: no package index has the real one. See tests/support/earlier_daemon.py.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.daemon import SOURCE, VECTORS, wait_until
+from support.pages import Command, is_printed, sessions
 
 from system.conftest import MEMBER, SOCKET
 from system.machine import TIMEOUT, Machine
@@ -25,11 +26,17 @@ WantedBy=multi-user.target
 PAGE = (SOURCE / "docs/run/migrate.rst").read_text()
 
 
-def lines_of(heading: str) -> list[str]:
-    """The commands of a section of the page; one that continues on the next line is joined."""
+def commands_of(heading: str) -> list[Command]:
+    """The commands of a section of the page."""
     section = re.split(rf"^{heading}\n-+\n", PAGE, flags=re.MULTILINE)[1]
-    section = re.split(r"^-+$", section, flags=re.MULTILINE)[0]
-    return re.findall(r"^    (\S.*)$", section.replace("\\\n        ", ""), re.MULTILINE)
+    return sessions(re.split(r"^-+$", section, flags=re.MULTILINE)[0])
+
+
+def run(machine: Machine, command: Command) -> str:
+    """What a command of the page prints, which is what the page shows."""
+    printed = machine.run("sh", "-c", command.words)
+    assert is_printed(command.output, printed), printed
+    return printed
 
 
 def sign_as_the_earlier_client(machine: Machine, path: str = EARLIER_SOCKET) -> None:
@@ -60,31 +67,32 @@ def with_the_earlier_daemon(installed: Machine) -> Iterator[Machine]:
 def test_the_pages_lines_replace_the_earlier_daemon_and_bring_it_back(with_the_earlier_daemon: Machine) -> None:
     machine = with_the_earlier_daemon
     wait_until(lambda: machine.succeeds("test", "-S", EARLIER_SOCKET), TIMEOUT)
-    connected, add, *switch, compare = lines_of("Switch")
-    assert compare == lines_of("Compare")[0] == "ordersigner compare"
+    (compare,) = commands_of("Compare")
+    connected, add, *switch, check = commands_of("Switch")
 
-    before = machine.run("sh", "-c", compare)
+    before = run(machine, compare)
     assert f"{EARLIER_SOCKET} (owner root, group root, mode 0666)" in before
     assert "of user root in leverj.service listens" in before
     assert f"{SOCKET} (owner root, group ordersigner, mode 0660), where process 1 (systemd) of user root" in before
     assert before.count(": the same signature\n") == 2
     for command in switch:
-        assert command in [line.partition("  #")[0] for line in before.splitlines()]
+        assert command.words in [line.partition("  #")[0] for line in before.splitlines()]
     with machine.started("nc", "-U", EARLIER_SOCKET, user=MEMBER):
-        wait_until(lambda: f" {MEMBER} " in machine.run("sh", "-c", connected), TIMEOUT)
+        wait_until(lambda: f" {MEMBER} " in machine.run("sh", "-c", connected.words), TIMEOUT)
+        run(machine, connected)
     sign_as_the_earlier_client(machine)
 
     for command in (add, *switch):
-        machine.run("sh", "-c", command)
+        run(machine, command)
     assert machine.property("leverj.service", "ActiveState") == "inactive"
     assert machine.run("readlink", EARLIER_SOCKET) == SOCKET
     sign_as_the_earlier_client(machine)
-    assert "Both paths lead to this daemon" in machine.run("sh", "-c", compare)
+    assert "Both paths lead to this daemon" in run(machine, check)
 
-    for command in (*lines_of("Afterwards"), *lines_of("Go back")):
-        machine.run("sh", "-c", command)
+    for command in (*commands_of("Remove the earlier path"), *commands_of("Go back")):
+        run(machine, command)
     wait_until(lambda: machine.succeeds("test", "-S", EARLIER_SOCKET), TIMEOUT)
     assert not machine.succeeds("test", "-L", EARLIER_SOCKET)
     sign_as_the_earlier_client(machine)
     sign_as_the_earlier_client(machine, SOCKET)
-    assert "The daemons agree." in machine.run("sh", "-c", compare)
+    run(machine, compare)
