@@ -11,7 +11,7 @@ from support.daemon import SOURCE, wait_until
 from support.held import MARKET
 from support.pages import is_printed, sessions
 
-from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, ask, one_suite
+from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, STATE, ask, one_suite
 from system.machine import TIMEOUT, Machine
 from system.test_held_keys import BY_ADDRESS, KEY, holder, refusal, restart, rule, seal, set_policy
 from system.test_instances import INSTANCE, scaled
@@ -83,6 +83,8 @@ def test_the_status_is_shown_as_it_is_printed(holder: Machine) -> None:
     seal(holder, "bids", KEY)
     limits = rule("bids", KEY, MEMBER, "sides = buy", "types = LMT", "max-total-notional = 1000/day")
     set_policy(holder, MARKET, limits.replace("markets = any", "markets = LEV/ETH"))
+    holder.run("systemctl", "stop", SERVICE)
+    holder.run("rm", "-rf", STATE)  # an earlier module may have used a rule of this name
     restart(holder)
     assert ask(holder, BY_ADDRESS) == ask(holder, REQUEST) == RESPONSE
     assert refusal(ask(holder, SELL)) == ("order.side", "not_allowed")
