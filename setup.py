@@ -1,4 +1,4 @@
-"""The package's metadata. docs/start/install.rst says how to install it, docs/develop/contribute.rst justifies it.
+"""The package's metadata. docs/start/install.rst says how to install it, docs/develop/decisions.rst why it needs what.
 
 Without an extra it is what programs import, and the command ordersigner: pure Python, which needs nothing else.
 packaging/locked/renew locks the dependencies; run it after a change here.

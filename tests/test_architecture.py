@@ -35,6 +35,19 @@ def test_the_map_names_every_part() -> None:
     assert {module.split("/")[0] for module in MODULES} - {"__init__", "__main__"} == {*PARTS, *SHARED}
 
 
+def test_no_test_waits_for_a_time() -> None:
+    """It waits for a condition, with wait_until(). asyncio.sleep(0) only lets other tasks run."""
+    found = [
+        f"{file}:{node.lineno}"
+        for file in Path(__file__).parent.rglob("test_*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) == "sleep"
+        and ast.dump(node.args[0]) != ast.dump(ast.Constant(0))
+    ]
+    assert found == []
+
+
 def test_a_part_imports_only_what_its_line_names() -> None:
     for module in MODULES.keys() - {"__main__"}:
         part = module.split("/")[0]

@@ -1,4 +1,4 @@
-"""Commands that the documentation shows, in a fresh clone, without anything that the tests' own Python has installed.
+"""Commands that the documentation shows, in a fresh clone, without the packages of the tests' own Python.
 
 They run once, and boot nothing.
 """
@@ -23,7 +23,7 @@ from ordersigner import __version__
 
 DOCS = SOURCE / "docs"
 PAGES = [*sorted(DOCS.rglob("*.rst")), SOURCE / "README.rst"]
-# What this process was started with must not reach the commands.
+# The commands do not get this process's Python environment.
 CLEAN = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
 TESTS_PYTHON, FUZZERS_PYTHON = ".cache/tests/bin/python ", ".cache/fuzzer/bin/python "
 
@@ -56,6 +56,20 @@ def test_the_documentation_builds(clone: Path) -> None:
         run(command.split(), clone)
     assert "ordersigner.account.Account" in (clone / "docs/_build/html/use/api.html").read_text()
     assert (clone / "docs/_build/man/ordersignerd.8").exists()
+    assert run(["git", "status", "--porcelain"], clone) == ""
+
+
+def test_the_fast_loop_of_contributors_works_in_a_fresh_clone(clone: Path) -> None:
+    text = (DOCS / "develop/contribute.rst").read_text()
+    section = text[text.index("\nFast loop\n---") : text.index("\nThe whole run\n---")]
+    install, *prepare, test, lint, types = re.findall("^    (.+)$", section, re.MULTILINE)
+    assert install.startswith("sudo apt install ")
+    assert len(prepare) == 2
+    for command in prepare:
+        run(["sh", "-c", command], clone)
+    assert re.search(r"\b[1-9]\d* passed in ", run(["sh", "-c", test], clone))
+    for command in (lint, types):
+        run(["sh", "-c", command], clone)
     assert run(["git", "status", "--porcelain"], clone) == ""
 
 
@@ -228,7 +242,7 @@ for sys.argv in json.loads(sys.argv[1]):
 
 
 def test_each_command_with_the_tests_own_python_can_be_run_as_it_is_shown() -> None:
-    """With --help, or as far as pytest finds its tests. It has what tests/run installs, and no path of this process."""
+    """Programs run with --help, and pytest only collects its tests. The Python has what tests/run installs."""
     shown = sorted({command for page in PAGES for command in commands(page, TESTS_PYTHON)})
     assert len(shown) > 15
     arguments = [shlex.split(command)[1:] for command in shown]
