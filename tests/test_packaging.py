@@ -42,7 +42,17 @@ def test_both_changelogs_begin_with_the_version_of_the_package() -> None:
     assert (DEBIAN / "changelog").read_text().startswith(f"ordersigner ({__version__}) unstable;")
     heading = re.search("^[0-9].*", (SOURCE / "docs/develop/changelog.rst").read_text(), re.MULTILINE)
     assert heading
-    assert heading[0] in (__version__, f"{__version__} (unreleased)")
+    assert re.fullmatch(rf"{re.escape(__version__)} \((unreleased|\d{{4}}-\d\d-\d\d)\)", heading[0])
+
+
+def test_both_changelogs_have_the_same_versions_with_the_same_dates() -> None:
+    page = re.findall(r"^([\d.]+) \((.+)\)\n-+\n", (SOURCE / "docs/develop/changelog.rst").read_text(), re.MULTILINE)
+    entries = re.findall(r"^ordersigner \((.+)\) |^ -- .+>  (.+)$", (DEBIAN / "changelog").read_text(), re.MULTILINE)
+    versions, dates = [version for version, _ in entries if version], [date for _, date in entries if date]
+    assert [version for version, _ in page] == versions
+    for (_, shown), date in zip(page, dates):
+        assert shown in ("unreleased", email.utils.parsedate_to_datetime(date).date().isoformat())
+    assert "unreleased" not in [shown for _, shown in page[1:]]
 
 
 def test_the_news_are_about_versions_of_the_changelog() -> None:
@@ -70,7 +80,7 @@ def test_the_debian_changelog_has_a_date_that_has_passed() -> None:
 
 
 def test_the_copyright_file_has_a_paragraph_for_each_bundled_module() -> None:
-    """What is in it is compared with the archives by packaging/debian/audit: see system/test_release.py."""
+    """packaging/debian/audit compares its text with the archives: see system/test_release.py."""
     patterns = re.findall("^Files: debian/bundled/(.+)$", (DEBIAN / "copyright").read_text(), re.MULTILINE)
     modules = re.findall("^(.+)==(.+) --hash=sha256:", (DEBIAN / "bundled/requirements.txt").read_text(), re.MULTILINE)
     assert len(modules) == 10

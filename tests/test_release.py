@@ -1,4 +1,4 @@
-"""Releases are built only of what can be one, and signed only where no code from PyPI runs.
+"""Only a commit that can be a release is built, and releases are signed where no code from PyPI runs.
 
 system/test_release.py has the parts that install something.
 """
@@ -40,7 +40,7 @@ def releasable(tmp_path: Path) -> Path:
     copy = f"{listed} | tar --null --files-from=- --ignore-failed-read -c | tar -xC '{checkout}'"
     subprocess.run(["sh", "-c", copy], cwd=SOURCE, check=True)
     git(checkout, "init", "--quiet")
-    replace(checkout / "docs/develop/changelog.rst", f"^{__version__}.*", __version__)
+    replace(checkout / "docs/develop/changelog.rst", f"^{__version__}.*", f"{__version__} (2026-01-31)")
     for path in [checkout / "setup.py", *(checkout / "packaging").rglob("*")]:
         if path.is_file():
             path.write_text(path.read_text().replace("ordersigner.invalid", "ordersigner.example"))
@@ -65,7 +65,9 @@ def replace(path: Path, pattern: str, by: str) -> None:
 
 
 def refusal_to_build(checkout: Path, *arguments: str) -> str:
-    """Why: it always is, next to a secret key, but only after all checks that run nothing from PyPI."""
+    """The reason. There is always one, because of the secret key, but it comes after all checks that run nothing from
+    PyPI.
+    """
     command = [str(checkout / "packaging/release/build"), "--check", *arguments]
     environment = {**os.environ, "GNUPGHOME": str(checkout.parent)}
     ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
@@ -90,7 +92,7 @@ def test_root_cannot_build_a_release(releasable: Path) -> None:
     ("path", "pattern", "by", "reason"),
     [
         ("ordersigner/__init__.py", '^__version__ = ".*"', '__version__ = "9.0"', "has version 9.0"),
-        ("docs/develop/changelog.rst", f"^{__version__}", "9.0", "docs/develop/changelog.rst begins with '9.0'"),
+        ("docs/develop/changelog.rst", f"^{__version__}", "9.0", "docs/develop/changelog.rst begins with '9.0 ("),
         (
             "packaging/debian/changelog",
             f"{re.escape(__version__)}",
@@ -99,7 +101,13 @@ def test_root_cannot_build_a_release(releasable: Path) -> None:
         ),
         ("packaging/debian/changelog", "unstable", "UNRELEASED", "begins with 'another line'"),
         ("packaging/debian/changelog", r"\d{4} \d\d:", "2999 12:", "has not passed"),
-        ("docs/develop/changelog.rst", f"^{__version__}", f"{__version__} (unreleased)", "(unreleased)"),
+        (
+            "docs/develop/changelog.rst",
+            f"^{__version__}.*",
+            f"{__version__} (unreleased)",
+            "(unreleased)', without the date",
+        ),
+        ("docs/develop/changelog.rst", f"^{__version__}.*", __version__, "without the date"),
         ("setup.py", "ordersigner.example", "ordersigner.invalid", "lead nowhere: put others into setup.py."),
         ("packaging/debian/control", "signer.example", "signer.invalid", "put others into packaging/debian/control."),
     ],
@@ -110,6 +118,7 @@ def test_root_cannot_build_a_release(releasable: Path) -> None:
         "not for unstable",
         "date to come",
         "unreleased",
+        "no date",
         "no page",
         "no maintainer",
     ],
@@ -139,7 +148,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def built(releasable: Path, tmp_path: Path) -> Path:
-    """What packaging/release/build makes of the commit, with packages that are smaller."""
+    """The files that packaging/release/build makes of the commit, with smaller packages."""
     built = tmp_path / "built"
     for suite, release in DEBIANS.items():
         for name, architecture in (("ordersigner", "amd64"), ("ordersigner-keys", "all")):
@@ -305,7 +314,7 @@ def claims_without_proof(changelog: str, measured: set[tuple[str, str]]) -> list
     measured: the pairs of figures that the documentation has for the newest release. Those of older ones were replaced.
     The first release has none before it.
     """
-    _, *parts = re.split(r"^(\d+\.\d+\.\d+)(?: \(unreleased\))?\n-+\n", changelog, flags=re.MULTILINE)
+    _, *parts = re.split(r"^(\d+\.\d+\.\d+)(?: \(.+\))?\n-+\n", changelog, flags=re.MULTILINE)
     versions, sections = parts[::2], parts[1::2]
     found = []
     for number, (section, before) in enumerate(zip(sections, versions[1:])):
