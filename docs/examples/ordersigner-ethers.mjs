@@ -46,7 +46,7 @@ export class OrdersignerSigner extends AbstractSigner {
         const transaction = { type, chainId, nonce, ...fees, gas: gasLimit, to: signed.to, value, data };
         if (type > 0) transaction.accessList = accessList ?? [];
         const answer = await this.client.ask({ type: "transaction", transaction, signer: this.address });
-        // The same bytes as ethers makes of what it was given: nothing got lost on the way.
+        // The same bytes as ethers makes of this transaction: nothing got lost on the way.
         signed.signature = answer.signature;
         if (answer.transaction !== signed.serialized || answer.hash !== signed.hash)
             throw new Error("the daemon has signed another transaction than this one");

@@ -44,7 +44,7 @@ export function ordersignerAccount(address, client = new Client()) {
             const transaction = { type, chainId, nonce, ...fees, gas, to, value, data, from };
             if (type > 0) transaction.accessList = accessList;
             const signed = await client.ask({ type: "transaction", transaction, signer: address });
-            // The same bytes as viem makes of what it was given: nothing got lost on the way.
+            // The same bytes as viem makes of this transaction: nothing got lost on the way.
             const expected = await serializer(given, parseSignature(signed.signature));
             if (signed.transaction !== expected || signed.hash !== keccak256(expected))
                 throw new Error("the daemon has signed another transaction than this one");

@@ -1,4 +1,4 @@
-// Get signatures from ordersigner, a signing daemon, with Node 18 or later and nothing else: copy this file.
+// Get signatures from ordersigner, a signing daemon. This needs only Node 18 or later: copy this file.
 //
 //     import { Client } from "./ordersigner.mjs";
 //     const client = new Client();

@@ -1,4 +1,4 @@
-"""The types of typed data: what JSON, or a policy's text, declares.
+"""The types of typed data, as JSON or a policy's text declares them.
 
 In: the `types` and the `primaryType` of a request, or the string of a type. Out: Types. Raises Refusal for a request,
 with the path of the fault, such as typed_data.types.Order[1].name; ValueError, with a text for people, for a string.
@@ -32,13 +32,13 @@ _ATOM_NAME = re.compile("address|bool|string|tuple|function|(u?int|bytes)[0-9]*|
 _TYPE = re.compile(r"([^\[\]]+)((?:\[(?:[1-9][0-9]*)?\])*)").fullmatch
 
 
-# What is wrong, and what is wanted, for people.
+# Problems, and the right forms, for people.
 _FIELD = 'an object such as {"name": "owner", "type": "address"}'
 _FIELDS = "an array of the fields"
 _LETTERS = "Use letters from a to z and A to Z, digits and _."
 _ONLY_NAME_AND_TYPE = (
-    "Unexpected key. A field has name and type, and nothing else: others, such as internalType, are not hashed, so this"
-    " daemon refuses them. Remove this key."
+    "Unexpected key. A field has only name and type. Others, such as internalType, are not hashed, so this daemon"
+    " refuses them. Remove this key."
 )
 _RECURSIVE = (
     "With this field the type contains itself, directly or through others. This daemon does not sign such types,"
@@ -70,7 +70,7 @@ class Types(NamedTuple):
     primary_type: str
     fields: Fields  # a type comes after those that it refers to
     strings: dict[str, str]  # of each type, by its name: the standard's encodeType
-    work: int  # that they take, whether they are kept or not, in units of MAX_WORK
+    work: int  # the cost of the types, kept or not, in units of MAX_WORK
 
 
 def from_json(types: object, primary_type: object) -> Types:
@@ -113,7 +113,7 @@ def from_string(string: str, domain: str = "") -> Types:
 
 
 def _parse(string: str) -> dict[str, object]:
-    """What `types` in a request would be."""
+    """The types as the `types` of a request."""
     *structs, rest = string.split(")")
     if not structs or rest or any(struct.count("(") != 1 for struct in structs):
         raise ValueError("a type is written as Name(type name,type name), and the types that it refers to follow it")
@@ -199,7 +199,7 @@ def _strings(fields: Fields) -> dict[str, str]:
         for name, members in fields.items()
     }
     sizes = {name: len(string) for name, string in own.items()}
-    needs: dict[str, set[str]] = {}  # a type to all that it refers to
+    needs: dict[str, set[str]] = {}  # from a type to all types that it refers to
     strings: dict[str, str] = {}
     under_way: set[str] = set()
     total = 0
@@ -231,7 +231,7 @@ def _strings(fields: Fields) -> dict[str, str]:
 
 
 def _no_type(base: str) -> str:
-    """What to say about a type that is neither declared nor one of EIP-712. base: without its dimensions."""
+    """The complaint about a type that is neither declared nor one of EIP-712. base: without its dimensions."""
     if not base:
         return "This is not a type, or not the dimensions of an array, such as [] and [2]."
     if base == DOMAIN:

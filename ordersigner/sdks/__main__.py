@@ -31,8 +31,8 @@ usage: python -m ordersigner.sdks PROGRAM [ARGUMENT ...]
 Runs a Python program in which exchanges' SDKs take the address of a key that the daemon holds where they take a
 private key. Without arguments, lists the SDKs that are installed.
 """
-SECONDS = 30.0  # until an SDK must be imported
-_ANSWER = "ordersigner.sdks:"  # begins the line that counts, whatever an SDK prints
+SECONDS = 30.0  # for the import of an SDK
+_ANSWER = "ordersigner.sdks:"  # begins the line with the answer, whatever else an SDK prints
 _IMPORT = f"""
 import importlib, sys
 from ordersigner import sdks
@@ -40,7 +40,7 @@ try:
     sdks.install()
     for name in sys.argv[1:]:
         importlib.import_module(name)
-    print("\\n{_ANSWER} what is replaced is there")
+    print("\\n{_ANSWER} all replaced parts are there")
 except sdks.Moved as error:
     print("\\n{_ANSWER}", error)
 except Exception as error:

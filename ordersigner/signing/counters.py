@@ -65,7 +65,7 @@ class Counters:
             raise
 
     def forget_rules_except(self, names: Collection[str]) -> None:
-        """Rules that are no longer in force have no count."""
+        """Rules that are no longer in the policy have no count."""
         self.signed_by_rule = Counter({name: number for name, number in self.signed_by_rule.items() if name in names})
 
     def line(self) -> str:

@@ -125,7 +125,7 @@ def address_in(signer: str) -> str | None:
 def _not_key() -> Refusal:
     message = (
         "This is neither an address nor a private key. An address has 40 hexadecimal digits, a private key 64, with or"
-        " without 0x, and nothing else: no blanks, no end of a line."
+        " without 0x. There must be no blanks and no line breaks around it."
     )
     return Refusal.of("signer", "not_key", message)
 

@@ -1,4 +1,4 @@
-"""python -m ordersigner.sdks: what a program sees is what it sees when python runs it; and the list of SDKs."""
+"""python -m ordersigner.sdks: a program sees the same as when python runs it; and the list of SDKs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(
 
 
 def same(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What both give: python, and python with ours before the program."""
+    """The result of python alone and of python with ours before the program, which must be the same."""
     theirs, result = (run(directory, *arguments, ours=ours) for ours in (False, True))
     assert result.stderr == theirs.stderr
     assert result.stdout == theirs.stdout
@@ -202,7 +202,7 @@ ADAPTER = """
 @pytest.mark.parametrize(
     ("text", "answer", "status"),
     [
-        ("print('hello')\ndef sign():\n    pass\n", "what is replaced is there", 0),
+        ("print('hello')\ndef sign():\n    pass\n", "all replaced parts are there", 0),
         (
             "",
             "shop-sdk 1.2 takes no held keys: shop has no sign of its own. Tried with version 1.0, 1.1: install one of",

@@ -3,9 +3,10 @@
     python tests/programs/prose.py [FILE...]
 
 Prints a line for each finding and exits with status 1 if there are any. Without arguments it checks every file of the
-checkout. Three checkers read the text: codespell finds typos; proselint finds mistakes of style that books on usage
-agree on; our own list in vocabulary.txt has phrases that do not belong into plain technical English, each with
-what to write instead. They see only the prose of a file, on the lines where it is; everything else is blanked out.
+checkout. codespell finds typos. proselint finds mistakes of style that books on usage agree on. Our own list in
+vocabulary.txt has phrases that do not belong in plain technical English, each with a better one. On pages, strings of
+very short sentences are found as well. The checkers see only the prose of a file, on the lines where it is, because
+everything else is blanked out.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ PROSELINT = {
 # of "uint256 amount".
 USUAL_IN_CODE = ("lexical illusion", "No hyphen is necessary", "lowercase 'a.m.'")
 NO_TYPOS = "alo,amountin,fpr,hte,ure"  # words that codespell takes for typos
+
+PAGES = (".rst", ".md")
+# On a page, so many sentences in a row of at most so many words belong together.
+MANY_SENTENCES, FEW_WORDS = 3, 8
+SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[^a-z])")
+ITEM = re.compile(r"\s*(?:(?:[-*|]|\d+\.|#+) +)+")  # the mark of a list, or of a line
 
 # In reStructuredText: what begins a block of something else than prose, and code inside a sentence.
 BLOCK = re.compile(r"^( *)(?:\.\. (?:code-block|raw|highlight|toctree|venue|auto\w+)::.*|\.\. _.*|.*::)$")
@@ -83,10 +90,16 @@ def everything() -> list[Path]:
 
 
 def prose_of(file: Path) -> str:
-    """The text of a file, with spaces in place of all that is no prose, so that the lines keep their numbers."""
+    """The text of a file without everything that is no prose, so that the lines keep their numbers."""
     text = file.read_text()
     if file.suffix == ".rst":
         return _blank_code(_blank_blocks(text))
+    if file.suffix == ".md":
+        return _blank_code(re.sub(r"^```.*?^```$", _only_newlines, text, flags=re.MULTILINE | re.DOTALL))
+    return re.sub("[ \t]+", " ", _prose_of_code(file, text))  # the checkers are slow with long lines
+
+
+def _prose_of_code(file: Path, text: str) -> str:
     if file.suffix == ".py" or text.startswith("#!/usr/bin/python"):
         return _blank_code(_strings_and_comments(text))
     if file.suffix == ".policy":
@@ -107,7 +120,13 @@ def check(prose: dict[str, str]) -> list[Finding]:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(text)
         tools = [*codespell(root), *proselint(root)]
-    return sorted({*tools, *(finding for name, text in prose.items() for finding in vocabulary(name, text))})
+    ours = (
+        finding
+        for name, text in prose.items()
+        for find in (vocabulary, short_sentences)
+        for finding in find(name, text)
+    )
+    return sorted({*tools, *ours})
 
 
 def vocabulary(name: str, text: str) -> Iterator[Finding]:
@@ -115,6 +134,20 @@ def vocabulary(name: str, text: str) -> Iterator[Finding]:
     for phrase in PHRASES:
         for match in phrase.pattern.finditer(text):
             yield Finding(name, text.count("\n", 0, match.start()) + 1, f'"{_one_line(match[0])}": {phrase.advice}')
+
+
+def short_sentences(name: str, text: str) -> Iterator[Finding]:
+    """Strings of short sentences in a paragraph of a page."""
+    for line, paragraph in _paragraphs(text) if name.endswith(PAGES) else ():
+        run: list[str] = []
+        for sentence in [*SENTENCES.split(paragraph), ""]:
+            if re.search(r"[.!?]\W*$", sentence) and len(sentence.split()) <= FEW_WORDS:
+                run.append(sentence)
+                continue
+            if len(run) >= MANY_SENTENCES:
+                advice = f"{len(run)} short sentences in a row: join those that belong together"
+                yield Finding(name, line, f'"{_one_line(run[0])}": {advice}')
+            run = []
 
 
 def codespell(root: Path) -> Iterator[Finding]:
@@ -160,6 +193,25 @@ def _blank_blocks(text: str) -> str:
         if begins:
             block = len(begins[1])
     return "\n".join(lines)
+
+
+def _paragraphs(text: str) -> Iterator[tuple[int, str]]:
+    """The paragraphs of a page with the line where each begins: an item of a list and a definition are their own."""
+    found: list[str] = []
+    first, margin = 1, 0
+    for number, line in enumerate([*text.split("\n"), ""], start=1):
+        mark = ITEM.match(line)
+        begins = len(mark[0]) if mark else len(line) - len(line.lstrip())
+        if found and (mark or not line.strip() or begins != margin):
+            yield first, " ".join(found)
+            found = []
+        if line.strip():
+            first, margin = first if found else number, begins
+            found.append(line[begins:].strip())
+
+
+def _only_newlines(block: re.Match[str]) -> str:
+    return "\n" * block[0].count("\n")
 
 
 def _strings_and_comments(text: str) -> str:

@@ -1,7 +1,7 @@
-"""What people really send by mistake, from bug reports of other signers and wallets: the answer says what to do.
+"""Real mistakes from bug reports of other signers and wallets: the answer says what to do.
 
 CASES has a row for each file in tests/vectors/cases: the line, or the lines, that the file holds. The other tests hold
-what the rows stand for: no text of the daemon speaks of Python's types, repeats a value, or guesses.
+the rules behind the rows: no text of the daemon names Python's types, repeats a value, or guesses.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WORDS = (
     ' "status", "freeze" or "thaw".'
 )
 SIGNED = ("", "", "")
-# From a file to the field, the code and a part of the text with which its first line is refused.
+# By file: the field, the code, and a part of the text of the refusal of its first line.
 CASES = {
     "request-json-rpc": ("type", "missing", "This daemon does not speak JSON-RPC"),
     "request-pretty-printed": ("", "not_json", "The line ends inside of an object. A request must be on one line."),
@@ -45,7 +45,7 @@ CASES = {
     "typed-data-field-internaltype": (
         "typed_data.types.M[0].internalType",
         "unexpected",
-        "A field has name and type, and nothing else",
+        "A field has only name and type",
     ),
     "typed-data-float-1e18": (
         "typed_data.message.v",
@@ -154,8 +154,8 @@ def test_an_unexpected_key_is_answered_with_the_keys_of_such_a_request() -> None
     [
         ("0" * 64, "it is zero, or not below the order of the curve"),
         ("0x" + "f" * 64, "it is zero, or not below the order of the curve"),
-        (" " + "1" * 64, "no blanks, no end of a line"),
-        ("1" * 64 + "\n", "no blanks, no end of a line"),
+        (" " + "1" * 64, "no blanks and no line breaks"),
+        ("1" * 64 + "\n", "no blanks and no line breaks"),
     ],
 )
 def test_a_signer_that_is_no_key_is_told_why(signer: str, words: str) -> None:
