@@ -8,7 +8,7 @@ closed. docs/develop/how.rst follows one.
     daemon    serving signing policy payloads state systemd  ordersignerd: arguments, wiring, reload, stop, --check
     serving   signing                           many clients at once: bytes to lines, responses to bytes
     signing   policy payloads state systemd     a line to its response: JSON, keys, journal, counters
-    policy    payloads                          who may have what signed with a key that the daemon holds
+    policy    payloads                          who may sign what with a key that the daemon holds
     state     -                                 what lasts longer than a request: totals, rates, freezes
     payloads  -                                 what can be signed: JSON to a digest, and the facts that a rule judges
     systemd   -                                 what systemd hands over and what it is told; journald

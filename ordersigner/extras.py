@@ -1,4 +1,4 @@
-"""What pip installs beside the package only if it is asked to: the extras of setup.py, for two of the commands.
+"""What two of the commands need and pip does not install by default: the extras of setup.py.
 
 In: the error of an import. Out: one line that says what to install. Raises the error if it is about a module of ours.
 """

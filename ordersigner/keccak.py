@@ -1,8 +1,8 @@
 """Keccak-256, the hash of Ethereum (not SHA3-256: the padding differs).
 
-The standard library has it if OpenSSL has, from 3.2 on. Otherwise pycryptodome computes it, which takes six times as
-long. Without either, Python does, in a quarter of a millisecond or more: enough for programs, which hash little. The
-daemon does not start then.
+The standard library has it with OpenSSL 3.2 or later. Otherwise pycryptodome computes it, which takes six times as
+long. Without either, this module does so in Python, in a quarter of a millisecond or more: enough for programs, which
+hash little, but the daemon does not start.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 
-LIBRARY: str | None  # that computes the hashes; None: this module does
+LIBRARY: str | None  # the library that computes the hashes; None if this module does
 
 try:
     _EMPTY = hashlib.new("keccak-256")

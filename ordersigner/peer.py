@@ -61,9 +61,8 @@ class Peer(NamedTuple):
 
 
 def of_user(user: str | int) -> Peer:
-    """A process that a user would have after a login: the user and the groups. Raises KeyError for an unknown name.
-
-    A number that is no user's has no groups.
+    """A client that this user would be after a login, with the user's groups. Raises KeyError for an unknown name. A
+    number that belongs to no user has no groups.
     """
     try:
         account = pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)
@@ -76,7 +75,7 @@ def of_user(user: str | int) -> Peer:
 
 
 def of_this_process() -> Peer:
-    """What the kernel would say of this process if it connected."""
+    """This process as a client: what the kernel would say if it connected."""
     return Peer(os.getpid(), os.geteuid(), os.getegid(), tuple(os.getgroups()))
 
 
@@ -110,10 +109,8 @@ def _way_to(path: str) -> Iterator[str]:
 
 
 def user_behind(uid: int, subordinate_uids: str = SUBORDINATE_UIDS) -> int:
-    """The user that a connection of `uid` counts for.
-
-    That is `uid` itself, or the user to whom it is assigned as a subordinate uid: with newuidmap(1) any user can
-    connect with 65,536 of those.
+    """The user that a connection of `uid` counts for: `uid` itself, or the user who has it as a subordinate uid. With
+    newuidmap(1), any user can connect with 65,536 of those.
     """
     if uid < LOWEST_SUBORDINATE_UID:
         return uid

@@ -2,7 +2,7 @@
 
 protocol.py writes it as a response. It carries what the client needs to find the mistake: for each field a code, which
 is documented API, and a text, which may change. Texts repeat no string that the client sent, because any of them may be
-a private key in the wrong place. A field may be named by the client: its name is cut where it looks like a key. Texts
+a private key in the wrong place. If the client itself named the field, the name is cut where it looks like a key. Texts
 use the words of JSON, because their readers write JavaScript, Go or Rust.
 """
 

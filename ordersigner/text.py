@@ -1,7 +1,7 @@
-"""Text from clients, and from files that people write: its bytes, as much of it as others may see, and similar words.
+"""Text from clients and from files that people write: as bytes, as much of it as others may see, and similar words.
 
-The first functions return None for text that has no certain bytes. The caller refuses it, since only the caller knows
-its field. They are no part of payloads/ because the key that a client sends is such text, too.
+The first functions return None for text that does not stand for exact bytes. The caller refuses it, since only the
+caller knows its field. They are not in payloads/, because keys that clients send are such text as well.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ def utf_8(text: str) -> bytes | None:
 
 
 def cleaned(value: object) -> str:
-    """A client's text or number, as a field of an entry has it; "" for other values.
-
-    It has a question mark for each control character, and an ellipsis at its end if it was cut.
+    """A client's text or number as a field of an entry shows it; "" for other values. Each control character becomes a
+    question mark, and an ellipsis at the end shows that it was cut.
     """
     if not isinstance(value, (str, int)):
         return ""
@@ -66,9 +65,8 @@ def masked(text: str) -> str:
 
 
 def entered(value: object) -> tuple[str, str]:
-    """A client's text or number cleaned, as a field of an entry has it, and as its words do.
-
-    Among words a text is in quotes. So it cannot go on as if it were more of the words.
+    """A client's text or number, cleaned, as a field of an entry and as a part of its words. There, text is in quotes,
+    so that it cannot look like more of the words.
     """
     text = cleaned(value)
     return text, in_quotes(text) if type(value) is str else text

@@ -87,7 +87,7 @@ def earlier_path(given: str | None) -> str:
 
 
 def compared(earlier: Client, ours: Client, requests: Sequence[tuple[str, bytes]]) -> Iterator[tuple[bool, str]]:
-    """For each request, given as its name and line, whether the daemons agree, and a sentence that says so."""
+    """For each request, given by its name and line: whether the daemons agree, and a sentence that says so."""
     # The earlier daemon takes only CR LF for the end of a line.
     lines = [line.rstrip(b"\r\n") + b"\r\n" for _, line in requests]
     outcomes = zip(earlier.exchange(lines, read_signature), ours.exchange(lines, read_signature))

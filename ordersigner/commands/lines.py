@@ -1,7 +1,7 @@
 """The input of `ordersigner sign` and `ordersigner compare`, and how much of it is done.
 
 In: the names of files, "-" for standard input. Out: their lines, each with its place for messages, and a progress bar
-on a terminal. Lines are passed on as they are, but for a byte order mark at the start: the daemon checks them. Raises
+on a terminal. Lines are passed on unchanged, except for a byte order mark at the start: the daemon checks them. Raises
 OSError, with the file's name, for text in UTF-16 too; and Error.
 """
 

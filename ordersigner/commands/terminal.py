@@ -21,7 +21,7 @@ def run(program: str, work: Callable[[], int], *, expected: type[Exception], fai
     """The exit status that `work` returns, or `failed` after a report.
 
     expected: the errors whose text is a message for the user. An OSError is one too, and names its file. Without a
-    standard output nothing is done, and without a standard error nobody is told.
+    standard output the work is not done; without a standard error there are no messages.
     """
     if sys.stderr is None:  # as Python has it if it was closed at the start; print() would take stdout in its place
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
@@ -59,7 +59,7 @@ def name_of(file: str) -> str:
 def opened(file: str) -> Iterator[int]:
     """The descriptor of a file that is open for reading."""
     if file == STDIN:
-        if sys.stdin is None:  # it was closed at the start: its number may be that of a file which a library has opened
+        if sys.stdin is None:  # it was closed at the start; a library may have opened a file with its number
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         yield 0
         return

@@ -122,7 +122,7 @@ def connections(text: str) -> int:
 
 
 def client(text: str) -> Peer:
-    """The client that a user would be, by name or number."""
+    """The client that a user, by name or number, would be."""
     with _says("the name of a user who exists, or a number below 4294967295"):
         try:
             if not (text.isascii() and text.isdecimal()):

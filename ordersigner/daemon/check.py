@@ -1,7 +1,7 @@
-"""`ordersignerd --check`: the policy in words, what each rule may sign beside what it does not limit.
+"""`ordersignerd --check`: the policy in words, for each rule, what it may sign next to what it does not limit.
 
 In: a Reading, the held keys if they are known, which rules are frozen, and what journald drops. Out: a page for people,
-of 80 columns where its words are not longer than theirs, and everything that is wrong.
+80 columns wide unless a single word is longer, and everything that is wrong.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class _Page:
         yield from _columns(parts)
 
     def _permits(self, judge: Judge, kind: str) -> list[str]:
-        """What a judge permits. A struct of typed data that the page has shown is not shown again."""
+        """What a judge permits. A struct of typed data is shown only once on a page."""
         what, *limits = judge.permits()
         if kind == "typed_data":
             what = _STRUCT.sub(lambda struct: self._struct(struct[1], struct[2], judge.title), what)
@@ -136,9 +136,8 @@ def _judges(rule: Rule) -> dict[Judge, str]:
 
 
 def _columns(parts: Sequence[_Part]) -> Iterator[str]:
-    """The parts of a rule under each other, with the two sides of each next to each other.
-
-    A line of the left side that is longer than the column has a row of its own.
+    """The parts of a rule below each other, each with its two sides next to each other. A line of the left side that is
+    longer than the column has a row of its own.
     """
     yield ""
     yield f"  {'may sign':{LEFT}}  does not limit"
@@ -154,7 +153,7 @@ def _columns(parts: Sequence[_Part]) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int, most: int) -> list[str]:
-    """A text in lines of `width` columns, but for words that are longer: they have `most`, and are cut there."""
+    """A text in lines of `width` columns. Longer words get a line of up to `most` columns, and are cut there."""
     text = re.sub(rf"[^ ]{{{most - 2}}}(?=[^ ])", r"\g<0> ", text)
     lines = textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     return [line.replace(_JOINED, " ").replace(_MAY_END, "").replace(_MAY_END[0], "") for line in lines]

@@ -1,4 +1,4 @@
-"""Where the state of all processes is kept, and what stands in for it.
+"""Where the state of all processes is kept, and the substitute if it cannot be.
 
 In: --state, or the directory that systemd names. Out: a ledger: that of the file there; without a directory, one that
 ends with this process; and if the file cannot be used, one that refuses what it would have to know. Raises nothing.
@@ -36,11 +36,9 @@ def ledger(directory: str | None, journal: Journal) -> Memory | State:
 
 
 class Unusable(Memory):
-    """Stands in for a file that cannot be used. What is frozen here is so until this process ends.
-
-    A rule that needs the file must refuse: one with a total or a rate, and if nobody knows which are frozen, each one.
-    So this looks into the file each time, which another process may still use. The generation of the policy is there,
-    too.
+    """Stands in for a file that cannot be used. Rules frozen here stay so until this process ends. A rule that needs
+    the file refuses: each rule with a total or a rate and, if it is not known which rules are frozen, every rule. So
+    this looks into the file each time, which another process may still use and which has the generation of the policy.
     """
 
     def __init__(self, directory: str, reason: str) -> None:

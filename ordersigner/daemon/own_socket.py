@@ -52,7 +52,7 @@ def _listen(listener: socket.socket, path: str, mode: int) -> os.stat_result:
         # Without a lock, each of two daemons that start at once may take the other's socket for one without a listener.
         _lock(descriptor, directory)
         _clear(path)
-        umask = os.umask(0o777 & ~mode)  # so that the socket never has wider permissions, not even for a moment
+        umask = os.umask(0o777 & ~mode)  # so that the socket does not have wider permissions even for a moment
         try:
             listener.bind(path)
         finally:

@@ -1,8 +1,8 @@
-"""The two ends of a reload: `ordersignerd --reload`, which systemd runs, and the daemon, which puts a policy in force.
+"""The two ends of a reload: `ordersignerd --reload`, which systemd runs, and the daemon, which loads the policy.
 
-The command checks the policy file, sends the daemon SIGHUP, and waits until the new policy is in force: then the daemon
+The command checks the policy file, sends the daemon SIGHUP, and waits until the new policy is active: then the daemon
 answers with SIGURG. A process that does not expect SIGURG ignores it, so the daemon may answer any sender. This way
-`systemctl reload` fails if nothing was reloaded, and returns only when the policy is in force in this process.
+`systemctl reload` fails if nothing was reloaded, and returns only when the policy is active in this process.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def request(path: str, *, keeps_state: bool) -> int:
 
 
 class PolicyFile:
-    """The policy file of a process, and which of its readings is in force. Safe for use by many threads.
+    """The policy file of a process, and which of its readings is active. Safe for use by many threads.
 
     All processes of the daemon share the number of a policy, its generation, which each reload raises. A process that
     sees a higher one than it knows reads the file before it decides. So when a reload has been answered, no process
@@ -62,9 +62,8 @@ class PolicyFile:
         self._in_force = 0  # the number of the one in force
 
     def take(self) -> bool:
-        """Put the policy of the file in force. If it has an error, return False: the earlier one stays in force.
-
-        It returns False, too, if a later reading is in force by now, because this one took too long.
+        """Load the policy of the file. Returns False if it has an error, and then the earlier one stays active, or if a
+        later reading is active by now, because this one took too long.
         """
         return self._take(self._seen())
 
@@ -137,7 +136,7 @@ class PolicyFile:
 
 
 def answer(sender: int) -> None:
-    """Tell the process that asked for a reload that the new policy is in force."""
+    """Tell the process that asked for a reload that the new policy is active."""
     if sender > 1:
         with contextlib.suppress(OSError):  # it is gone, or another user's
             os.kill(sender, ANSWER)

@@ -2,7 +2,7 @@
 
 In: a Policy, and lines of JSON: each a request as a client sends it, or an object with "request" and perhaps "uid",
 "now" and "frozen": the user, the seconds since 1970, and the rules that are frozen. Out: for each line a Verdict, in
-words without a private key. Raises nothing for what a line says. At first, totals and rates have all their room.
+words without a private key. Raises nothing, whatever a line contains. Totals and rates begin empty.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Unreadable(Exception):
 
 
 class _Asked(NamedTuple):
-    """A line that is tried. uid, now: None if it does not say."""
+    """A line that is tried. uid, now: None if the line has none."""
 
     request: bytes  # as a client sends it
     uid: int | None
@@ -81,7 +81,7 @@ def lines_of(path: str) -> Iterator[bytes]:
 
 
 class Trial:
-    """Judges lines in turn."""
+    """Judges lines one after the other."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Trial:
             return Verdict(False, [first, *(f"  {words}" for words in others)])
 
     def _judge(self, asked: _Asked) -> Verdict:
-        """The steps of Conversation.respond(), but for the signature. Raises Refusal if no rule has a say."""
+        """The steps of Conversation.respond() up to the signature. Raises Refusal before any rule is asked."""
         if len(asked.request) > MAX_LINE:
             raise Refusal.of("", "too_long", TOO_LONG)
         request = protocol.read_request(protocol.decode(asked.request))
@@ -221,7 +221,7 @@ def _members(line: bytes) -> list[tuple[str, str]]:
 
 
 def _skip(text: str, at: int, mark: str) -> int:
-    """Where the text goes on after a mark, with blanks before and after it. Raises ValueError for anything else."""
+    """The position after a mark and the blanks around it. Raises ValueError if another character comes first."""
     at = _blanks(text, at)
     if text[at] != mark:
         raise ValueError

@@ -1,7 +1,8 @@
-"""What the user gives: a secret from a file or a terminal, a passphrase from a descriptor or a terminal, an answer.
+"""Input from the user: a secret from a file or a terminal, a passphrase from a descriptor or a terminal, or an answer.
 
-In: where from, and what to ask. Out: text. What is typed is not shown, unless it is no secret. Raises Problem, which
-never quotes the text. Where there is no terminal it names the option to use, and never reads a secret from elsewhere.
+In: where to read, and what to ask. Out: text. The terminal does not show a secret while it is typed. Raises Problem,
+which never quotes the text. Where there is no terminal it names the option to use, and never reads a secret from
+elsewhere.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def passphrase(prompt: str, source: int | None) -> str:
     line = b""
     try:
         while b"\n" not in line and len(line) <= MAX_INPUT:
-            letter = os.read(source, 1)  # no further than the end of the line: what follows belongs to the next reader
+            letter = os.read(source, 1)  # not beyond the end of the line: the rest belongs to the next reader
             if not letter:
                 break
             line += letter
@@ -69,10 +70,7 @@ def new_passphrase(source: int | None) -> str:
 
 
 def ask(prompt: str, *, else_use: str, echo: bool = False) -> str:
-    """A line from the terminal, which does not show what is typed.
-
-    else_use: what to use where there is no terminal.
-    """
+    """A line from the terminal, which does not show it. else_use: the option to use where there is no terminal."""
     try:
         terminal = open("/dev/tty", "rb+", buffering=0)  # noqa: SIM115 - closed below
     except OSError:

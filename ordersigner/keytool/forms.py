@@ -1,4 +1,4 @@
-"""What eth-account does for this tool: makes keys, and writes and reads the forms in which a key is kept.
+"""The calls to eth-account: to make keys, and to write and read the forms in which they are kept.
 
 In: values that the callers have checked. Out: a key, which is 64 lower-case hex digits everywhere in this tool, or its
 address. Asks for nothing and reads no file of the user's. Raises Problem, which never quotes what was given.

@@ -16,12 +16,12 @@ from ordersigner.text import listed
 
 COUNTS = (12, 15, 18, 21, 24)  # of words; source: BIP-39
 _ABBREVIATION = 4  # letters that tell the words of a list apart; source: BIP-39
-_WORDS_FROM = 6  # as many words are meant as a mnemonic, even if they are none
+_WORDS_FROM = 6  # from this many words on, a text is meant as a mnemonic, right or wrong
 _WORD = re.compile(r"\b(?!x?[0-9A-Fa-f]+\b)[^\W\d]+\b")  # of letters alone: no part of base64, base58 or a hex dump
 
 
 def looks_like(text: str) -> bool:
-    """Whether a text is rather a mnemonic, right or wrong, than anything else."""
+    """Whether a text is probably a mnemonic, right or wrong."""
     return len(_WORD.findall(unicodedata.normalize("NFKC", text).replace("_", " "))) >= _WORDS_FROM
 
 

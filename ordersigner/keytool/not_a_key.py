@@ -12,7 +12,7 @@ _X = "(?:0[xX])?"
 _KEY = f"{_X}[0-9A-Fa-f]{{64}}"
 _ALONE = re.compile(rf"(?<![0-9A-Za-z]){_KEY}(?![0-9A-Za-z])")  # a key in a longer text
 
-# Patterns of a whole text, and what it is. The first that fits counts.
+# Patterns for the whole text, and what such a text is. The first that matches counts.
 _PUBLIC = [
     ("", "the input is empty: expected 64 hex digits, a version 3 keystore or a mnemonic"),
     (rf"{_X}[0-9A-Fa-f]{{40}}", "this is an address, which has 40 hex digits; its private key has 64"),
@@ -46,7 +46,7 @@ _SECRET = [
 
 
 def reason(text: str) -> str | None:
-    """Why a text is no key; None if it is nothing that is known here."""
+    """Why a text is no key; None if it matches nothing here."""
     for pattern, known in _PUBLIC + _SECRET:
         if re.fullmatch(pattern, text):
             return known

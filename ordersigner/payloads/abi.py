@@ -5,9 +5,9 @@ arguments by their names, or None where the data is not a call of this function 
 with a text for people, for a signature that is not one. Pure. Source: the Solidity contract ABI specification.
 
 Canonical is what the standard encoder writes: each tail begins where the last one ended, padding is zero, each value is
-one of its type, and nothing follows. A decoder that goes where offsets lead could be shown other values than those that
-the contract reads, and what no argument covers could be data for another contract. So the data is read from its
-beginning to its end, once, and every byte of it is accounted for.
+one of its type, and nothing follows. A decoder that follows offsets could be shown other values than the contract
+reads, and bytes that no argument covers could be data for another contract. So the data is read from its beginning to
+its end, once, and every byte of it is accounted for.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class _Parser:
         return name, parameters
 
     def _parameters(self, depth: int) -> tuple[Parameter, ...]:
-        """From behind an opening bracket to behind its closing one."""
+        """The parameters in brackets, from after the opening bracket. Reads the closing one as well."""
         if depth > MAX_DEPTH:
             raise ValueError(f"tuples are in each other at most {MAX_DEPTH} deep")
         parameters: dict[str, Parameter] = {}
@@ -195,7 +195,7 @@ class _Parser:
         return Parameter(name, base, tuple(lengths))
 
     def _word(self) -> str:
-        """The word that comes next, or "" for another token."""
+        """Read the next token if it is a word; otherwise ""."""
         word = self._tokens[self._at][1] if self._at < len(self._tokens) else None
         if word is None:
             return ""
@@ -203,7 +203,7 @@ class _Parser:
         return word
 
     def _mark(self, mark: str) -> bool:
-        """Whether this mark comes next."""
+        """Read the next token if it is this mark; returns whether it was."""
         if self._at < len(self._tokens) and self._tokens[self._at][3] == mark:
             self._at += 1
             return True
@@ -211,7 +211,7 @@ class _Parser:
 
 
 def _no_type(word: str) -> str:
-    """What to say about a word where a type is wanted."""
+    """The complaint about a word that is no type."""
     if word in _MEANT:
         return f"write {_MEANT[word]}: the selector is the hash of the full name"
     meant = similar(word, ATOMS)
@@ -224,7 +224,7 @@ def _no_type(word: str) -> str:
 
 # From parameters to functions that read. The second value is the size in bytes, or 0 where it is not fixed.
 def _reader(parameter: Parameter, dimensions: int) -> tuple[_Read, int]:
-    """For a parameter with only as many of its dimensions, the innermost ones."""
+    """The reader of a parameter with only this many of its dimensions, the innermost ones."""
     if not dimensions:
         return _atom(parameter.base) if isinstance(parameter.base, str) else _tuple(parameter.base)
     element, size = _reader(parameter, dimensions - 1)
@@ -315,18 +315,20 @@ def _tails(data: bytes, start: int, length: int, element: _Read) -> tuple[list[A
 
 
 def _tail(data: bytes, start: int, at: int, end: int, read: _Read) -> Any:
-    """What begins at `end`, and where it ends itself. at: where its offset is, which counts from `start`."""
+    """The value that begins at `end`, and the place where it ends. at: the place of its offset, which counts from
+    `start`.
+    """
     if int.from_bytes(data[at : at + _WORD], "big") != end - start:
         raise _NotCanonical
     return read(data, end)
 
 
 def _length(data: bytes, start: int) -> tuple[int, int]:
-    """The length that is at `start`, and where what has it begins."""
+    """The length at `start`, and the place where its elements begin."""
     end = start + _WORD
     _check_end(data, end)
     length = int.from_bytes(data[start:end], "big")
-    if length > len(data):  # no element takes less than a byte; and numbers stay small
+    if length > len(data):  # no element takes less than a byte; this keeps the numbers small
         raise _NotCanonical
     return length, end
 
@@ -384,7 +386,7 @@ def _fixed_bytes(size: int) -> _Read:
     return read
 
 
-_NO_ADDRESS = bytes(12)  # of a word, before an address
+_NO_ADDRESS = bytes(12)  # the first bytes of a word that is an address
 
 
 def _read_address(data: bytes, at: int) -> bytes:

@@ -38,12 +38,12 @@ _DOMAIN_SEPARATOR = keccak_256(
 _AGENTS = {
     network: keccak_256(AGENT_TYPE.encode()) + keccak_256(source.encode()) for network, source in SOURCES.items()
 }
-# What members must be, for people.
+# The right value of each member, for people.
 _ACTION = 'an object, such as {"type": "order", …}; or, for a multi-sig user, an array of user, outer signer and action'
 _AMOUNT = 'a string, as all amounts in an action, such as "1100.5"'
 _VAULT = f"{typed_values.ADDRESS}; or null, or left out"
 _EXPIRY = "an integer; or null, or left out"
-# Where the actions that are about orders have them: several in a list, or one.
+# The members in which actions have orders: several in a list, or one.
 _LISTS = {"order": "orders", "batchModify": "modifies", "cancel": "cancels", "cancelByCloid": "cancels"}
 _SINGLE = {"modify": "order", "twapOrder": "twap"}
 _Link = Tuple[Any, str]  # to a container: the link to the one around it, and the step from there
@@ -53,9 +53,9 @@ class Action(NamedTuple):
     """An action. Its content is checked only as far as its hash depends on it. vault: 20 bytes.
 
     multi_sig: for one of the signatures of a multi-sig user, that user and the signer who sends the action, of 20 bytes
-    each. What is signed is then a list of both and the action.
-    amounts, found: what a policy has found out about the action, for all its sections: the decimals of texts, and other
-    things by names of its own.
+    each. Then a list of both and the action is signed.
+    amounts, found: the policy's notes on the action, for all its sections: the decimals of texts, and others by names
+    of its own.
     """
 
     digest: bytes
@@ -78,7 +78,7 @@ class Action(NamedTuple):
     def entry(self) -> tuple[str, tuple[str, ...]]:
         """What the journal says about it, in words and in fields: of several orders the first, and how many there are.
 
-        Nothing checked the content, so a part that it does not have, or has in another form, is left out.
+        The content was not checked, so a part that is missing or has another form is left out.
         """
         kind = self.action.get("type")
         name, in_words = entered(kind)
@@ -156,7 +156,7 @@ FORM = Form(
 def _multi_sig(signed: list[object]) -> tuple[object, tuple[bytes, bytes] | None]:
     """The action of a list that the signers of a multi-sig user sign, with that user and the outer signer.
 
-    The SDK writes both addresses in lower case. They are hashed as the text that they are.
+    The SDK writes both addresses in lower case. They are hashed as text.
     """
     if len(signed) != 3:
         return None, None
@@ -192,7 +192,7 @@ def _packed(action: object) -> bytes:
     """msgpack's form of an action, or of a list with one; raises Refusal unless there is exactly one."""
     try:
         data: bytes = msgpack.packb(action)
-        # A double, of nine bytes, begins with 0xCB. With single floats it has five, and all else stays as it is.
+        # A double, of nine bytes, begins with 0xCB. With single floats it has five, and nothing else changes.
         if b"\xcb" not in data or msgpack.packb(action, use_single_float=True) == data:
             return data
     except (ValueError, OverflowError, RecursionError):

@@ -19,8 +19,8 @@ from ordersigner.text import HEX, NOT_UTF_8, cleaned, from_hex, in_quotes, utf_8
 KEYS = ("text", "hex")
 
 _HASH_IN_HEX = re.compile(rb"(0[xX])?[0-9A-Fa-f]{64}").fullmatch
-# Characters that people do not see as they are. They are written down here, because the tables in each Python are of
-# another version of Unicode, and none has the property Default_Ignorable_Code_Point. Source: Unicode 15.1.
+# Characters that people do not see as they are. They are listed here because each Python has the tables of another
+# version of Unicode, and none has the property Default_Ignorable_Code_Point. Source: Unicode 15.1.
 _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029"  # categories Cc, Zl and Zp, without tab and newline
 _IGNORABLE = (  # not shown, or they change the direction of the text
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
@@ -33,7 +33,7 @@ NOT_PLAIN = re.compile(f"[{_CONTROLS}{_IGNORABLE}{_OTHER_FORMATS}]").search
 
 
 class Message(NamedTuple):
-    """A message. text: its text, also if it came in hex; None if it is not UTF-8. key: of KEYS, how it came."""
+    """A message. text: its text, even if it came in hex; None if it is not UTF-8. key: of KEYS, where it came."""
 
     digest: bytes
     content: bytes

@@ -66,7 +66,7 @@ _POWERS_OF_TEN = tuple(10**exponent for exponent in range(MAX_DECIMALS + 1))
 _MAX_DIGITS = 78 + MAX_DECIMALS  # of an amount: a number below 2^256 has at most 78
 _INFINITY = float("inf")
 
-# What fields must be, for people.
+# The right value of each field, for people.
 _ADDRESS = 'an address, a string of 40 hexadecimal digits, such as "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282"'
 _AMOUNT = 'a number, or a string of its decimal digits, such as "12.5"'
 _DIGITS = 'an integer, or a string of its decimal digits, such as "1000000000000000000"'
@@ -76,12 +76,12 @@ _Number = TypeVar("_Number", int, float)
 
 
 class Order(NamedTuple):
-    """An order to be signed: what a rule judges, and what the journal says."""
+    """An order to be signed, with the facts that a rule judges and the journal tells."""
 
     type: str  # "spot" or "futures": the packed bytes do not say which
     packed: bytes  # 134 bytes, in the layout SPOT or FUTURES
     digest: bytes  # 32 bytes, the keccak-256 of the packed bytes
-    instrument: object  # what the order calls it. It is not signed for spot, and not checked.
+    instrument: object  # its name in the order. For spot it is neither signed nor checked.
 
     def entry(self) -> tuple[str, tuple[str, ...]]:
         """What the journal says about this order, in words and in fields."""
@@ -166,7 +166,7 @@ _RIGHT: Mapping[str, object] = {
 def _with_all_problems(
     first: Refusal, pack: Callable[[Object, Object], bytes], order: Object, tokens: Object
 ) -> Refusal:
-    """`first` with the problems of the other fields: each wrong field is made right, which shows the next one."""
+    """`first` with the problems of the other fields: replacing each wrong field by a right one shows the next."""
     problems: dict[str, list[Problem]] = {}
     refusal: Refusal | None = first
     while refusal is not None:
@@ -194,8 +194,8 @@ def _object(parent: Object, key: str) -> dict[str, object]:
     raise mistyped(value, f"instrument.{key}", dict, wanted=_TOKEN)
 
 
-# Each of these functions first does what nearly every value needs, without calling another one: a call takes as long as
-# the work. What is left is rare, or is to be refused.
+# Each of these functions first handles nearly every value without calling another one, since a call takes as long as
+# the work. The rest is rare, or is refused.
 
 
 def _address(value: object, field: str) -> bytes:

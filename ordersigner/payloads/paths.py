@@ -1,7 +1,7 @@
 """The way from a payload to the values of a field, through objects and arrays.
 
-In: the steps of a path, once; then payloads. Out: Path, which gives values, and says where each of them is. Raises
-Unreadable for a payload in which the values are not. Pure. Rules name fields by such paths.
+In: the steps of a path, once; then payloads. Out: Path, which finds the values and the place of each. Raises Unreadable
+for a payload without such values. Pure. Rules name fields by such paths.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _INDEX = re.compile("0|[1-9][0-9]{0,8}").fullmatch
 
 Step = Union[str, int]  # a member's name, an element's number, or "*" for all elements of an array
 Kept = Dict[str, List[Value]]  # the values of a Path with a "*", once they are read: several sections may ask
-Start = Callable[[Any], Tuple[Any, Kept]]  # from a payload to where the path begins, and to what is kept of it
+Start = Callable[[Any], Tuple[Any, Kept]]  # a payload to where the path begins, and to the values kept for it
 
 
 class Path:
-    """The way to an atom, or to what is counted. With a "*" it leads to any number of values.
+    """The way to an atom, or to something that is counted. With a "*" it leads to any number of values.
 
-    type: of the atom; of what is counted "elements" or "bytes". where: the place of the one value. array: the place of
+    type: of the atom; for a count "elements" or "bytes". where: the place of the one value. array: the place of
     the first array of which it takes every element; "" if it takes one value.
     """
 
@@ -52,7 +52,8 @@ class Path:
         counts: bool = False,
         names_first_array: bool = False,
     ) -> None:
-        """read: what is there to its value. root: the place where it starts. counts: whether the values are lengths.
+        """read: from the JSON at the end of the path to its value. root: the place where the path starts. counts:
+        whether the values are lengths.
 
         names_first_array: of arrays in each other, whether the outermost stands for an empty one in refusals.
         """
@@ -137,7 +138,7 @@ class Path:
         return _place(self._root, reversed(steps))
 
     def _walk(self, value: Any) -> Iterator[list[Any]]:
-        """What there is after each step. Raises IndexError."""
+        """The value after each step. Raises IndexError."""
         found: list[Any] = [value]
         for step in self._steps:
             if step == "*":

@@ -1,4 +1,4 @@
-"""What every kind of payload has, and how a request carries it.
+"""The members of every kind of payload, and the form in which a request carries it.
 
 A module of this folder reads one kind. It makes a Payload: the digest to sign, and the facts that a rule judges and the
 journal tells. Its FORM says which members such a request has. policy/kinds.py has the forms by the request's type.
@@ -10,7 +10,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Protocol
 
 
 class Payload(Protocol):
-    """What a request asks to have signed."""
+    """The data that a request asks to sign."""
 
     @property
     def type(self) -> str: ...
@@ -28,7 +28,7 @@ class Payload(Protocol):
 class Unreadable(Exception):
     """A payload does not have the value that a condition of the policy is about, so it is not allowed.
 
-    place: of the field or the array at fault, such as message.offer. wanted: in words, such as "element 2 of this
+    place: that of the field or the array at fault, such as message.offer. wanted: in words, such as "element 2 of this
     array".
     """
 
@@ -42,7 +42,8 @@ class Form(NamedTuple):
     """How a request carries one kind of payload.
 
     read: from the request's members to the payload; raises Refusal.
-    members: those that the request must have beside type and signer, with their JSON type; they must not be empty.
+    members: those that the request must have in addition to type and signer, with their JSON type; they must not be
+    empty.
     optional: others that it may have. read() knows which of them it needs.
     check_signer: for a payload that names its signer. Takes the address that will sign, and raises Refusal for another.
     response: the members that the response has beside the signature, which it takes as 0x, r, s and v in hex.

@@ -5,9 +5,9 @@ Refusal at the first fault, with its path, such as transaction.accessList[2].sto
 Pure: no sockets, no JSON, no keys. Source: EIP-155, EIP-2718, EIP-2930, EIP-1559, and what the implementations in use
 agree on.
 
-What is hashed is exactly what the JSON says. Nothing is filled in, converted or left out: where a member is missing or
-has another name, implementations sign different transactions. Blobs (type 3) and authorizations (type 4) are refused,
-and so is a transaction without a chain id, which would be valid on every chain.
+Exactly the values in the JSON are hashed. Nothing is filled in, converted or left out, because implementations sign
+different transactions where a member is missing or has another name. Blobs (type 3) and authorizations (type 4) are
+refused, and so is a transaction without a chain id, which would be valid on every chain.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ENVELOPES = (b"", b"\x01", b"\x02")  # what comes before the list
 _R_AND_S = 66  # bytes of both, when none begins with a zero byte
 _ORDER_SIZE = 134  # bytes of a packed order; it has its type and its side after 28 of them
 _ENTRY = frozenset(("address", "storageKeys"))
-# What members must be, for people.
+# The right value of each member, for people.
 _OBJECT = "an object with the type, chainId, nonce, gas and the other members of a transaction"
 _TYPES = (
     "This must be 0, 1 or 2. Transactions with blobs (3) or authorizations (4), and those of other types that some "
@@ -55,7 +55,7 @@ class Transaction(NamedTuple):
 
     kind: its own type, of those in KEYS. price: the most wei that a unit of gas may cost. to: 20 bytes; None creates a
     contract. items: what is hashed in RLP, without the head of the list, and for type 0 without the chain's id.
-    sender: 0x and 40 lower-case digits, if the request names it. calls: what call() has read.
+    sender: 0x and 40 lower-case digits, if the request names it. calls: the results of call().
     """
 
     digest: bytes
@@ -85,9 +85,8 @@ class Transaction(NamedTuple):
         return self.gas * self.price
 
     def call(self, function: Function) -> tuple[Any, Kept]:
-        """The arguments, by their names, of the call of a function that the data is; None if it is none.
-
-        Together with what paths keep of them.
+        """The arguments by their names, with the values that paths have kept, if the data is a call of this function.
+        Otherwise None.
         """
         call = self.calls.get(function.text)
         if call is None:

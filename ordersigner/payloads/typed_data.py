@@ -4,13 +4,13 @@ In: the decoded JSON object of a request. Out: TypedData, with the digest, the s
 the values for the policy. Raises Refusal at the first fault, with its path, such as typed_data.message.offer[1].token.
 Pure: no sockets, no JSON, no keys. Source: EIP-712, and what the implementations in use agree on.
 
-What is hashed is exactly what the JSON says. Nothing is coerced, padded, cut or defaulted, because the contract
-computes the hash from exact values: a lenient signer makes signatures that never verify, or one for a value that nobody
+Exactly the values in the JSON are hashed. Nothing is coerced, padded, cut or defaulted, because the contract computes
+the hash from exact values: a lenient signer makes signatures that fail to verify, or that are for a value that was not
 meant. Where implementations differ, the data is refused.
 
-typed_types.py reads the types, typed_values.py has the functions from values to bytes. A Schema puts the two together,
-once, and is kept: clients send the same types with every request. The time that data takes is linear in its length,
-also where it is refused: a fault collects its path on its way out.
+typed_types.py reads the types, and typed_values.py has the functions from values to bytes. A Schema puts the two
+together once and is kept, because clients send the same types with every request. The time is linear in the length of
+the data, even if it is refused: a fault collects its path on its way out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from ordersigner.refusal import MISSING, Refusal, mistyped
 from ordersigner.text import entered, similar
 
 KEYS = ("types", "primaryType", "domain", "message")
-# What is kept: 18 MB at the most, when each schema takes 260 KB. Keys in use have up to 1,233 bytes, for a domain 273.
+# The limits of what is kept, together 18 MB if each schema takes 260 KB. Keys in use have up to 1,233 bytes, for a
+# domain 273.
 MAX_SCHEMAS = 64
 MAX_SCHEMA_KEY = 4096  # bytes; longer types are compiled each time
 MAX_DOMAINS = 16  # of a schema
@@ -173,7 +174,7 @@ class Schema:
         0 stands for any length. An array of structs that have nothing in them is there too, with "" for the type.
         There can be very many: structs share structs.
         """
-        bare: set[str] = set()  # structs with nothing at any depth: the walk through them could last for ages
+        bare: set[str] = set()  # structs without an atom at any depth, because the walk through them could take ages
         for name, fields in self._fields.items():
             if all(field.base in bare and not field.lengths for field in fields):
                 bare.add(name)

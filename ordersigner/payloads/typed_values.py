@@ -1,4 +1,4 @@
-"""The values of typed data: an integer, an address, a text, a struct, to the 32 bytes that the hash of data has for it.
+"""The values of typed data, such as an integer, an address, a text or a struct: each to its 32 bytes in the hash.
 
 In: a decoded JSON value, or a policy's text. Out: 32 bytes, or the value as policies compare it. Raises Fault where the
 value is not exactly one of its type. Pure. Source: EIP-712, and what the implementations in use agree on.
@@ -20,14 +20,14 @@ from ordersigner.text import HEX, NOT_UTF_8, from_hex, utf_8
 Encode = Callable[[object], bytes]  # a value to its 32 bytes
 Value = Union[int, str, bytes]  # of an atom; a bool is a bool, and bytes stand for addresses, bytesN and bytes
 
-# What is kept, since clients name the same tokens and accounts with every request.
+# The limits of what is kept, because clients name the same tokens and accounts with every request.
 MAX_WORDS = 1024  # addresses, and as many strings
 MAX_WORD = 64  # characters of such a string
 
 _HEX_NUMBER = re.compile("0x[0-9A-Fa-f]+").fullmatch
 _MAX_DIGITS = 78  # of an integer below 2^256
 _MAX_HEX_DIGITS = 64
-# What values must be, for people.
+# The right values, for people.
 ADDRESS = 'an address, a string of 0x and 40 hexadecimal digits, such as "0x52908400098527886E0F7030069857D2E4169EE7"'
 _INTEGER = (
     'an integer, or a string of its decimal digits without leading zeros, such as "1000000000000000000", or a string of'
@@ -78,7 +78,7 @@ class Budget:
 
 
 class Fault(Exception):
-    """A value is at fault. Each array and struct that it is in adds a step to its path.
+    """A value is at fault. Each array and struct around it adds a step to its path.
 
     value, allowed, wanted: as in mistyped(). problem: what is wrong, with a value of the right type.
     """
@@ -200,7 +200,8 @@ def _address_word(text: str) -> bytes:
     return bytes(12) + content
 
 
-# The bit that tells the cases apart, of 40 letters. In a lower-case letter, not in a digit, the bit above is set too.
+# For 40 letters, the bit in which upper and lower case differ. In a lower-case letter, unlike a digit, the next higher
+# bit is set as well.
 _number = int.from_bytes
 _CASES = int.from_bytes(b"\x20" * 40, "big")
 _ABOVE_7 = bytes.maketrans(b"0123456789abcdef", bytes(8) + b"\x20" * 8)

@@ -1,11 +1,11 @@
-"""The users and groups that a policy names, and the numbers that they have.
+"""The users and groups that a policy names, and their numbers.
 
 In: the system's two files. Out: Accounts. Raises OSError if a file is there and cannot be read.
 
 The kernel knows numbers. When a user is deleted, the next user that is made may get the same number. So the names of a
-policy get their numbers again whenever these files may have changed, which state() tells at the cost of two calls.
-Nothing but these files counts, so a name means the same to the daemon in its sandbox, to a daemon that is run by
-hand, and to `ordersignerd --check`; and no cache, such as that of nscd(8), can still know a deleted user.
+policy are looked up again whenever these files may have changed, which state() finds out with two calls. Only these
+files are read. So a name means the same to the daemon in its sandbox, to a daemon that is run by hand, and to
+`ordersignerd --check`, and no cache, such as that of nscd(8), can still have a deleted user.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Named(NamedTuple):
         return self.name if self.name == str(self.number) else f"{self.name} ({self.number})"
 
     def looked_up(self, numbers: Mapping[str, int]) -> Named:
-        """The same name with the number that it has in `numbers`. A number stays what it is."""
+        """The same name with its number from `numbers`. A name that is a number keeps it."""
         return self if self.name == str(self.number) else Named(self.name, numbers.get(self.name))
 
 
@@ -43,12 +43,12 @@ class Accounts(NamedTuple):
 
 
 def state() -> State:
-    """Differs from an earlier one if one of the files has changed in between."""
+    """The state of the files: it differs from an earlier one if one of them has changed in between."""
     return tuple(_state_at(path) for path in FILES)
 
 
 def read() -> Accounts:
-    """What the files say now. A file that is not there names nobody."""
+    """The accounts in the files now. A file that does not exist names nobody."""
     (users, passwd), (groups, group) = (_read(path) for path in FILES)
     return Accounts(users, groups, (passwd, group))
 

@@ -1,7 +1,7 @@
 """Conditions of the policy: the lines of a section that say what the fields of a payload may be.
 
-In: the conditions of a Section, and the Fields that its kind of payload has. Out: Conditions, which judge payloads.
-They report every mistake with its line to the section, and raise nothing. Pure.
+In: the conditions of a Section, and the Fields of its kind of payload. Out: Conditions, which judge payloads. They
+report every mistake with its line to the section, and raise nothing. Pure.
 
     condition = term OPERATOR value         the operator is the first of = <= >= within about until matches on the line
     term      = amount | amount "/" amount | "total " amount
@@ -51,7 +51,7 @@ class Access(Protocol):
 
     @property
     def type(self) -> str:
-        """An atom of EIP-712, such as uint64, string or address. Of what is counted: "elements" or "bytes"."""
+        """An atom of EIP-712, such as uint64, string or address. For a count: "elements" or "bytes"."""
 
     @property
     def array(self) -> str:
@@ -74,7 +74,7 @@ class Field(NamedTuple):
     path: str  # with "*" for every dimension of each array on the way
     type: str  # an atom; "" of an array whose elements have nothing in them
     lengths: tuple[int, ...] = ()  # for each "*": how many elements the array must have; 0: any number
-    hint: str = ""  # why a limit on it may say little, such as "a hash"
+    hint: str = ""  # the reason why a limit on it may mean little, such as "a hash"
 
 
 class Fields(Protocol):
@@ -145,7 +145,7 @@ class Side:
 
     @property
     def limit(self) -> int | None:
-        """The values are below it; None if they have no such end."""
+        """A number that all values are below; None if there is none."""
         if self.amount.function or self.access.type == "string":
             return None
         if self.amount.part is not None:
@@ -159,7 +159,7 @@ class Side:
 
     def shown(self, value: Any) -> str:
         """A value, as a refusal may repeat it; "" if it may not."""
-        if self.access.type == "bytes":  # what is in them is never told, words included
+        if self.access.type == "bytes":  # their content is not shown, not even as a word
             return ""
         return shown_value(value, digits=self.digits) if self.is_number else shown_value(value, type=self.access.type)
 
@@ -243,7 +243,7 @@ class Condition:
         return (self.side,)
 
     def fault(self, payload: Any, now: float, label: str) -> tuple[str, str, Callable[[], str]]:
-        """For a payload for which it does not hold: the place of the first value at fault, the code and the text."""
+        """Why it does not hold for a payload: the place of the first value at fault, the code and the text."""
         raise NotImplementedError
 
 
@@ -361,7 +361,7 @@ class _OfValues(Condition):
 
     def fault(self, payload: Any, now: float, label: str) -> tuple[str, str, Callable[[], str]]:
         values = self.side.read(payload)
-        first, end = 0, len(values)  # between which is the first that does not meet the condition
+        first, end = 0, len(values)  # the first value that does not meet the condition is between these
         while end - first > 1:
             middle = (first + end) // 2
             if self._test(values[:middle], now):
@@ -553,7 +553,7 @@ class Conditions:
         return None
 
     def needs(self, payload: Payload) -> Sequence[Need]:
-        """What a payload to which there is no objection takes of the totals."""
+        """The amounts that a payload without an objection takes from the totals."""
         return [condition.need(payload, self._root) for condition in self._totals]
 
     def permits(self) -> list[str]:
@@ -571,7 +571,7 @@ class Conditions:
 
 
 def _compile(setting: Setting, fields: Fields, section: Section) -> Condition:
-    """Raises ValueError. The longest path that there is is meant, since a field's name may have an operator in it."""
+    """Raises ValueError. The longest path that exists is meant, because the name of a field may contain an operator."""
     failure = ValueError("there is no operator")
     for text, operator, value in setting.splits():
         try:

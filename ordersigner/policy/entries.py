@@ -1,4 +1,4 @@
-"""What the journal says of the values that conditions name.
+"""The journal's words and fields for the values that conditions name.
 
 In: compiled conditions, once; then payloads that they allow. Out: words, and a field for each value. Raises nothing for
 such payloads. Pure. A client's text is cut and cleaned as everywhere in the journal.

@@ -1,11 +1,11 @@
 """Hyperliquid's actions: one table with every field that is signed, how it is judged, and which settings limit it.
 
-In: the limits of a section, by the names of its settings. Out: what judges an action, and words for what the limits
-leave open. It raises nothing. Pure.
+In: the limits of a section, by the names of its settings. Out: the judge of an action, and words for what the limits
+leave open. Raises nothing. Pure.
 
 ACTIONS are judged in every field: a key that is not in the table is refused. POWERS move money or rights; their fields
-have conditions. USER_SIGNED actions are signed as typed data, so they are no actions here. All others are blind: nobody
-looks into them. BLIND has those that are known.
+have conditions. USER_SIGNED actions are signed as typed data, so they are no actions here. All others are blind: their
+content is not judged. BLIND has the known ones.
 
 Sources: hyperliquid-python-sdk 0.24.0, @nktkas/hyperliquid 0.33.3, ccxt 4.5.90. tests/programs/hyperliquid_actions.py
 takes the types and their fields from there, and a test holds this table against them.
@@ -33,13 +33,12 @@ from ordersigner.text import listed
 
 MAX_ORDERS = 1000  # in an action, without `max-orders`. A line holds about 800 real ones.
 
-Open = Tuple[str, str]  # what is not limited: its path from where it is, and words, in which {} stands for the path
+Open = Tuple[str, str]  # an open end: its path from where it is, and words, in which {} stands for the path
 
 
 class Field(NamedTuple):
-    """A field that is signed.
-
-    form: what its value must be. settings: those that limit it. make: from the limits to what judges its value.
+    """A field that is signed. form: the form of its value. settings: those that limit it. make: from the limits to what
+    judges its value.
     open_ends: what they do not limit.
     """
 
@@ -81,7 +80,7 @@ class Action(NamedTuple):
 
 # Fields of each kind. `words` say what they are, and follow a colon.
 def _free(key: str, words: str) -> Field:
-    """Nothing depends on its value, or nobody can say which ones are right."""
+    """Any value: nothing depends on it, or there is no rule for the right ones."""
     return Field(key, checks.scalar_form, (), checks.nothing, lambda limits: [_open(words)])
 
 
@@ -104,7 +103,7 @@ def _limited(key: str, setting: str, words: str, make: Make) -> Field:
 
 
 def _only_true(key: str, setting: str, words: str) -> Field:
-    """It must not be there unless the setting says yes."""
+    """It must be absent unless the setting says yes."""
     make = checks.only_true(setting)
     is_open = [_open(words)]
     return Field(
@@ -148,7 +147,7 @@ def _cancels(*fields: Field) -> Field:
 
 
 def _modified() -> Field:
-    """An order and the number of the one whose place it takes, and nothing else."""
+    """Only an order and the number of the one that it replaces."""
     field = _object("", (_ID, _order("order")))
     return field._replace(form=checks.members_form(_forms((_ID, _order("order"))), is_exact=True))
 

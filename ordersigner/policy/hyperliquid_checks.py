@@ -1,8 +1,8 @@
-"""What judges the values in Hyperliquid's actions: forms, and makers of checks, for each kind of field.
+"""The judges of values in Hyperliquid's actions: forms, and makers of checks, for each kind of field.
 
-A form says what a value must be under any section, so it is looked at once for all of them, which bounds the time that
-large actions take. Of the amounts in it, it keeps the exact decimals. A check is made from the limits of a section. It
-judges a value whose form is right. Either returns None, or a Fault, and raises nothing. Pure.
+A form is the same for all sections, so a value is compared with it once for all of them, which bounds the time of large
+actions. It keeps the exact decimals of the amounts in the value. A check is made from the limits of a section, and
+judges a value whose form is right. Both return None or a Fault, and raise nothing. Pure.
 
 hyperliquid_actions.py says which fields are of which kind.
 """
@@ -21,7 +21,7 @@ TRIGGERS = ("tp-limit", "tp-market", "sl-limit", "sl-market")
 GROUPINGS = ("na", "normalTpsl", "positionTpsl")
 MARGINS = {"cross": True, "isolated": False}
 YES_NO = {"yes": True, "no": False}
-_NO_GROUPING = "na"  # what an absent one is
+_NO_GROUPING = "na"  # the grouping of an order without one
 # With this grouping the size follows the position. Such an order may say 0, and trades the whole position.
 _WHOLE_POSITION = "positionTpsl"
 LIMIT_THE_SIZE = ("max-size", "max-notional", "max-total-notional")
@@ -32,7 +32,7 @@ _MARGIN_UNITS = 10**6  # of a dollar
 NOTIONAL_DECIMALS = 36  # of size times price, which have up to 18 each
 _EXACT = Context(prec=200)  # a size times a price has at most 156 digits, and a line not 10^44 of them
 
-# How far a judge came: the higher, the closer.
+# The step at which a judge objects: the higher, the closer the section came.
 NETWORK, MULTI_SIG, TYPE, VAULT, FORM, ASSET, SIDE, NUMBER, SIZE, LOW, HIGH, OTHER = range(1, 13)
 CONDITION = 20  # the first condition on a power
 TIME = 999
@@ -68,11 +68,11 @@ class Fault(NamedTuple):
     code: str
     text: str
     value: object = None  # that the text shows
-    path: str | None = ""  # of what is wrong, from the value that was judged; None: file it where that is a member
+    path: str | None = ""  # of the mistake, from the value that was judged; None: file it where that is a member
 
 
 class Facts(NamedTuple):
-    """What checks know beside the value. now: milliseconds. amounts: the decimals of texts that forms have read."""
+    """Facts for checks. now: milliseconds. amounts: the decimals of texts that forms have read."""
 
     now: int
     amounts: Mapping[str, Decimal]
@@ -95,7 +95,7 @@ def any_form(value: Any, amounts: dict[str, Decimal]) -> Fault | None:
 
 
 def scalar_form(value: Any, amounts: dict[str, Decimal]) -> Fault | None:
-    """A value of which nothing depends on its form. An object or an array could have keys that nobody knows."""
+    """Any value but an object or an array, which could contain unknown keys."""
     return _UNKNOWN_FORM if type(value) is dict or type(value) is list else None
 
 
@@ -134,7 +134,7 @@ def order_type_form(value: Any, amounts: dict[str, Decimal]) -> Fault | None:
 
 
 def members_form(forms: Mapping[str, Form], *, is_exact: bool = False) -> Form:
-    """An object with these keys and no others. is_exact: it has all of them."""
+    """An object that has only these keys. is_exact: it must have all of them."""
     known = frozenset(forms)
     scalars = tuple(key for key, form in forms.items() if form is scalar_form)
     others = tuple((key, form) for key, form in forms.items() if form is not scalar_form)
@@ -384,7 +384,7 @@ def order_type(limits: Limits) -> Check | None:
 
 
 def grouping(limits: Limits) -> Check:
-    """A word, or {p}: a fee for priority. An absent one is a word, too."""
+    """A word, which may be absent, or {p}: a fee for priority."""
     allowed = set(limits.get("groupings", GROUPINGS))
     if any(setting in limits for setting in LIMIT_THE_SIZE):
         allowed.discard(_WHOLE_POSITION)

@@ -1,11 +1,11 @@
-"""What a rule says about Hyperliquid's actions: a [hyperliquid NAME] section of the policy, compiled.
+"""The limits of a rule on Hyperliquid's actions: a [hyperliquid NAME] section of the policy, compiled.
 
 In: an Action and the time. Out: an Objection, or None. Raises WrongSection for a section that is wrong. Pure.
 
 A section names types of actions in three lists. `actions` are judged in every field: hyperliquid_actions.py has these,
 and hyperliquid_settings.py what limits them. `powers` move money or rights: such a section has one type, and conditions
-on its fields. `blind` are types that this version does not know, and they are signed whatever they say. A setting that
-limits nothing in a section is a mistake, because its writer believes that it does.
+on its fields. `blind` are types that this version does not know, and they are signed whatever their content. A setting
+that limits nothing in a section is an error, because its writer believes that it limits something.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from ordersigner.policy.settings import MAX_TOTAL, Section, did_you_mean, quoted
 from ordersigner.policy.terms import Term
 from ordersigner.text import listed
 
-# The lists of types, and what belongs there.
+# The lists of types, and which types belong there.
 LISTS = {
     "actions": "whose actions are judged in every field",
     "powers": "whose actions move money or rights",
     "blind": "whose actions are signed whatever they say",
 }
-_SIGNS_NO_PRICE = ("min-price", "max-price", "max-notional", TOTAL)  # what cannot limit a TWAP
+_SIGNS_NO_PRICE = ("min-price", "max-price", "max-notional", TOTAL)  # settings that cannot limit a TWAP
 
 _FORM = "form"  # a key of Action.found
 _NO_FACTS = Facts(0, {})  # for checks that need none
@@ -125,7 +125,7 @@ class HyperliquidLimits(Limits):
         return self._judge_action(kind, payload, now)
 
     def _judge_action(self, kind: str, payload: Action, now: float) -> Objection | None:
-        """Its fields, and when it may be used."""
+        """Judge its fields, and the time of its use."""
         numerator, denominator = now.as_integer_ratio()
         facts = Facts(numerator * 1000 // denominator, payload.amounts)
         fault = _form_fault(kind, payload)
@@ -186,7 +186,7 @@ class HyperliquidLimits(Limits):
 
 
 def _named(open_ends: Iterable[Open]) -> list[str]:
-    """Paths in their words. Those that the same words follow are in one line."""
+    """The words with their paths. Paths with the same words share a line."""
     lines: dict[str, list[str]] = {}  # paths by their line
     for path, words in open_ends:
         line = words if words.startswith("{}") else words.format(path)
@@ -244,7 +244,7 @@ def _reader(name: str) -> Callable[[str], str]:
 
 
 def _refuse_idle(section: Section, actions: Sequence[str], limits: Iterable[str]) -> None:
-    """Settings that no action of the section has are wrong. limits: those that are right otherwise."""
+    """Report settings that no action of the section has. limits: the settings that are right otherwise."""
     used = {MULTI_SIG}.union(*(field.settings for field in ENVELOPE), *(ACTIONS[kind].settings for kind in actions))
     for name in limits:
         if name in _SIGNS_NO_PRICE and "twapOrder" in actions:
@@ -253,7 +253,7 @@ def _refuse_idle(section: Section, actions: Sequence[str], limits: Iterable[str]
             section.wrong(f"{name}: none of the actions of this section has it, so it would limit nothing", name)
 
 
-# What the conditions on a power can be about
+# The fields that conditions on a power can name
 class _PowerField:
     """The value of a field of an action."""
 

@@ -1,7 +1,7 @@
-"""The settings of a [hyperliquid NAME] section: how each is read, and what it allows in words.
+"""The settings of a [hyperliquid NAME] section: the reader of each, and the words for what it allows.
 
-In: a Section. Out: its limits, by the names of the settings, without those that are absent or wrong. What is wrong with
-them is in the section. hyperliquid_actions.py says which fields each of them limits.
+In: a Section, which collects the mistakes. Out: its limits, by the names of the settings, without those that are absent
+or wrong. hyperliquid_actions.py says which fields each of them limits.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Setting(NamedTuple):
 
 
 def limits_of(section: Section) -> dict[str, Any]:
-    """What the settings of a section say."""
+    """The limits that the settings of a section set."""
     values = {name: setting.read(section, name) for name, setting in SETTINGS.items()}
     limits = {name: value for name, value in values.items() if value is not None}
     if TOTAL in limits:

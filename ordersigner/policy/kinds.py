@@ -1,6 +1,6 @@
-"""Every kind of request that asks for a signature: a line for each, and nowhere else a list of them.
+"""Every kind of request that asks for a signature: the only list of them, with a line for each.
 
-How a request carries its payload is in a module of payloads/. What a rule says about it is in a module of limits.
+A module of payloads/ knows how a request carries its payload, and a module of limits how a rule limits it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ordersigner.policy.typed_limits import TypedLimits
 
 
 class Kind(NamedTuple):
-    """A kind of request: how it carries its payload, and what a rule says about that."""
+    """A kind of request: how it carries its payload, and how a rule limits that."""
 
     form: Form
     limits: type[Limits]

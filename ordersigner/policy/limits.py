@@ -1,4 +1,4 @@
-"""What a kind of limits tells reader.py: which settings say such limits, in sections of their own and in rules.
+"""The interface between reader.py and a kind of limits: the settings of its sections, and those that it has in rules.
 
 A new kind of request needs a subclass of Limits, and its line in kinds.py. compile() and judges() report every mistake
 with section.wrong(), and then raise WrongSection.
@@ -37,14 +37,14 @@ class Limits:
 
     @classmethod
     def compile(cls, section: Section) -> Any:
-        """What judges() needs of a section of this kind. Raises WrongSection."""
+        """A section of this kind, as judges() needs it. Raises WrongSection."""
         limits = cls(section)
         limits.name = section.name
         return limits
 
     @classmethod
     def judges(cls, rule: Section, sections: Mapping[str, Any]) -> Sequence[Judge]:
-        """Who judges for a rule with the setting `listed_by`; one of them must allow a request. Raises WrongSection.
+        """The judges for a rule with the setting `listed_by`, one of which must allow a request. Raises WrongSection.
 
         sections: what compile() returned, by the sections' names; None for one that is wrong.
         """

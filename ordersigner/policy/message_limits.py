@@ -1,10 +1,10 @@
-"""What a rule says about messages: a [message NAME] section of the policy, compiled.
+"""The limits of a rule on messages: a [message NAME] section of the policy, compiled.
 
 In: a Message and the time. Out: an Objection, or None. Raises WrongSection for a section that is wrong. Pure.
 
-A message that is a hash is an order or a transaction elsewhere, so only a section that says `hashes = yes` allows it.
-Any other message must be text that an operator reads in the journal as it is. It must match the pattern as a whole, and
-meet the conditions, for which the whole text is one number.
+A message that is a hash can be an order or a transaction elsewhere, so only a section that says `hashes = yes` allows
+it. Any other message must be text that an operator reads in the journal as it is. It must match the pattern as a whole,
+and meet the conditions, for which the whole text is one number.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TEXT = "text"
 
 
 class _Text:
-    """What conditions may be about: the text as a number, as the one field "text"."""
+    """The one field for conditions: "text", the text as a number."""
 
     type = "string"
     array = ""

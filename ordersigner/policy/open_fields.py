@@ -1,4 +1,4 @@
-"""What conditions leave open: for `ordersignerd --check`, the fields and the sides of fields that they do not limit.
+"""For `ordersignerd --check`: the fields and the sides of fields that conditions leave open.
 
 In: compiled Conditions, and the fields that their kind of payload has. Out: words, such as "how high message.price may
 be". Raises nothing. Pure.
@@ -20,7 +20,7 @@ from ordersigner.text import listed
 MAX_OPEN = 100  # fields that are listed
 
 
-_Leaf = Callable[[str, Sequence["_Claim"]], List[str]]  # what is open at the end of a walk
+_Leaf = Callable[[str, Sequence["_Claim"]], List[str]]  # from the end of a walk to the words for what is open there
 
 
 class _Claim(NamedTuple):
@@ -154,7 +154,7 @@ def _about(path: str, claims: Sequence[_Claim]) -> list[_Claim]:
 
 
 def _about_all(path: str, claims: Sequence[_Claim]) -> list[_Claim]:
-    """Those about all that a path stands for: what holds for one element says nothing about the others."""
+    """The claims about everything that a path stands for. A claim about one element says nothing about the others."""
     steps = path.split(".")
     return [claim for claim in _about(path, claims) if all(map(_covers_all, claim.steps, steps))]
 
@@ -185,7 +185,7 @@ def _open_count(path: str, claims: Sequence[_Claim]) -> list[str]:
 
 
 def _open_sides(path: str, type: str, hint: str, claims: Sequence[_Claim], most: int | None) -> list[str]:
-    """What is open of one field. most: how many bytes it has at the most; None: any number."""
+    """The sides of one field that are open. most: how many bytes it has at most; None: any number."""
     whole = [claim for claim in claims if claim.part is None]
     parts: dict[tuple[str, int, int], list[_Claim]] = {}
     for claim in claims:

@@ -1,4 +1,4 @@
-"""What a rule says about orders. It judges the bytes that are signed.
+"""The limits of a rule on orders. It judges the bytes that are signed.
 
 In: an Order and the time. Out: an Objection, or None. Pure. Only signed bytes count. The client's decimals, for
 example, are not signed and could be wrong. So amounts are compared in units of the market's decimals, as exact
@@ -7,10 +7,10 @@ integers.
 An order's 134 bytes have no prefix that says "order", so something else can be made to look like one. With a key that
 is not the client's own, that must not be signed:
 
-- A transaction. Its encoding (RLP) may have 134 bytes too. Then it begins f8 84; or with a byte from 00 to 7f, the type
-  of a typed transaction, and f8 83. These are the first bytes of the order's account, so only an account that a rule
-  names may begin so.
-- Data for a contract, as in version 0 of EIP-191: 19 00, the contract's address, then anything. The same holds for it.
+- A transaction. Its encoding (RLP) may have 134 bytes too. Then it begins with f8 84, or with a byte from 00 to 7f, the
+  type of a typed transaction, and f8 83. These are the first bytes of the order's account, so only an account that a
+  rule names may begin like that.
+- Data for a contract, as in version 0 of EIP-191: 19 00, the contract's address, and then anything. The same holds.
 - An order of the other kind. The two layouts have the same first 30 bytes, and then a spot order has its quantity where
   a futures order has the instrument. A spot quantity below 2^224 has four zero bytes there. An instrument that is not 0
   has at least one other byte. So one of the two orders is always refused.
@@ -66,7 +66,7 @@ _AMOUNTS = ("max-quantity", *_PRICES)
 _NOTIONAL = "order.quantity times order.price"
 _LEVERAGE = "order.price divided by order.marginPerFraction, the leverage,"
 _RATIO = Context(prec=12)  # digits of a leverage in a refusal
-UNBOUND_TYPES = {"MKT", "STM"}  # types of order whose price binds nobody
+UNBOUND_TYPES = {"MKT", "STM"}  # types of order whose price the exchange ignores
 _NO_INSTRUMENT = bytes(4)
 _TYPE_NAMES = {code[0]: name for name, code in FUTURES_ORDER_TYPES.items()}
 _TOKEN_FORM = "ADDRESS DECIMALS, such as 0x2222…2222 18"
@@ -109,7 +109,7 @@ class Market(NamedTuple):
         return f"{self.name} ({what}, quote 0x{self.packed[-20:].hex()} with {self.quote_decimals} decimals)"
 
 
-# What the first step of a judgment finds.
+# The results of the first step of a judgment.
 _TRANSACTION = Objection(1, "order.accountId", "ambiguous", "An order with this account could be a transaction.")
 _CONTRACT_DATA = Objection(1, "order.accountId", "ambiguous", "An order with this account could be data of EIP-191.")
 _FUTURES_AS_SPOT = Objection(1, "order.quantity", "ambiguous", "This order could be a futures order.")
@@ -401,7 +401,7 @@ def _market_of(order: Order) -> bytes:
 
 
 def _tokens(order: Order) -> str:
-    """What an order trades, for people."""
+    """The tokens or the instrument that an order trades, for people."""
     packed = order.packed
     if order.type == "spot":
         return f"base 0x{packed[SPOT['base']].hex()}, quote 0x{packed[SPOT['quote']].hex()}"

@@ -11,7 +11,7 @@ reason, for a pattern that is wrong. Pure.
     character   = itself; after "\" if it has a meaning; \n or \t
 
 All of this means what it means in Python's `re`. But `re` tries one way after another, so a client could send a text
-that keeps it busy for ages. This matcher follows all ways at once, and reads each character once.
+that keeps it busy for ages. This matcher follows all ways at once and reads each character once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_TEXT = 4096  # characters of a text that is matched
 ALPHABET = 256  # characters; a set that takes more from one range leaves open what is there
 MAX_POSITIONS = 1024  # of a pattern: its characters and sets, each as often as it may repeat
 
-_SPECIAL = "()[]{}?*+|^$"  # have a meaning outside of a set, or are kept free because they have one in `re`
+_SPECIAL = "()[]{}?*+|^$"  # characters with a meaning outside of a set, or with one in `re`
 _SPECIAL_IN_SET = "[]^-"
 _ESCAPES = {"n": "\n", "t": "\t"}
 _COUNT = re.compile(r"\{([0-9]{1,4})(,?)([0-9]{0,4})\}")
@@ -232,7 +232,7 @@ class _Parser:
         return self._text[self._at : self._at + 1]
 
     def _took(self, character: str) -> bool:
-        """Whether `character` is here. If so, it is behind afterwards."""
+        """Read the next character if it is `character`; returns whether it was."""
         taken = self._next() == character
         self._at += taken
         return taken

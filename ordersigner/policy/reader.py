@@ -11,8 +11,8 @@ with its line. Where an address is wanted, a wrong word is never repeated, and n
 split() cuts the text into sections. Each kind of limits compiles its own sections. Then each rule asks the kinds of
 limits that it mentions for its judges.
 
-Control characters, and others that are not shown, are a mistake in comments too. Many editors end a line at some of
-them, and show a setting where the rest of a comment is. And no message that has such a character is ever allowed.
+Control characters, and others that are not shown, are an error even in comments: many editors end a line at some of
+them, and show the rest of a comment as a setting. Messages with such a character are not allowed either.
 
 Not configparser: that takes an indented line as more of the value above and copies [DEFAULT] into every section, and
 its values have no line numbers. Not TOML: values have no line numbers there either, and nan is a number.
@@ -75,7 +75,7 @@ _Compiled = Dict[str, Dict[str, Any]]  # sections by kind and name; None for one
 
 
 class Reading(NamedTuple):
-    """What a policy file says. With errors, none of it is in force.
+    """What a policy file says. With errors, none of it is used.
 
     warnings: of users and groups that do not exist. One that was deleted must not stop the others.
     """
@@ -116,7 +116,7 @@ def _unreadable(path: str, reason: str, line: int = 0) -> Reading:
 
 
 def read(text: str, path: str, *, keeps_state: bool = True) -> Reading:
-    """The policy that `text` is. path: for complaints only. Raises OSError as accounts.read() does.
+    """The policy in `text`. path: for complaints only. Raises OSError as accounts.read() does.
 
     keeps_state: whether the daemon has a place for what it counts, without which a total would begin at 0 with each
     start.
@@ -155,7 +155,7 @@ def split(text: str) -> tuple[list[Section], list[Complaint]]:
 
 
 def _add(line: str, number: int, sections: list[Section]) -> None:
-    """Add to the sections what a line says. Raises ValueError, with the reason."""
+    """Add the content of a line to the sections. Raises ValueError, with the reason."""
     if NOT_PLAIN(line):
         raise ValueError("this line has a character that is not shown, or that changes the direction of the text")
     if not line or line[0] in "#;":
@@ -179,7 +179,7 @@ def _add(line: str, number: int, sections: list[Section]) -> None:
 
 
 def _section(line: str, number: int) -> Section:
-    """An empty section. If its header is wrong, it is of no kind, so nobody reads its settings."""
+    """An empty section. If its header is wrong, it is of no kind, and its settings are not read."""
     match = _HEADER.fullmatch(line)
     kind, name = match.groups() if match else ("", "")
     if not match:
@@ -225,14 +225,14 @@ def _check_names(sections: Sequence[Section]) -> None:
 
 # From sections to rules.
 def _compile(limits: type[Limits], section: Section) -> Any:
-    """What the judges need of a section; None for one that is wrong, and has said why."""
+    """A section as the judges need it; None for one that is wrong and has reported why."""
     with suppress(WrongSection):
         return limits.compile(section)
     return None
 
 
 def _rule(section: Section, compiled: _Compiled, known: Accounts) -> Rule:
-    """The rule of a [rule NAME] section. One with an error is never in force."""
+    """The rule of a [rule NAME] section. One with an error allows nothing."""
     settings = section.settings
     section.no_others(SETTINGS["rule"])
     if "users" not in settings and "groups" not in settings:

@@ -1,12 +1,12 @@
-"""Who may have what signed with the keys that the daemon holds.
+"""Who may sign what with the keys that the daemon holds.
 
-In: a client (Peer), the address of a key, and what is to be signed (Payload). Out: a Permit, with the rule that allows
-it. Raises Denied, which says what the rule that came closest objects to. Rules only permit: a request is signed if one
-rule allows all of it. Their order matters only for rates: a signature counts for the first rule that allows it. Without
-a rule nobody may do anything, root included.
+In: a client (Peer), the address of a key, and the data to sign (Payload). Out: a Permit, with the rule that allows it.
+Raises Denied, with the objection of the rule that came closest. Rules only permit: a request is signed if one rule
+allows all of it. Their order matters only for rates: a signature counts for the first rule that allows it. Without a
+rule, nobody may sign anything, not even root.
 
-An address that the client has no rule for is denied before it is looked up among the held keys. So nobody learns, from
-an answer or from the time that it takes, which other keys there are.
+An address that the client has no rule for is denied before it is looked up among the held keys. So neither an answer
+nor the time that it takes tells which other keys there are.
 
 No sockets, no files, no keys. What lasts longer than a request is in a Ledger, which is handed in. reader.py makes a
 Policy from a file.
@@ -23,14 +23,14 @@ from ordersigner.peer import Peer
 from ordersigner.policy.accounts import Accounts, Named, State
 from ordersigner.refusal import Refusal
 
-# Steps of objections that come after any objection to what is signed.
+# Steps of objections that come after any objection to the payload.
 TOTAL_STEP, RATE_STEP, FROZEN_STEP = 1000, 1001, 1002
 MAX_NAMES = 4  # of what rules allow, that a refusal lists
 OPEN_WITH_TOTAL = "how much is open at one time: the total counts what is signed, even if it is cancelled"
 MAX_GRANTS = 64  # for clients with different rules, that are kept ready; one more, and all are dropped first
 SPANS = {3600: "an hour", 86400: "a day"}  # of a total, by its seconds
 
-# What a section may be named; nothing that looks like a private key.
+# The names that a section may have, none of which looks like a private key.
 is_name = re.compile(r"(?![0-9A-Fa-f]{64}\Z)[A-Za-z0-9._/-]{1,64}").fullmatch
 
 
@@ -66,7 +66,7 @@ def closer(one: Objection, other: Objection) -> Objection:
 
 
 class Judge(Protocol):
-    """What a rule says about one kind of payload."""
+    """The limits of a rule on one kind of payload."""
 
     def judge(self, payload: Payload, now: float) -> Objection | None:
         """now: seconds since 1970."""
@@ -84,7 +84,7 @@ class Judge(Protocol):
     totals: Sequence[Total]
 
     def needs(self, payload: Payload) -> Sequence[Need]:
-        """What a payload that it allows takes of its totals."""
+        """The amounts that a payload takes from its totals, if it allows the payload."""
 
     def permits(self) -> list[str]:
         """What it allows, in words: the payload, and then each of its limits."""
@@ -112,7 +112,7 @@ class Total(NamedTuple):
 
 
 class Need(NamedTuple):
-    """What one payload takes of a total. field: where a refusal is filed."""
+    """The amount that one payload takes from a total. field: where a refusal is filed."""
 
     total: Total
     amount: int
@@ -120,7 +120,7 @@ class Need(NamedTuple):
 
 
 class Ledger(Protocol):
-    """What lasts longer than a request: totals, rates, and which rules are frozen.
+    """The state that outlasts a request: totals, rates, and frozen rules.
 
     Each method raises OSError if it cannot tell, and then the rule must not be used.
 
@@ -224,7 +224,7 @@ class Rule:
         return [total for judge in judges for total in judge.totals]
 
     def key_of(self, total: Total) -> str:
-        """A total's key in a ledger: it begins at 0 when the rule, the section or the term gets another name."""
+        """A total's key in a ledger: it begins at 0 again when the rule, the section or the term gets another name."""
         return f"{self.name}\n{total.section}\n{total.term}"
 
 
@@ -250,7 +250,7 @@ def in_tokens(units: int, decimals: int) -> str:
 
 
 class Permit(NamedTuple):
-    """The rule that allows a payload, and the one of its judges that does. Who gets one must leave() it."""
+    """The rule that allows a payload, and the judge that does. The receiver must call leave()."""
 
     rule: Rule
     judge: Judge

@@ -1,8 +1,8 @@
-"""A section of the policy file, and how the words of its settings are read.
+"""A section of the policy file, and the readers of the words in its settings.
 
 In: the settings of a section as text, and for each the reader of its words. Out: addresses, numbers, amounts, and lists
-of them. A wrong setting raises nothing: the section collects what is wrong, each with its line, so that all mistakes
-are told at once. At the end, raise_if_wrong() raises WrongSection.
+of them. A wrong setting raises nothing: the section collects the mistakes with their lines, so that all of them are
+told at once. At the end, raise_if_wrong() raises WrongSection.
 
 A reader of words takes a word and returns its value. It raises ValueError with the reason, which never repeats the
 word: it may be a private key. quoted() decides what may be repeated.
@@ -79,7 +79,7 @@ class Setting(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What makes it a setting of its own: a path may have one for each operator."""
+        """The name under which it may appear once: a path may have one setting for each operator."""
         return self.path if self.operator == "=" else f"{self.path} {self.operator}"
 
     @property

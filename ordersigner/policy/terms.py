@@ -1,4 +1,4 @@
-"""The text of a condition: what stands left of its operator, and the numbers that stand right of it.
+"""The text of a condition: the term on the left of its operator, and the numbers on the right.
 
 In: text from the policy. Out: a Term; a number as an integer of the smallest units. Raises ValueError, with a text for
 people that repeats no value. Knows no fields and no payloads: conditions.py gives the terms their meaning.
@@ -48,7 +48,7 @@ class Amount(NamedTuple):
 
 
 class Term(NamedTuple):
-    """What stands left of the operator."""
+    """The left side of a condition."""
 
     amount: Amount
     divisor: Amount | None = None
@@ -56,7 +56,7 @@ class Term(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is a path and nothing else."""
+        """Whether it is only a path."""
         return self == Term(Amount(self.amount.path))
 
     def __str__(self) -> str:

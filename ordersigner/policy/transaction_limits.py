@@ -1,11 +1,12 @@
-"""What a rule says about transactions: a [transaction NAME] section of the policy, compiled.
+"""The limits of a rule on transactions: a [transaction NAME] section of the policy, compiled.
 
 In: a Transaction and the time. Out: an Objection, or None. Raises WrongSection for a section that is wrong. Pure.
 
 A section allows calls of one function of contracts on one chain, or transfers of ether, or the creation of contracts.
 It must limit the fee, because a client that chooses gas and price can give all ether of the key to a block builder.
-Without a condition on it, no ether is sent. Only the first four bytes of a function reach the contract, so its
-signature is the operator's word for what the contract does. Arguments are judged in canonical form only: see abi.py.
+Without a condition on the value, no ether may be sent. Only the first four bytes of a function reach the contract, so
+the operator vouches that the contract does what the signature says. Arguments are judged in canonical form only: see
+abi.py.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _ALLOWANCES = {
     "setApprovalForAll(address,bool)": (0, 1),
     "approve(address,address,uint160,uint48)": (1, 2),  # Permit2
 }
-# What functions of tokens do, in words: to whom, how much, and which token.
+# The effect of functions of tokens, in words: to whom, how much, and which token.
 _TOKENS = {
     "approve(address,uint256)": "that approve {1} of the token at {2} to {0}",
     "transfer(address,uint256)": "that transfer {1} of the token at {2} to {0}",
@@ -97,7 +98,7 @@ _NUMBERS = {
 
 
 class _Fields:
-    """What conditions may be about: numbers, and the arguments of a function."""
+    """The fields for conditions: numbers, and the arguments of a function."""
 
     def __init__(self, function: Function | None, contracts: int, *, may_have_value: bool) -> None:
         """contracts: how many there are. may_have_value: whether a condition says so."""
@@ -259,7 +260,7 @@ class TransactionLimits(Limits):
         return [*words, *self._conditions.permits(), *([] if self._may_have_value else ["with value 0: without ether"])]
 
     def _in_words(self, function: Function, to: str) -> str:
-        """What a call does, as people say it: of a token's, if an amount has decimals, since others have none."""
+        """The effect of a call in words, which only those of tokens have: calls with an amount that has decimals."""
         pattern = _TOKENS.get(function.signature)
         paths = [f"args.{parameter.name}" for parameter in function.parameters]
         if pattern is None or not any(one.term.amount.decimals for one in self._about(paths[1])):

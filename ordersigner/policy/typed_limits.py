@@ -1,13 +1,13 @@
-"""What a rule says about typed data: a [typed NAME] section of the policy, compiled.
+"""The limits of a rule on typed data: a [typed NAME] section of the policy, compiled.
 
 In: TypedData and the time. Out: an Objection, or None. Raises WrongSection for a section that is wrong. Pure.
 
 A section allows data of one type. The type is given as its whole string, because names say little: today's venues have
 eight different types named "Order". The domain says which contract may use the signature. It must be of the type that
-the section implies, and each of its fields must have a value that the section allows. Without that, a signature for a
-test network would be one for the real one. Fields of the message may have conditions, and what has none is free. A
-condition on the elements of an array holds for each of them. It refuses an array without elements, which would meet any
-condition.
+the section implies, and each of its fields must have a value that the section allows. Otherwise a signature for a test
+network could be used on the real one. Fields of the message may have conditions, and a field without one may have any
+value. A condition on the elements of an array must hold for each of them. It refuses an array without elements, which
+would meet any condition.
 
 Only the values that are hashed count, as exact integers and bytes.
 """
@@ -48,7 +48,7 @@ _STANDARD = {
     "verifyingContract": "address",
     "salt": "bytes32",
 }
-# Fields that look harmless, and in which the order as a whole, or a part of it, is packed.
+# Fields that look harmless, but contain the whole order or a part of it.
 _PACKED = {
     "message.makerTraits": "expiry, allowed taker and how it may be filled are packed into it",  # 1inch
     "message.msg": "this text may be an order as a whole",  # Aster
@@ -63,7 +63,7 @@ _TYPE_STEP, _FIELDS_STEP, _DOMAIN_STEP = 1, 2, 3  # those of the first objection
 
 
 class _Domain:
-    """What the conditions on a domain may be about: its fields, each with the values that it may have."""
+    """The fields of a domain for conditions, each with the values that it may have."""
 
     def __init__(self, schema: Schema) -> None:
         self.field = schema.path
@@ -80,7 +80,7 @@ class _Domain:
 
 
 class _Message:
-    """What the conditions on a message may be about."""
+    """The fields of a message for conditions."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
@@ -201,7 +201,7 @@ class TypedLimits(Limits):
         return f"{self._label} does not allow this domain: {name} {is_other}."
 
     def entry(self, payload: Payload) -> tuple[str, str, tuple[str, ...]]:
-        """Has the values of the message's fields that conditions name. The payload tells the domain."""
+        """Has the values of the message's fields that conditions name. The payload's own entry has the domain."""
         assert isinstance(payload, TypedData)
         return (self.name, *self._entries.of(payload))
 

@@ -1,11 +1,11 @@
 """ccxt, ccxt.async_support and ccxt.pro: "privateKey" takes the address of a held key.
 
 In: what an exchange of ccxt signs: typed data, messages, and Hyperliquid's actions. Out: signatures as ccxt writes
-them. Raises ccxt's errors, which the client's errors are, too: PermissionDenied for what the policy does not allow,
+them. Raises errors that are both ccxt's and the client's: PermissionDenied for what the policy does not allow,
 ExchangeNotAvailable without a daemon, NotSupported and BareHash for what is neither typed data nor a message.
 
-ccxt hashes before it signs. What each thread hashed last is kept until it is signed, and signed only if its hash is the
-one that ccxt wants to have signed. An action of Hyperliquid is signed as a whole and never hashed here.
+ccxt hashes before it signs. The data that each thread hashed last is kept until ccxt asks for a signature, and is
+signed only if its hash is the one that ccxt gives. An action of Hyperliquid is signed as a whole and never hashed here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Signable(NamedTuple):
 
 
 class _Last(threading.local):
-    """What this thread encoded and hashed last. Between that and the signature ccxt does not wait for anything."""
+    """The data that this thread encoded and hashed last. ccxt waits for nothing between that and the signature."""
 
     encoding: bytes | None = None
     typed_data: tuple[Any, Any, Any] | None = None
@@ -60,7 +60,7 @@ _last = _Last()
 
 
 def _base(module: Any) -> None:
-    # Of the classes that Exchange is made of, the one that the asynchronous Exchange is made of, too.
+    # The class that both Exchange and the asynchronous Exchange are made of.
     exchange = next((owner for owner in module.Exchange.__mro__ if "ecdsa" in vars(owner)), module.Exchange)
     replace(exchange, "ecdsa", _ecdsa, ("request", "secret", "algorithm", "hash"))
     replace(exchange, "eth_encode_structured_data", _encode, ("domain", "messageTypes", "message"))
@@ -213,7 +213,7 @@ def _account(key: Any) -> Account | None:
 
 
 def _as_ccxts(error: Exception) -> Exception:
-    """The same error, which is one of ccxt's, too: bots know what to do with those."""
+    """The same error as one of ccxt's, which bots know how to handle."""
     from ccxt.base import errors
 
     kind = errors.ExchangeError

@@ -1,6 +1,6 @@
 """derive-action-signing: SignedAction.sign(address), where it takes a session key.
 
-It hashes an action by itself, and has only the hash of the domain. The daemon needs the domain: it is one of those
+It hashes an action by itself, and has only the hash of the domain. The daemon needs the domain itself, which is one of
 DOMAINS. An action for another domain raises BareHash. Logins are messages, which eth-account signs.
 """
 

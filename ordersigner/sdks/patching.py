@@ -25,7 +25,7 @@ _log = logging.getLogger("ordersigner.sdks")
 _ADDRESS = re.compile("(?:0[xX])?([0-9A-Fa-f]{40})").fullmatch
 _UNCHANGED = frozenset((str, int, bool, bytes))  # isinstance(…, Mapping) takes long for these
 
-# Python takes a module for partially initialized until the import has ended.
+# For Python, a module is partially initialized until its import has ended.
 _PARTIAL = re.compile(r"(?s)(?:partially initialized )?module ('[\w.]+').* has no attribute ('\w+').*")
 
 

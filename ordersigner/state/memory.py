@@ -26,7 +26,7 @@ class _Window:
         oldest = self._bucket(now) - BUCKETS[self.seconds]
         self.buckets = {bucket: amount for bucket, amount in self.buckets.items() if bucket >= oldest}
         used = sum(self.buckets.values())
-        if seconds != self.seconds:  # another span than before a reload: what was spent counts as spent now
+        if seconds != self.seconds:  # another span than before a reload: everything spent so far counts as spent now
             self.seconds = seconds
             self.buckets = {self._bucket(now): used}
         return used
@@ -56,12 +56,11 @@ class Outdated(Exception):
 
 
 class Memory:
-    """A Ledger, with what the daemon asks of one besides. Safe for use by many threads.
-
-    It has the methods of state_file.State, where they are described.
+    """A Ledger, with the other methods that the daemon calls. Safe for use by many threads. state_file.State describes
+    the methods.
     """
 
-    is_kept = False  # whether it outlasts the process, and is that of all processes
+    is_kept = False  # whether it outlasts the process, and all processes share it
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds."""
@@ -74,7 +73,7 @@ class Memory:
         self.frozen: dict[str, Frozen] = {}
 
     def copy(self) -> Memory:
-        """Another one, in which as much is used up. In it, no rule is frozen and no request was counted."""
+        """A new Memory with the same totals and rates, in which no rule is frozen and no request was counted."""
         other = Memory(self._clock)
         with self._lock:
             other._windows = {key: window.copy() for key, window in self._windows.items()}
@@ -131,7 +130,7 @@ class Memory:
         return 0
 
     def raise_generation(self) -> int:
-        """There is no other process to tell."""
+        """Nothing to do: there is no other process."""
         return self.generation
 
     def freeze(self, rules: Sequence[str], uid: int) -> bool:

@@ -1,4 +1,4 @@
-"""A rate in the file of state: when the last signatures were.
+"""A rate in the file of state: the times of its last signatures.
 
 In: a number of signatures, seconds of a span, a time in nanoseconds. Out: whether there is room for one more. Raises
 OSError if the slot is damaged or cannot be written.
@@ -35,7 +35,7 @@ class Rate(Slot):
     _times = bytearray()
 
     def has_room(self, limit: int, seconds: int, now: int) -> bool:
-        if (limit, seconds) != (self.limit, self.seconds):  # the policy has another rate than before
+        if (limit, seconds) != (self.limit, self.seconds):  # the policy has changed the rate
             self._begin(self._signatures(), limit, seconds)
         each, entries = self._shape()
         entry, within = divmod(self.taken, each)

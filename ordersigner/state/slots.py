@@ -1,4 +1,4 @@
-"""Where the totals and rates are in the file of state: a slot for each, found by a hash of its key.
+"""The places of totals and rates in the file of state: a slot for each, found by a hash of its key.
 
 In: a key. Out: its slot, with a lock, in which totals.py and rates.py count. Raises OSError if a slot is damaged, or
 cannot be found because of one.
@@ -6,9 +6,10 @@ cannot be found because of one.
 A slot has a record in two copies, with a number and a checksum; the valid one with the higher number counts, and a
 change is one write of the other. A copy is within one page, so SIGKILL cannot tear it.
 
-A power failure loses what was written since the last sync(). So `planned`, what counts after one, goes ahead of what is
-handed out, by about a hundredth of the limit, and both copies have it on the disk before it is handed out: that much
-is `durable`. If one copy is damaged, `planned` counts as well, since the last change may have been in that one.
+A power failure loses everything written since the last sync(). So `planned`, which counts after a power failure, is
+ahead of the amount handed out by about a hundredth of the limit. Both copies have it on the disk before it is handed
+out: this part is `durable`. If one copy is damaged, `planned` counts as well, since the last change may have been in
+that one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def name_of(key: str) -> bytes:
 
 
 class Slot:
-    """One total or rate. The caller holds the lock where nothing else is said. Times are in nanoseconds."""
+    """One total or rate. The caller holds the lock, except where a method says otherwise. Times are in nanoseconds."""
 
     SIZE: int  # bytes in the file
     RECORD: struct.Struct  # begins with checksum, number, name
@@ -55,7 +56,7 @@ class Slot:
             self.store()
 
     def look(self) -> None:
-        """As load(), but a damaged copy stays as it is."""
+        """As load(), but leave a damaged copy unchanged."""
         self._take(self._file.read(self._start, 2 * self._size))
         self.forget()
 
@@ -72,7 +73,7 @@ class Slot:
         return max(valid)[1] if valid else None
 
     def forget(self) -> None:
-        """The numbers of this object are not those of the file any more."""
+        """Note that the file may have other numbers than this object."""
         self._raw = b""
 
     def store(self) -> None:
@@ -136,11 +137,11 @@ class Slot:
         raise NotImplementedError
 
     def count_planned(self, moment: int) -> bool:
-        """Take what is planned as handed out, at `moment` or before. Returns whether that changes anything."""
+        """Count everything planned as handed out, at `moment` or before. Returns whether that changes anything."""
         raise NotImplementedError
 
     def plan_nothing(self) -> bool:
-        """Take what is handed out as all that is planned. Returns whether that changes anything."""
+        """Plan no more than what is handed out. Returns whether that changes anything."""
         raise NotImplementedError
 
 
@@ -164,7 +165,7 @@ class Slots(Generic[AnySlot]):
         return iter(self._all)
 
     def get(self, key: str) -> tuple[AnySlot, bytes] | None:
-        """The slot of a key, if it has one, and the name that it has for as long as it is this key's."""
+        """The slot of a key, if there is one, and its name. While the slot has this name, it is the key's."""
         if key not in self._known:
             self._look_for(key)
         return self._known.get(key)
@@ -186,7 +187,7 @@ class Slots(Generic[AnySlot]):
         taken: list[AnySlot] = []
         for key in keys:
             found = self._known.get(key) or self._give(key, now, taken)
-            if found[0] in taken:  # it was empty, and has been given from the earlier key to this one
+            if found[0] in taken:  # it was empty, and this key has it now instead of the earlier one
                 for each in keys:
                     self.forget(each)
                 return self.give(keys, now)
@@ -195,7 +196,7 @@ class Slots(Generic[AnySlot]):
         return given
 
     def forget(self, key: str) -> None:
-        """Another key has its slot by now."""
+        """Forget the slot of a key: another key has it by now."""
         self._known.pop(key, None)
 
     def _give(self, key: str, now: Callable[[], int], taken: Sequence[AnySlot]) -> tuple[AnySlot, bytes]:

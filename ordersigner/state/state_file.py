@@ -1,8 +1,9 @@
-"""Totals, rates, freezes and counts that all processes share, and that last: in one file of a directory.
+"""Totals, rates, freezes and counts that outlast a process and that all processes share, in one file of a directory.
 
 In: the keys of totals and rates, and the names of rules. Out: whether they have room, and whether they are frozen.
-Opening raises OSError if there can be no state: damaged, of another version, not readable, no space. The methods raise
-OSError if it cannot be used for this key or rule; the others go on. Knows no policy and no requests.
+Opening raises OSError if the file is damaged, of another version or not readable, or if there is no space. A method
+raises OSError if the state cannot be used for its key or rule; other keys and rules are not affected. Knows no policy
+and no requests.
 
 What a killed process, a power failure or damage leaves unclear counts as signed. A signer shares a lock on the rule,
 and looks then whether it is frozen; freeze() says so first, and looks then whether anybody shares the lock. So who
@@ -97,7 +98,7 @@ class State:
 
     def enter(self, rule: str, generation: int | None = None) -> bool:
         """As Ledger.enter()."""
-        # Without the first look, many clients of a frozen rule could keep its lock shared, and freeze() would not end.
+        # Without the first check, many clients of a frozen rule could keep its lock shared, and freeze() would not end.
         if rule in self._view.frozen and rule in self.frozen:
             return False
         lock = self._rule(rule)
@@ -130,7 +131,7 @@ class State:
         own: list[tuple[Slot, bytes]] = [*own_totals, *own_rates]
         held = []
         try:
-            # Everybody takes the locks in the same order, so that no two wait for each other.
+            # All take the locks in the same order, so that no two wait for each other.
             for slot, _ in own if len(own) == 1 else sorted(own, key=_place):
                 slot.lock.take()
                 held.append(slot)
@@ -164,7 +165,7 @@ class State:
         return self.used(key, seconds)
 
     def _forget_slots(self, totals: Sequence[str], rate: tuple[str, int, int] | None) -> None:
-        """Look them up again: another process has given them, as they were empty, to other keys."""
+        """Look them up again: they were empty, and another process has given them to other keys."""
         for key in totals:
             self._totals.forget(key)
         if rate is not None:
@@ -172,7 +173,7 @@ class State:
 
     @property
     def generation(self) -> int:
-        """Of the policy: another number tells that it is to be read again."""
+        """The number of the policy. If it has changed, the policy must be read again."""
         return _read_generation(self._file)
 
     def raise_generation(self) -> int:
@@ -210,7 +211,7 @@ class State:
         with self._frozen.lock:
             try:
                 table = self._frozen.read()
-            except OSError:  # damaged: have all processes look, so that none goes on by what it has read before
+            except OSError:  # damaged: have all processes read it, so that none goes on with its earlier reading
                 self._file.write(_CHANGE, os.urandom(8))
                 raise
             self._freeze({**dict.fromkeys(rules, (since, uid)), **table})
@@ -288,7 +289,9 @@ class State:
         return self._uptime() + self._offset
 
     def _clock_offset(self, boot: str) -> int:
-        """What to add to the uptime. At the first opening in a boot, count what the last one may have lost."""
+        """The difference between this clock and the uptime. At the first opening in a boot, count what the last boot
+        may have lost.
+        """
         boot_hash = hashlib.sha256(boot.encode()).digest()
         raw = self._file.read(_CLOCK, _CLOCK_RECORD.size)
         checksum, opened_in, offset = _CLOCK_RECORD.unpack(raw)
@@ -316,16 +319,15 @@ class State:
 
 
 def read_frozen(directory: str) -> Mapping[str, Frozen]:
-    """The rules that are frozen, for who only wants to look. It changes nothing. Raises OSError.
-
-    The rest of the file may be damaged.
+    """The rules that are frozen, without opening the whole state, the rest of which may be damaged. Changes nothing.
+    Raises OSError.
     """
     with _looked_into(directory, os.O_RDONLY) as file:
         return {} if file is None else _as_frozen(Table(file, _FROZEN).read())
 
 
 def read_generation(directory: str) -> int:
-    """State.generation, for who cannot open the whole; 0 if there is no file. Raises OSError."""
+    """State.generation where the whole state cannot be opened; 0 if there is no file. Raises OSError."""
     with _looked_into(directory, os.O_RDONLY) as file:
         return 0 if file is None else _read_generation(file)
 
@@ -411,9 +413,8 @@ def _boot_id() -> str:
 
 @contextlib.contextmanager
 def _only_one(directory: str) -> Iterator[int]:
-    """A descriptor of the directory, while no other process makes the file in it.
-
-    Only for that: any process that may read the directory can hold this lock, and so keep others from it.
+    """A locked descriptor of the directory, so that only one process makes the file. It is used for nothing else,
+    because any process that may read the directory can hold this lock and so block the others.
     """
     inside = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -466,7 +467,7 @@ def _check(file: File) -> None:
 
 
 def _check_format(file: File) -> bytes:
-    """How the file begins. Raises OSError if it is of another version."""
+    """Raise OSError if the file is of another version, by its first bytes."""
     if not stat.S_ISREG(os.fstat(file.descriptor).st_mode):
         raise OSError(f"{file.path} is not a file")
     start = os.pread(file.descriptor, len(_FORMAT), 0)

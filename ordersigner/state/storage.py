@@ -1,11 +1,12 @@
 """A file that several processes change at the same time: reading, writing, locks, and small tables in it.
 
-In: offsets and bytes. Out: bytes that neither another process nor a power failure has torn. Raises OSError, with a text
-for the administrator, if the file is too short, damaged or full, or if another process holds a lock for too long.
+In: offsets and bytes. Out: bytes as one process wrote them, not torn by another one or by a power failure. Raises
+OSError, with a text for the administrator, if the file is too short, damaged or full, or if another process holds a
+lock for too long.
 
 There is no mmap here: with pread() and pwrite(), a truncated file is a short read and a full disk is an OSError, never
 a SIGBUS. Locks are OFD locks on bytes far behind the end of the file. They belong to the open file, not to the process:
-the kernel drops them when the process ends, however it does, and the threads of a process need a mutex besides.
+the kernel drops them however the process ends, and its threads need a mutex in addition.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Any
 
-PAGE = 4096  # bytes that the disk writes as a whole, and the kernel too, when it kills the writer
+PAGE = 4096  # bytes that the disk, or the kernel when it kills the writer, writes completely or not at all
 PATIENCE = 2.0  # seconds to wait for a lock, which is held for microseconds, or milliseconds if the disk is slow
 DAMAGED = "To begin again, stop all daemons that use it and remove it. Then all totals are at 0, and no rule is frozen."
 
 _SETLK = 37  # F_OFD_SETLK of <linux/fcntl.h>, which Python has from 3.9 on
 _FLOCK = struct.Struct("hhqqi0q")  # struct flock: type, where start is counted from, start, length, process
 _BUSY = (errno.EAGAIN, errno.EACCES)
-_LOCKS = 1 << 60  # the lock byte of what is at an offset is so far behind it
+_LOCKS = 1 << 60  # the distance from an offset to the lock byte for the data there
 
 
 class File:
@@ -49,7 +50,7 @@ class File:
             raise OSError(f"{self.path} was not written in full")
 
     def check_in_place(self) -> None:
-        """Raise OSError if another file is in its place, or none: who opens it now would not share this one."""
+        """Raise OSError if another file is in its place, or none: a new process would not share this one."""
         if os.fstat(self.descriptor).st_nlink == 0:
             raise OSError(f"{self.path} was removed or replaced. All daemons that use it must be restarted.")
 
@@ -58,7 +59,7 @@ class File:
         os.fdatasync(self.descriptor)
 
     def close(self) -> None:
-        descriptor, self.descriptor = self.descriptor, -1  # a late caller must not meet another file of this number
+        descriptor, self.descriptor = self.descriptor, -1  # a late caller must not get another file with this number
         os.close(descriptor)
 
     def damaged(self, what: str) -> OSError:
@@ -66,7 +67,7 @@ class File:
 
 
 class _LockByte:
-    """One byte that this open file locks, or not."""
+    """A byte of the file as a lock."""
 
     def __init__(self, file: File, offset: int) -> None:
         """offset: of what it guards; it need not be in the file."""
@@ -88,7 +89,7 @@ class _LockByte:
             raise OSError(f"{self._file.path} is closed") from error
 
     def _wait(self, lock: bytes) -> None:
-        """Poll: a wait of the kernel's has no limit, and a process that is stopped keeps its locks."""
+        """Poll, because a wait in the kernel has no limit, and a stopped process keeps its locks."""
         pause, deadline = 0.00005, 0.0
         while True:
             try:
@@ -136,7 +137,7 @@ class Lock(_LockByte):
 
 
 class SharedLock(_LockByte):
-    """A lock that all threads of all processes can hold at the same time. is_free() tells whether one does."""
+    """A lock that all threads of all processes can hold at the same time. is_free() tells whether any of them does."""
 
     def __init__(self, file: File, offset: int) -> None:
         super().__init__(file, offset)

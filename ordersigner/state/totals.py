@@ -1,7 +1,7 @@
-"""A total in the file of state: what was signed, by buckets of time.
+"""A total in the file of state: the amounts that were signed, by buckets of time.
 
-In: seconds of its span, a limit, an amount, a time in nanoseconds. Out: what counts. Raises OSError if the slot is
-damaged or cannot be written.
+In: seconds of its span, a limit, an amount, a time in nanoseconds. Out: the amount that counts. Raises OSError if the
+slot is damaged or cannot be written.
 
 The record has the newest bucket, and the sum of those before it that count. It is within one sector of 512 bytes, so
 not even a power failure can tear it. The amounts of the earlier buckets are in the history, which is written once for
@@ -19,7 +19,7 @@ from ordersigner.state.memory import BUCKETS
 from ordersigner.state.slots import Slot
 from ordersigner.state.storage import PAGE
 
-LARGEST = 2**256 - 1  # where an amount stays
+LARGEST = 2**256 - 1  # an amount does not grow beyond this
 _WIDTHS = {seconds: seconds * 1_000_000_000 // number for seconds, number in BUCKETS.items()}  # nanoseconds
 
 
@@ -41,7 +41,7 @@ class Total(Slot):
     _new_history = b""  # which a store() of this bucket needs
 
     def used(self, seconds: int, now: int) -> int:
-        """What counts. Buckets that are over are dropped from this object; spend() tells the file."""
+        """The amount that counts. Drops buckets that are over from this object; spend() writes that to the file."""
         bucket = now // _WIDTHS[seconds]
         if seconds != self.seconds:
             self._change_span(seconds, bucket, now)
@@ -73,7 +73,7 @@ class Total(Slot):
         self._new_history = amounts if self.older else b""
 
     def _change_span(self, seconds: int, bucket: int, now: int) -> None:
-        """The policy has another span than before: what counts by the earlier one counts as spent now."""
+        """The policy has another span than before: what counted in the earlier span counts as spent now."""
         used = self.used(self.seconds, now) if self.seconds else 0
         self.seconds, self.bucket, self.older, self.spent = seconds, bucket, 0, used
         self.durable, self.planned, self._new_history = 0, used, b""
@@ -128,7 +128,7 @@ class Total(Slot):
         return not self.seconds or not self.used(self.seconds, now)
 
     def latest(self) -> int:
-        """The start of the newest bucket. With its end, each boot without a clock would gain time."""
+        """The start of the newest bucket. If this were its end, each boot without a clock would gain time."""
         return self.bucket * _WIDTHS[self.seconds] if self.seconds else 0
 
     def count_planned(self, moment: int) -> bool:

@@ -1,9 +1,9 @@
-"""What systemd hands over to the daemon.
+"""The descriptors and credentials that systemd passes to the daemon.
 
 In: the environment that systemd set. Out: the listening socket, which systemd owns: it is never bound and its path
 never removed here; the other descriptors, with their names; the directory of the service's credentials. Raises
-ActivationError where what was handed over does not hold exactly one listening Unix stream socket. The only reader of
-LISTEN_* and CREDENTIALS_DIRECTORY. Source: sd_listen_fds(3), systemd.exec(5).
+ActivationError unless there is exactly one listening Unix stream socket among them. The only reader of LISTEN_* and
+CREDENTIALS_DIRECTORY. Source: sd_listen_fds(3), systemd.exec(5).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ordersigner import extras
 
 
 class ActivationError(Exception):
-    """What was handed over is not what the daemon needs."""
+    """systemd did not pass the socket that the daemon needs."""
 
 
 class HandedOver(NamedTuple):
-    """The descriptors that systemd hands over."""
+    """The descriptors that systemd passed."""
 
     listener: socket.socket
     others: dict[int, str]  # to their names, which are empty where systemd gave none
@@ -37,7 +37,7 @@ def credentials() -> str | None:
 
 
 def handed_over() -> HandedOver:
-    """The one listening Unix stream socket, and what else systemd hands over; raises ActivationError."""
+    """The one listening Unix stream socket, and the other descriptors; raises ActivationError."""
     if "LISTEN_FDS" not in os.environ:
         raise ActivationError("no socket: start ordersigner.socket, or give --socket PATH")
     if not is_handed_over():

@@ -1,11 +1,11 @@
 """Connections from one process of the service to the next, by way of the service manager's file-descriptor store.
 
-In and out: connections on which everything that was read has been answered. The process that stops gives them, once
-no thread reads from them any more; the next one takes them when it starts. What clients send meanwhile waits in the
-kernel. The socket itself says which process and user is at its other end (peer.py). Nothing else is handed on.
+In and out: connections on which everything that was read has been answered. The process that stops gives them, once no
+thread reads from them any more; the next one takes them when it starts. Data that clients send in the meantime waits in
+the kernel. The socket itself says which process and user is at its other end (peer.py). Nothing else is handed on.
 
-Nothing is in the store while the daemon serves. So after a crash every connection ends. Otherwise a client whose
-request was read and not answered would wait without end.
+Nothing is in the store while the daemon serves. So all connections end after a crash. Otherwise a client whose request
+was read and not answered would wait forever.
 
 Knows no lines. Source: systemd's FileDescriptorStoreMax= and sd_pid_notify_with_fds(3).
 """
@@ -41,7 +41,7 @@ def is_possible(notifier: Notifier) -> bool:
 
 
 def give(connections: Sequence[socket.socket], notifier: Notifier) -> None:
-    """Leave connections to the next process. Those that the manager does not take in time end."""
+    """Leave connections to the next process. Those that the manager does not accept in time end."""
     deadline = monotonic() + PATIENCE
     for start in range(0, len(connections), BATCH):
         notifier.store([each.fileno() for each in connections[start : start + BATCH]], NAME)

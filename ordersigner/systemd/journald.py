@@ -1,9 +1,9 @@
-"""An entry on its way to journald, or as a line on its way to stderr, each within a time limit.
+"""Sends an entry to journald, or as a line to stderr, each within a time limit.
 
-In: an entry, as "FIELD=value" strings of which MESSAGE is the first, and whether to wait if nobody takes it at once.
-Raises OSError if the entry was not taken, and of these BlockingIOError if WAIT_SECONDS were not enough. Nothing that
-was meant for journald goes to stderr instead: in a unit, that may be /dev/null. The only reader of JOURNAL_STREAM,
-SYSTEMD_EXEC_PID, INVOCATION_ID and ORDERSIGNER_JOURNAL_NAMESPACE.
+In: an entry, as "FIELD=value" strings of which MESSAGE is the first, and whether to wait if it cannot be sent at once.
+Raises OSError if the entry was not accepted: BlockingIOError if WAIT_SECONDS were not enough. An entry for journald
+does not go to stderr instead, which may be /dev/null in a unit. The only reader of JOURNAL_STREAM, SYSTEMD_EXEC_PID,
+INVOCATION_ID and ORDERSIGNER_JOURNAL_NAMESPACE.
 
 Not by sd_journal_sendv(): that waits without limit for a journald that hangs, and signing would wait with it. Source:
 systemd's native journal protocol.
@@ -24,7 +24,7 @@ from ordersigner.text import in_quotes, printable
 
 SOCKET = "/run/systemd/journal{}/socket"  # with a dot and the name of the namespace, if there is one
 STDERR = 2  # the descriptor
-WAIT_SECONDS = 5.0  # below work.STALLED and the time that a stop has
+WAIT_SECONDS = 5.0  # less than work.STALLED and than a stop may take
 
 Send = Callable[[Sequence[str], bool], None]
 
@@ -48,12 +48,12 @@ def namespace() -> str:
 
 
 def sender_to_namespace() -> Send | None:
-    """Where entries about held keys go, if not where the others go."""
+    """The sender for entries about held keys, if they go to another journal than the rest."""
     return Journald(SOCKET.format("." + namespace())) if namespace() else None
 
 
 def is_in_unit() -> bool:
-    """Whether systemd started this very process, for a unit. What it started may pass its environment on."""
+    """Whether systemd started this very process for a unit, rather than an ancestor that passed its environment on."""
     return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()) or (
         activation.is_handed_over() and "INVOCATION_ID" in os.environ  # systemd before 248
     )
@@ -106,7 +106,7 @@ _EQUALS = "\\u003d"
 
 
 def as_line(entry: Sequence[str]) -> str:
-    """The text of the entry, then its fields as NAME=VALUE. Left out are those for journald alone, which come first.
+    """The text of the entry, then its fields as NAME=VALUE. Fields for journald alone, which come first, are left out.
 
     A value with a blank, a quotation mark or an equals sign is a JSON string. In such a string, and in the text, an
     equals sign is \\u003d. So nothing else in the line reads like a field.

@@ -1,11 +1,11 @@
-"""Which entries journald drops after it has taken them, as far as a reader of its settings can know.
+"""Which entries journald drops after it has accepted them, as far as its settings tell.
 
 In: the name of a unit whose process writes entries, and a journal namespace. Out: sentences that say what is dropped
 and which line keeps it; none if nothing is. The sender of an entry cannot notice: sending it succeeds.
 
-What is in force for a unit is what systemd links in /run/systemd/units, where journald reads it. With
-LogRateLimitIntervalSec=0 there is no link, so journald's own limit is in force. journald reads its settings only when
-it starts, so a file that was changed since may not be in force yet. What the kernel's command line sets is not seen.
+A unit's settings apply as systemd links them in /run/systemd/units, where journald reads them. With
+LogRateLimitIntervalSec=0 there is no link, so journald's own limit applies. journald reads its own settings only when
+it starts, so a file that was changed later may not apply yet. Settings on the kernel's command line are not found.
 Source: journald.conf(5), and what systemd 252 and 257 do.
 """
 

@@ -1,7 +1,7 @@
-"""What the daemon tells systemd: its state, its health, and the descriptors that systemd is to keep.
+"""Messages to systemd: the daemon's state and health, and the descriptors that systemd should keep.
 
-In: a function that returns the status line, and calls at each change of state. Out: messages to the service manager; a
-message that nobody takes is no error. The only reader of NOTIFY_SOCKET and WATCHDOG_*. Source: sd_notify(3),
+In: a function that returns the status line, and calls at each change of state. Out: messages to the service manager;
+one that cannot be sent is no error. The only reader of NOTIFY_SOCKET and WATCHDOG_*. Source: sd_notify(3),
 sd_pid_notify_with_fds(3).
 """
 
@@ -63,7 +63,7 @@ class Notifier:
         self._notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
 
     def wait_until_heard(self, seconds: float) -> bool:
-        """Wait until the manager has done what all messages up to now asked for; False if it has not in time.
+        """Wait until the manager has handled all messages so far; False if it has not in time.
 
         It is sent one end of a pipe, and closes it when it reaches this message: see sd_notify_barrier(3).
         """
@@ -107,7 +107,7 @@ class Notifier:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
         try:
             self._socket.sendmsg([state.encode()], rights, 0, self._address)
-        except OSError:  # nobody listens; if it matters, the watchdog acts
+        except OSError:  # the manager does not listen; if that matters, the watchdog acts
             return False
         return True
 
