@@ -1,4 +1,4 @@
-"""What many tests need: a daemon, and a watch over what they leave behind."""
+"""Fixtures for many tests: a daemon, and a check for what a test leaves behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.files import Files
 from support.promises import Promises
 from support.states import Host
 
-# How long an example takes says more about the machine than about the code. In CI, too, examples are new each time.
+# The time of an example says more about the machine than about the code. Examples are new each time, even in CI.
 settings.register_profile("noisy", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("noisy")
 
@@ -57,7 +57,7 @@ def files(directory: Path) -> Files:
 
 @pytest.fixture
 def stack() -> Iterator[contextlib.ExitStack]:
-    """What a test opens, to be closed at its end."""
+    """Things that a test opens, which are closed at its end."""
     with contextlib.ExitStack() as stack:
         yield stack
 

@@ -74,7 +74,7 @@ def tool(name: str, package: str) -> str:
 
 
 def page(built: Path, name: str) -> str:
-    """What people read on a page, without its layout."""
+    """The text of a page, without its layout."""
     return (built / "text" / f"{name}.txt").read_text()
 
 
@@ -332,7 +332,7 @@ def test_the_layout_has_a_line_for_each_folder_of_the_package_and_of_the_tests()
 
 
 def test_the_pages_name_only_modules_that_exist() -> None:
-    """By their name, with as many of the folders above as the page likes. The changelog may name those of its time."""
+    """A module is named with any number of its folders. The changelog may name modules of its time."""
     modules = [*SOURCE.glob("*.py"), *(SOURCE / "ordersigner").rglob("*.py"), *(SOURCE / "tests").rglob("*.py")]
     paths = [module.relative_to(SOURCE).parts for module in modules]
     known = {"/".join(path[start:]) for path in paths for start in range(len(path))}

@@ -1,4 +1,4 @@
-"""What each extra of setup.py is for: programs need none, and the commands that need one say so."""
+"""The extras of setup.py: programs need none, and the commands that need one say so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY: str = EXAMPLE["request"]["signer"]
 PARTS = {"daemon": {"daemon", "serving", "signing", "policy", "payloads", "state", "systemd"}, "keys": {"keytool"}}
 PROGRAMS = {"daemon": "ordersigner", "keys": "ordersigner.keytool"}
 NAMES = {"daemon": "ordersignerd", "keys": "ordersigner-keys"}
-# Modules by the name of what pip installs them with.
+# Modules by the name of the package that contains them.
 INSTALLED_BY = {"Crypto": "pycryptodome", "eth_account": "eth-account", "systemd": "systemd-python"}
 OPTIONAL = {"hexbytes", "ccxt"}  # whose type results have if the program has it, and whose errors its adapter raises
 ALTERNATIVES = {"Cryptodome"}  # Debian's name of Crypto
@@ -38,7 +38,7 @@ def modules(extra: str | None) -> list[str]:
 
 
 def foreign(names: list[str]) -> set[str]:
-    """What these modules import that is neither ours nor Python's."""
+    """The modules of other packages that these modules import."""
     found = set()
     for name in names:
         path = SOURCE.joinpath(*name.split("."))
@@ -151,7 +151,7 @@ def test_the_command_does_the_same_without_any_other_package(holder: Daemon, tmp
         assert bare[0] == 0 or name == "thaw", name  # which only root may
 
 
-# What is missing of each extra, one after the other.
+# Each package of an extra is missing once.
 HIDDEN = [
     ("daemon", "coincurve"),
     ("daemon", "msgpack"),

@@ -21,7 +21,7 @@ BLOCK = 136  # bytes
 
 
 def without(*libraries: str) -> ModuleType:
-    """The module as it is where these libraries are missing."""
+    """The module on a machine without these libraries."""
 
     def new(name: str) -> None:
         raise ValueError(f"unsupported hash type {name}")

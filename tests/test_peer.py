@@ -1,4 +1,4 @@
-"""Who is at the other end, and whom a connection counts for."""
+"""The process at the other end, and the user that a connection counts for."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def built(tmp_path: Path) -> Path:
 
 
 def add(home: Path, repository: Path, packages: Path, *options: str, key: str = KEY) -> str:
-    """What the command complains about; nothing if it succeeds."""
+    """The complaint of the command; empty if it succeeds."""
     command = [str(SOURCE / "packaging/debian/repository"), "--key", key, "--output", str(repository), *options]
     environment = {**os.environ, "GNUPGHOME": str(home)}
     ended = subprocess.run(
@@ -52,7 +52,7 @@ def add(home: Path, repository: Path, packages: Path, *options: str, key: str = 
 
 
 def files(repository: Path, suite: str, architecture: str) -> list[str]:
-    """What an index names. Each of them is there."""
+    """The files that an index names, all of which must exist."""
     index = (repository / f"dists/{suite}/main/binary-{architecture}/Packages").read_text()
     names = re.findall("^Filename: (.+)$", index, re.MULTILINE)
     assert all((repository / name).exists() for name in names)

@@ -1,4 +1,4 @@
-"""Text from a client: hexadecimal digits, Unicode, and what the journal takes of it."""
+"""Text from a client: hexadecimal digits, Unicode, and its form in the journal."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def vectors(name):
 
 
 class RemoteError(Exception):
-    """The earlier library's exception for an error: it takes these three arguments and no others."""
+    """The earlier library's exception for an error: it takes exactly these three arguments."""
 
     def __init__(self, type, message, context):
         super(RemoteError, self).__init__(type, message)

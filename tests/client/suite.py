@@ -491,7 +491,7 @@ class ADaemonThatHoldsKeys(TestCase):
         self.raises(ProtocolError, "not a response", self.signers, b"[]")
 
     def frozen(self, call, **members):
-        """What a client makes of an answer, and what it asked."""
+        """The client's result for this answer, and its request."""
         asked = []
         line = json.dumps(dict({"ok": True, "frozen": ["bids"], "confirmed": True}, **members)).encode()
         answer = lambda peer: (asked.append(json.loads(peer.line())), peer.send(line + b"\r\n"))  # noqa: E731
@@ -890,7 +890,7 @@ class AMisbehavingServer(TestCase):
 
 
 class AnExchange(TestCase):
-    """The exchange alone: bytes in, bytes out."""
+    """The Exchange without a socket: bytes in, bytes out."""
 
     def setUp(self):
         self.exchange = ordersigner_client.Exchange("/socket")
@@ -907,7 +907,7 @@ class AnExchange(TestCase):
         return calls
 
     def sent(self):
-        """The lines that the exchange has to send, which are taken as sent."""
+        """The lines that the exchange has to send, which then count as sent."""
         lines = bytes(self.exchange.outgoing).splitlines()
         del self.exchange.outgoing[:]
         return lines
@@ -1025,7 +1025,7 @@ class AnExchange(TestCase):
             self.setUp()
             chance = random.Random(seed)
             calls = []
-            owed = []  # the lines that the other side has on this connection and has not answered
+            owed = []  # the lines on this connection that the other side has not answered
             while len(calls) < 60 or self.exchange.unanswered:
                 if len(calls) < 60 and self.exchange.has_room():
                     calls += self.ask(1, chance.choice((0, 0, 3000, 40000)))

@@ -1,4 +1,4 @@
-"""The account for SDKs, held against eth-account's own: the same arguments give the same signatures and results."""
+"""The account for SDKs, compared with eth-account's own: the same arguments give the same signatures and results."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ PARTS: tuple[Any, ...] = (
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Holds two keys. With the first it signs whatever can be allowed, with the second only one message."""
+    """A daemon with two keys, which signs all that can be allowed with the first, and one message with the other."""
     directory: Path = tmp_path_factory.mktemp("daemon")
     policy = MESSAGES + "[message login]\npattern = login\n"
     policy += "[hyperliquid cancels]\nactions = cancel\nnetwork = mainnet\n"
@@ -157,7 +157,7 @@ def test_typed_data_that_is_not_complete_is_refused(arguments: dict[str, Any], t
         Account(LOCAL.address, "/nonexistent").sign_typed_data(**arguments)
 
 
-# What people see as it is. The daemon signs other messages with no key that it holds.
+# Texts that people see as they are. With held keys, the daemon signs no other messages.
 PLAIN = st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp")).filter(lambda letter: not NOT_PLAIN(letter))
 
 
@@ -284,7 +284,7 @@ def test_typed_data_that_is_already_hashed_is_refused_with_what_to_call_instead(
 
 
 def with_typed_data(body: bytes, data: dict[str, Any]) -> SimpleNamespace:
-    """A message that has its typed data, as after ordersigner.sdks.install()."""
+    """A message with its typed data, as after ordersigner.sdks.install()."""
     encoded = encode_typed_data(*PARTS)
     return SimpleNamespace(version=encoded.version, header=encoded.header, body=body, typed_data=data)
 

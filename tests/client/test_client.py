@@ -20,7 +20,7 @@ from ordersigner import __version__
 from ordersigner.client import Client, SignerError, Unavailable, read_signature
 
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
-# This one. tox runs the tests on all that the daemon runs on, and once on those that only the client runs on.
+# This Python; tox runs the tests on each that the daemon supports. Those that only the client supports are tested once.
 VERSIONS = [OWN, *(pytest.param(version, marks=pytest.mark.once) for version in ("2.7", "3.6", "3.7"))]
 SERVERS = SOURCE / "tests/support/servers.py"
 CLIENT = SOURCE / "ordersigner" / "client.py"
@@ -36,7 +36,7 @@ def interpreter(version: str) -> str | None:
     tell = "import sys; print('%d.%d' % sys.version_info[:2])"
     for candidate in map(str, filter(None, candidates)):
         told = subprocess.run([candidate, "-c", tell], capture_output=True, check=False)
-        if told.stdout.decode().strip() == version:  # pyenv's shims are on PATH, but may run no Python
+        if told.stdout.decode().strip() == version:  # a shim of pyenv is on PATH even if its Python is not installed
             return candidate
     return None
 
@@ -62,7 +62,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 def run(python: str, script: Path, daemon: Daemon, copies: Path, *arguments: str) -> str:
-    """What `script` prints, with a copy of the client's file and without the rest of the package."""
+    """The output of `script`, with a copy of the client's file and without the rest of the package."""
     shutil.copy(CLIENT, copies / "ordersigner_client.py")
     shutil.copy(SERVERS, copies)
     environment = {

@@ -1,4 +1,4 @@
-"""What replaces parts of SDKs, with an SDK that each test makes and a process of its own that imports it."""
+"""Replacing parts of SDKs: each test makes an SDK, which a process of its own imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.daemon import SOURCE
 from ordersigner.sdks.patching import account_of
 
 ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # from EIP-55
-# An SDK whose functions tell who they are, and what a program does with it.
+# An SDK whose functions return their own names, and a program that uses it.
 SDK = {
     "shop/__init__.py": "",
     "shop/signing.py": """
@@ -304,7 +304,7 @@ def test_an_sdk_that_is_installed_as_editable_is_changed(place: Place) -> None:
 
 
 def test_other_hooks_of_imports_still_work(place: Place) -> None:
-    """One that asks for the spec and wraps the loader, as wrapt and what uses it do."""
+    """A hook that asks for the spec and wraps the loader, as wrapt does."""
     hook = """
         import importlib.util, sys
 

@@ -280,7 +280,7 @@ def test_a_file_in_utf_16_is_named(daemon: Daemon, directory: Path, codec: str) 
 
 
 def test_a_read_error_names_the_file(daemon: Daemon) -> None:
-    # What can be opened but not read: address 0 of the process's own memory.
+    # A file that can be opened but not read: address 0 of the process's own memory.
     status, output, errors = run(daemon.path, "sign", "/proc/self/mem")
     assert (status, output, errors) == (2, "", "ordersigner: /proc/self/mem: Input/output error\n")
     assert in_shell("exec <&-", daemon.path, "sign") == (2, "", "ordersigner: standard input: Bad file descriptor\n")
@@ -408,7 +408,7 @@ def test_a_daemon_that_refuses_is_status_1(directory: Path) -> None:
 
 
 def is_admitted(connection: socket.socket) -> bool:
-    """Whether the daemon takes this connection; it may not have finished with the one before."""
+    """Whether the daemon accepts this connection; it may not have finished with the one before."""
     try:
         connection.sendall(b'{"type": "ping"}\n')
         return b"version" in connection.recv(1000)
@@ -463,7 +463,7 @@ def test_a_long_input_gets_a_progress_bar_on_a_terminal(daemon: Daemon, director
 
 
 def at_a_terminal(path: str, typed: bytes, *arguments: str | Path) -> str:
-    """What a user sees who types that, with Ctrl-D at the end, without the echo of it."""
+    """The output for a user who types this, ended by Ctrl-D, without the echo."""
     ours, theirs = pty.openpty()
     settings = termios.tcgetattr(theirs)
     settings[3] &= ~termios.ECHO
@@ -492,7 +492,7 @@ def test_many_lines_at_a_terminal_get_a_summary(daemon: Daemon, directory: Path)
 
 
 def seen_on_a_terminal(daemon: Daemon, directory: Path, count: int) -> str:
-    """What a terminal as stderr shows while that many orders are signed into a file."""
+    """The output on stderr, a terminal, while so many orders are signed into a file."""
     (directory / "orders").write_bytes((EXAMPLE_LINE + b"\n") * count)
     ours, theirs = pty.openpty()
     tty.setraw(theirs)

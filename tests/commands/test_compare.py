@@ -175,7 +175,7 @@ def test_only_a_process_of_the_sockets_owner_is_to_be_killed(owner: int, later: 
 def test_no_service_is_to_be_ended_whose_process_is_not_the_sockets_owners(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The socket is of another user than this process, which is in a service, as far as /proc says."""
+    """The socket belongs to another user than this process which, according to /proc, is in a service."""
     path = str(directory / "socket")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

@@ -1,4 +1,4 @@
-"""The commands freeze and thaw: what they write, and with which status they end."""
+"""The commands freeze and thaw: their output and exit status."""
 
 from __future__ import annotations
 

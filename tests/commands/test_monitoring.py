@@ -1,4 +1,4 @@
-"""The examples for monitoring, which run the command `ordersigner`: here another program answers for it."""
+"""The examples for monitoring, which run the command `ordersigner`: here another program stands in for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ esac
 
 
 class Host:
-    """A directory with a command `ordersigner`, and what it is asked."""
+    """A directory with a command `ordersigner`, and the arguments that it gets."""
 
     def __init__(self, directory: Path) -> None:
         self.asked, self.status, self.kept = (directory / name for name in ("asked", "status", "kept"))

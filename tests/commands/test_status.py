@@ -1,4 +1,4 @@
-"""The daemon's counters: who gets them, and what `ordersigner status` makes of them."""
+"""The daemon's counters: who gets them, and how `ordersigner status` shows them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ordersigner.signing.conversation import Conversation, Service
 from ordersigner.signing.counters import Counters
 from ordersigner.signing.journal import LEVELS, Journal
 
-OTHER = 54321  # the number of nobody here
+OTHER = 54321  # a number that belongs to no user here
 STATUS = b'{"type": "status"}'
 
 
@@ -150,7 +150,7 @@ def test_who_may_not_search_a_directory_above_the_policy_may_not_read_the_status
 
 @needs_root
 def test_the_kernel_agrees_on_who_may_read_the_policy(open_directory: Path) -> None:
-    """As root has it in a directory of its own: every user may read the file, and nobody gets to it."""
+    """Root's files can be like this: every user may read the file, but may not enter its directory."""
     policy = open_directory / "root's" / "policy"
     policy.parent.mkdir(0o700)
     policy.touch()

@@ -1,4 +1,4 @@
-"""What the administrator sees of held keys: start, --check, --reload, the journal's entries, and a good end."""
+"""Held keys as the administrator sees them: start, --check, --reload, the journal's entries, and the stop."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_reload_of_a_broken_policy_fails_with_the_reason_and_changes_nothing(f
 
 @needs_root
 def test_a_new_user_with_a_deleted_users_number_is_refused_without_a_reload(files: Files) -> None:
-    """The daemon sees an /etc of its own, where a user is deleted and another one made."""
+    """The daemon has an /etc of its own, in which a user is deleted and another one is made."""
     etc = files.directory / "etc"
     etc.mkdir()
     (etc / "group").touch()
@@ -182,7 +182,7 @@ def test_a_reload_that_hangs_keeps_no_later_one_from_working_and_does_not_undo_i
     os.mkfifo(files.policy)
     earlier = Thread(target=policy.reload)
     earlier.start()
-    with open(files.policy, "w") as hanging:  # which waits until it is being read
+    with open(files.policy, "w") as hanging:  # which blocks until it is read
         files.policy.unlink()
         files.policy.write_text(RULE.replace("all", "later"))
         assert policy.reload()

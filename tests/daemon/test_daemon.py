@@ -1,4 +1,4 @@
-"""The process: arguments, its socket, its signals, its end, and what it keeps to itself."""
+"""The process: arguments, its socket, its signals, its end, and its secrets."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_wrong_arguments_are_refused_with_what_is_expected(arguments: list[str],
 
 
 def serving(listener: socket.socket) -> subprocess.Popen[bytes]:
-    """A daemon that is handed `listener`, as by systemd."""
+    """A daemon that gets `listener` as from systemd."""
     script = f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}'
     arguments = ["bash", "-c", script, "bash", *command("--log-level", "warning")]
     return subprocess.Popen(arguments, cwd=SOURCE, pass_fds=[listener.fileno()])
@@ -289,7 +289,7 @@ def test_requests_in_flight_are_answered_before_it_ends(way: object, number: int
     with way(tmp_path, "--log-level", "notice") as daemon:  # type: ignore[operator]
         daemon.ask(PING)
         with daemon.connect() as connection:
-            # As many requests as fit the sockets' buffers: all of them have been sent when the signal comes.
+            # As many requests as fit into the sockets' buffers, so that all have been sent when the signal comes.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**22)
             connection.sendall(ORDER * count)
             assert connection.recv(1) == b"{"
@@ -329,7 +329,7 @@ def test_a_client_that_never_reads_does_not_hold_up_its_end(tmp_path: Path) -> N
 
 
 def test_a_restart_loses_no_request_of_clients_that_connect_for_each(tmp_path: Path) -> None:
-    """With socket activation: what one process does not accept the next one does."""
+    """With socket activation: the next process accepts the connections that this one does not."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     path = str(tmp_path / "socket")
     failures: list[bytes] = []
@@ -458,7 +458,7 @@ def test_a_log_that_hangs_does_not_keep_it_from_ending(tmp_path: Path) -> None:
 
 def test_it_listens_before_it_signs(tmp_path: Path) -> None:
     with activated(tmp_path) as daemon, daemon.connect() as connection:
-        connection.sendall(ORDER)  # waits at the socket before the daemon is there
+        connection.sendall(ORDER)  # waits at the socket before the daemon runs
         assert connection.recv(1000) == EXAMPLE_RESPONSE
         said = [line for line in daemon.log.splitlines() if line.startswith("ordersigner: ")]
         assert [line.split()[1] for line in said] == ["In", "Listening", "Signed"]

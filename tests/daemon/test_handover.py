@@ -48,7 +48,7 @@ LONG = EXAMPLE_LINE[:-1] + b" " * 50_000 + b"}\n"
 
 
 def receive(client: socket.socket, size: int) -> bytes:
-    """Exactly that many bytes, or what comes before the end of the stream."""
+    """Exactly so many bytes, or those before the end of the stream."""
     received = b""
     while len(received) < size:
         chunk = client.recv(size - len(received))
@@ -59,7 +59,7 @@ def receive(client: socket.socket, size: int) -> bytes:
 
 
 def waiting_bytes(end: socket.socket) -> int:
-    """How many bytes were sent to it and are not read."""
+    """How many bytes were sent to it and have not been read."""
     size = array.array("i", [0])
     fcntl.ioctl(end, termios.FIONREAD, size)
     return size[0]
@@ -79,7 +79,7 @@ class Stopping:
         self.server.process_request(self.theirs, peer_of(self.theirs))
 
     def serve_from_here(self, sent: bytes) -> Connection:
-        """The client's connection, for this thread to serve, when it has answered what the client has sent."""
+        """Serve the client in this thread: its connection, once everything that it has sent is answered."""
         conversation = Conversation(self.server.service, peer_of(self.theirs))
         channel = Channel(self.theirs, conversation, self.server.stop, self.server.backlog)
         served = Connection(self.theirs, channel, self.server.work, self.server.stop, timeout=30)
@@ -96,7 +96,7 @@ class Stopping:
         wait_until(lambda: not waiting_bytes(self.theirs))
 
     def begin(self) -> Future[list[socket.socket]]:
-        """The stop, with connections that are kept: the future has those."""
+        """Begin the stop. The future returns the connections that are kept."""
         kept = self._pool.submit(self.server.drain, keep=True)
         wait_until(lambda: self.server.stop.begun)
         return kept
@@ -121,7 +121,7 @@ def stopping() -> Iterator[Stopping]:
             server.drain()
 
 
-# What is read at the stop, and what is left to the next process
+# Bytes that are read at the stop, and those that are left to the next process
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_client_that_does_not_take_its_responses_is_cut_off(
         with contextlib.suppress(TimeoutError, socket.timeout):
             stopping.ours.sendall(PING * 1000)
     assert stopping.begin().result() == []
-    responses = read_all(stopping.ours)  # up to an end of the stream, so the client does not wait for the others
+    responses = read_all(stopping.ours)  # up to the end of the stream, so the client does not wait for the rest
     assert responses.startswith(b'{"ok": true')
 
 
@@ -380,7 +380,7 @@ def test_requests_that_are_sent_while_no_process_runs_are_answered_by_the_next(m
 
 
 def test_a_thousand_responses_that_no_one_has_read_survive_a_restart(manager: Manager) -> None:
-    """The client may be about to read them, or may still write. They are more than the kernel usually takes."""
+    """The client may be about to read them, or may still write. They do not fit into the kernel's usual buffers."""
     with manager.connect() as client, manager.connect() as other:
         client.sendall(ORDER * 1000)
         wait_until(lambda: manager.log.read_text().count("Signed") == 1000)
@@ -465,7 +465,7 @@ def test_what_is_no_clients_connection_is_closed_in_the_store_too(manager: Manag
 
 
 def test_it_ends_only_when_the_manager_has_taken_all_connections(manager: Manager) -> None:
-    """The manager may ignore the messages of a process that has ended, so it is asked to say how far it is."""
+    """The manager may ignore the messages of a process that has ended, so it is asked to confirm."""
     with manager.connect() as client:
         ask(client)
         assert manager.stop() == 0

@@ -1,4 +1,4 @@
-"""A new kind of request is a payload module, a limits module, and a line in the table of kinds: nothing else.
+"""A new kind of request needs only a payload module, a limits module, and a line in the table of kinds.
 
 tests/support/receipts is such a kind. Here the whole daemon runs with it.
 """

@@ -1,4 +1,4 @@
-"""A socket of the daemon's own: the lock on its directory. test_daemon.py has the rest, with whole daemons."""
+"""A socket of the daemon's own: the lock on its directory. test_daemon.py tests the rest, with whole daemons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes of the daemon with one state: what one freezes or reloads, all follow from the answer on."""
+"""Several processes of the daemon with one state: after one has answered a freeze or a reload, all act on it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Several(Files):
             assert "Traceback" not in daemon.log
 
     def write(self, policy: str) -> None:
-        """At once, so that no process reads half of it."""
+        """Replace the file in one step, so that no process reads half of it."""
         (self.directory / "new").write_text(policy)
         (self.directory / "new").rename(self.policy)
 
@@ -177,7 +177,7 @@ class Asking(threading.Thread):
 
 
 def test_a_signer_that_hangs_in_another_process_holds_up_no_other_client(several: Several, directory: Path) -> None:
-    """The journal of one process takes nothing, and then the process is stopped. It may be about to sign."""
+    """The journal of one process hangs, and then the process is stopped, perhaps about to sign."""
     reader, writer = os.pipe()
     path = str(directory / "hanging")
     arguments = command("--socket", path, *several.options, "--state", str(several.state))
@@ -235,7 +235,7 @@ def test_a_signer_that_hangs_in_another_process_holds_up_no_other_client(several
 
 
 def stop(daemon: Daemon) -> None:
-    """As by Ctrl-Z. All its threads are stopped then."""
+    """Stop all threads of a process, as Ctrl-Z does."""
     daemon.process.send_signal(signal.SIGSTOP)
     tasks = Path(f"/proc/{daemon.pid}/task")
     wait_until(
@@ -318,7 +318,7 @@ def test_a_reload_is_read_once_by_each_process(several: Several, two: list[Daemo
 
 
 class Reading:
-    """What a process reads, and puts in force, of the policy file that all have."""
+    """A process that reads the policy file that all share, and loads it."""
 
     def __init__(self, path: Path, state: Path) -> None:
         self.entries: list[str] = []

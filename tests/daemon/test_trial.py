@@ -1,4 +1,4 @@
-"""`ordersignerd --check --try`: the same verdicts as the daemon's, and what each rule of the client says."""
+"""`ordersignerd --check --try`: the same verdicts as the daemon's, and the objection of each rule of the client."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def order(**values: Any) -> dict[str, Any]:
 
 
 def in_words(response: bytes) -> list[str]:
-    """What a response says."""
+    """A response in the words of a trial."""
     answer = json.loads(response)
     if answer["ok"]:
         return []
@@ -115,7 +115,7 @@ def test_a_request_inside_of_an_object_is_judged_as_alone() -> None:
 
 def is_json(text: bytes) -> bool:
     try:
-        json.loads(text.decode())  # which takes no byte order mark
+        json.loads(text.decode())  # which accepts no byte order mark
     except ValueError:
         return False
     return True

@@ -18,7 +18,7 @@ from support.promises import is_ci
 from examples.toolchain import NODE, Toolchain, Unavailable
 
 EXAMPLES = SOURCE / "docs/examples"
-# By the names of their files: the one that the JavaScript of the tests has, and that of the order that everybody tries.
+# By the names of their files: the key in the JavaScript of the tests, and that of the example order.
 KEYS = {"node": 64 * "1", "example": EXAMPLE["request"]["signer"][2:]}
 TOKEN = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 OTHER = "0x" + 40 * "5"
@@ -58,7 +58,7 @@ value(18) <= 5
 
 
 def policy() -> str:
-    """With sections for all that the tests have signed."""
+    """A policy that allows everything that the tests sign."""
     text = MARKET + MESSAGES + SECTIONS + "".join(ON_A_CHAIN.format(chain, TOKEN, OTHER) for chain in CHAINS)
     allows = f"{ORDERS}typed = any\nmessages = any\n"
     for kind, setting in {"hyperliquid": "hyperliquid", "transaction": "transactions"}.items():

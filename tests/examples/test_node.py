@@ -21,7 +21,7 @@ from examples.toolchain import NODE, Toolchain
 
 @pytest.mark.parametrize("name", sorted(path.name for path in NODE.glob("*.test.mjs")))
 def test_node_finds_no_fault(toolchain: Toolchain, holder: Daemon, name: str) -> None:
-    """The tests that this file has for Node itself."""
+    """Runs the tests of this file, which are written for Node."""
     node = ("node", "--test", "--test-reporter=tap", "--test-timeout=60000")
     output = toolchain.run(*node, name, socket=inside(toolchain, holder.path))
     passed = re.search(r"^# pass (\d+)$", output, re.MULTILINE)
@@ -63,7 +63,7 @@ def test_a_client_gets_in_when_those_who_wait_to_connect_are_fewer(
 
 
 def test_restarts_of_the_daemon_cost_no_call(toolchain: Toolchain, place: Path) -> None:
-    """With a service manager, which keeps the socket. Half of them kill the daemon in the middle of its work."""
+    """A service manager keeps the socket. Half of the restarts kill the daemon in the middle of its work."""
     options = holding(place, KEYS, policy())
     with contextlib.ExitStack() as stack:
         manager = stack.enter_context(managed(place, *options, keeps=0))

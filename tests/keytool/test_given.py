@@ -1,4 +1,4 @@
-"""What people give to `import`: the inputs of public bug reports, in tests/vectors/given, and those of the same kinds.
+"""Inputs that people give to `import`: those of public bug reports (tests/vectors/given), and others like them.
 
 Whatever is imported is the key that other programs find in it; anything else is refused with a reason that says what it
 is and does not repeat it. The tests call the tool directly: the import of eth-account takes a second.
@@ -162,7 +162,7 @@ def changed(document: dict[str, Any], path: tuple[str, ...], value: object) -> d
 
 
 def other_values(value: Any) -> Iterator[object]:
-    """Wrong types, values of other fields, and what is nearly the same."""
+    """Wrong types, values of other fields, and values that are nearly the same."""
     yield from (
         ...,
         None,
@@ -525,7 +525,7 @@ def test_a_mnemonic_that_is_none_is_refused_with_what_to_look_at(text: str, reas
 
 
 def test_no_word_of_a_list_is_taken_for_more_than_a_word() -> None:
-    """So what the tool says to leave out is never a part of a word."""
+    """So the characters that the tool says to leave out are not part of a word."""
     for words in forms.word_lists().values():
         assert all(not re.search(r"[\d_]|[^\w\s]", unicodedata.normalize("NFKC", word)) for word in words)
         assert words == [unicodedata.normalize("NFKD", word).lower() for word in words]

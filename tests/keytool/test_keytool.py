@@ -70,7 +70,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def run(*arguments: object, stdin: str | bytes = "", script: str = "", **options: Any) -> tuple[int, str, str]:
-    """Exit status, stdout and stderr of the command without a terminal, after `script` in the shell that becomes it."""
+    """Exit status, stdout and stderr without a terminal. The shell that becomes the command runs `script` first."""
     ended = subprocess.run(
         ["bash", "-c", f'{script}\nexec "$@"', "bash", *command(*arguments)],
         cwd=SOURCE,
@@ -145,7 +145,7 @@ class Terminal:
         os.write(self._ours, text.encode() + b"\x04\x04")
 
     def unread(self) -> int:
-        """How many bytes that were typed nobody has read."""
+        """How many of the typed bytes have not been read."""
         count = bytearray(4)
         fcntl.ioctl(self._theirs, termios.FIONREAD, count)
         return int.from_bytes(count, sys.byteorder)
@@ -181,7 +181,7 @@ def put(keys: Path, name: str = "bids", text: str = KEY) -> None:
     (keys / name).chmod(0o600)
 
 
-# Plain files: what is in a key's file, and what comes in
+# Plain files: the content of a key's file, and the input
 
 
 def test_a_new_key_is_64_hex_digits_in_a_file_of_its_own_and_its_address_is_printed(keys: Path) -> None:
@@ -718,7 +718,7 @@ def test_an_input_without_a_key_is_refused_with_a_reason_that_does_not_repeat_it
 
 
 def refusal_of(text: str, passphrase: str) -> str:
-    """Why `import` refuses the text."""
+    """The reason for which `import` refuses the text."""
     with descriptor(passphrase) as number:
         arguments = keytool.parser().parse_args(["import", "bids", "--passphrase-fd", str(number)])
         with pytest.raises(Problem) as refused:

@@ -1,7 +1,8 @@
-"""An independent verdict on requests for held keys, from what the manual of the policy says.
+"""An independent verdict on requests for held keys, written from the policy's manual.
 
-Slow and plain: it shares no code with the package, judges the JSON of a request and not what is packed or hashed, looks
-at every condition, and counts with fractions. It takes only what the grammar of test_verdicts.py makes.
+Slow and plain: it shares no code with the package, judges the JSON of a request and not the packed or hashed bytes,
+checks every condition, and counts with fractions. It accepts only the policies and requests that test_verdicts.py
+generates.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Section(NamedTuple):
 
 
 class Verdict:
-    """Of a policy, for one request after the other. held: the addresses of keys that are there."""
+    """The verdicts of a policy on one request after the other. held: the addresses of the held keys."""
 
     def __init__(self, sections: list[Section], held: set[str], now: float) -> None:
         self._rules = [section for section in sections if section.kind == "rule"]
@@ -69,7 +70,7 @@ class Verdict:
         self._used: dict[tuple[str, str, str], Fraction] = {}  # of totals, by rule, section and term
 
     def on(self, request: Request, uid: int, gids: set[int]) -> set[Fault]:
-        """Everything that a refusal may name; empty if the request is signed."""
+        """All faults that a refusal may name; empty if the request is signed."""
         address = "0x" + request["signer"][-40:].lower()
         rules = [rule for rule in self._rules if address in rule.words("key") and is_for(rule, uid, gids)]
         if not rules:
@@ -131,7 +132,7 @@ class Verdict:
                 yield "order.accountId", "ambiguous"
             if rule.get("accounts") != "any":
                 yield "order.accountId", "not_allowed"
-        # What is signed: whole units, by the decimals that the client gives.
+        # The signed values: whole units, by the decimals that the client gives.
         quantity = Fraction(str(order["quantity"]))
         price = Fraction(int(Fraction(str(order["price"])) * 10 ** instrument["quote"]["decimals"]))
         if is_spot:
@@ -215,7 +216,7 @@ def typed_faults(section: Section, request: Request, now: float) -> Iterator[Fau
 
 
 class Unread(Exception):
-    """place: of what has no value that a condition could be about."""
+    """place: of the field that has no value for the condition."""
 
     def __init__(self, place: str) -> None:
         super().__init__(place)

@@ -1,4 +1,4 @@
-"""Transactions as bytes, by pyrlp: what is hashed, and what is sent. Shares no code with the package."""
+"""Transactions as bytes, by pyrlp: those to hash, and those to send. Shares no code with the package."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def items(transaction: dict[str, Any]) -> list[Any]:
 
 
 def unsigned(transaction: dict[str, Any]) -> bytes:
-    """What is hashed."""
+    """The bytes to hash."""
     kind = number(transaction["type"])
     end = [] if kind else [number(transaction["chainId"]), 0, 0]
     return bytes([kind] if kind else []) + bytes(rlp.encode(items(transaction) + end))
 
 
 def signed(transaction: dict[str, Any], signature: str) -> bytes:
-    """What is sent. signature: 0x, r, s and v, which is 27 or 28."""
+    """The bytes to send. signature: 0x, r, s and v, which is 27 or 28."""
     kind = number(transaction["type"])
     r, s, v = (int(part, 16) for part in (signature[2:66], signature[66:130], signature[130:]))
     parity = v - 27

@@ -1,4 +1,4 @@
-"""An independent implementation of EIP-712, from the standard, and from the rules for what implementations differ in.
+"""An independent implementation of EIP-712, from the standard and from our rules where implementations differ.
 
 Slow and plain: it shares no code with the package. It works on the JSON values directly, knows no paths and no caches,
 and finds out by one recursion what a value is and whether it is allowed.

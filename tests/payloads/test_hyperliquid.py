@@ -217,7 +217,7 @@ def test_an_action_nested_more_deeply_is_refused() -> None:
 @pytest.mark.parametrize("letter", ["\u02c0", "\u02ff", "a"])
 @pytest.mark.parametrize("number", [0.5, 1e300, -0.0, 2.0**-149])
 def test_a_double_is_found_also_next_to_what_has_a_byte_of_its_form(letter: str, number: float) -> None:
-    """In msgpack a double begins with CB, which is a byte of these letters and of these numbers too."""
+    """In msgpack a double begins with CB, a byte that also occurs in these letters and numbers."""
     action = {"type": letter * 20, "n": [0xCB, 0xCBCB, 0xCBCBCBCBCBCBCBCB]}
     assert hyperliquid.read(changed(action=action)).digest == expected(changed(action=action))
     action["n"].append(number)  # type: ignore[attr-defined]
@@ -259,7 +259,7 @@ BUY_WORDS, BUY_FIELDS = ' to buy "3" of asset 1 at "100.5"', ("SIDE=buy", "SIZE=
         ({"type": "scheduleCancel", "time": 7}, "", ()),
         # The part that counts is that of the action's type, whatever else there is.
         ({"type": "order", "orders": [BUY], "cancels": [{"a": 9}], "a": 9}, BUY_WORDS, (*BUY_FIELDS, "ORDERS=1")),
-        # Anything may be anywhere, because nothing checked it.
+        # Any value may be anywhere, because the content is not checked.
         ({"type": "order"}, "", ("ORDERS=0",)),
         ({"type": "order", "orders": []}, "", ("ORDERS=0",)),
         ({"type": "order", "orders": {"a": 1}}, "", ("ORDERS=0",)),

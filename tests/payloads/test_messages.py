@@ -1,4 +1,4 @@
-"""Messages: which texts and bytes are signed, what is refused, and what a policy learns of them."""
+"""Messages: which texts and bytes are signed, which are refused, and what a policy learns of them."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_control_character_is_not_plain(character: str) -> None:
     assert not messages.read({"text": f"a{character}b"}).is_plain
 
 
-# Characters that their names tell to be default ignorable, and that are no format characters for Unicode.
+# Characters that are default ignorable according to their names, and are no format characters for Unicode.
 IGNORABLE = re.compile("COMBINING GRAPHEME JOINER|VARIATION SELECTOR|KHMER VOWEL INHERENT|HANGUL .*FILLER").search
 NEWER = {0x0890, 0x0891, 0x180F, *range(0x13439, 0x13440)}  # not assigned in the Unicode of the oldest Python
 RESERVED = {0x2065, *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000)}  # to be ignored before they are assigned

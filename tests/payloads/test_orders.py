@@ -94,7 +94,7 @@ def digest(request: dict[str, Any]) -> bytes:
 
 
 def refusal(request: dict[str, Any]) -> tuple[str, str]:
-    """The one field, and the code, for which the order is refused."""
+    """The one field for which the order is refused, and the code."""
     with pytest.raises(Refusal) as caught:
         packed(request)
     ((field, (problem,)),) = caught.value.context.items()

@@ -1,4 +1,4 @@
-"""Transactions: what is signed, byte for byte, and what is refused."""
+"""Transactions: the signed bytes, and refusals."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_bytes_that_are_an_order_too_are_recognized(kind: int) -> None:
 
 
 def hashed(transaction: transactions.Transaction) -> bytes:
-    """What the digest is of."""
+    """The bytes whose hash is the digest."""
     chain = ours.integer(transaction.chain) + b"\x80\x80" if transaction.kind == 0 else b""
     return bytes([transaction.kind] if transaction.kind else []) + ours.sequence(transaction.items + chain)
 

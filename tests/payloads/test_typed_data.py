@@ -1,4 +1,4 @@
-"""Typed data: published and made cases, what is refused and where, what a schema says, and how much work it can be."""
+"""Typed data: published and other cases, refusals and their places, schemas, and the most work that it can be."""
 
 from __future__ import annotations
 
@@ -386,7 +386,7 @@ def test_the_second_time_nothing_is_compiled() -> None:
 def kept(results: Callable[[int], object], most: int) -> tuple[bool, bool]:
     """Whether the first result is kept when there are `most` of them, and when there is one more.
 
-    results: computes or finds the result of a number. What is kept is the same object.
+    results: computes or finds the result of a number. A result that is kept is the same object.
     """
     first = results(0)
     for number in range(most):
@@ -813,13 +813,13 @@ def test_eth_account_signs_the_same_for_real_data(content: Any) -> None:
         assert eth_account_digest(content) == read(content).digest
 
 
-# The most work that a line can be. It is counted, because times say more about the machine.
+# The most work that a line can be. It is counted, because times would say more about the machine.
 MOST_CALLS = 40_000  # a search of 3,000 lines found up to 27,000
 MOST_HASHED = 160_000  # bytes: those of all types' strings, of the values, and 32 for each value
 
 
 class Work:
-    """Counts the calls that the modules make and take, and the bytes that they hash, in one read()."""
+    """Counts the calls to and from the modules, and the bytes that they hash, in one read()."""
 
     FILES = tuple(module.__file__ for module in (text, typed_data, typed_types, typed_values))
 

@@ -1,4 +1,4 @@
-"""Names in the policy stand for the users who have them now, so a number that is used again is no way to a rule."""
+"""Names in the policy stand for the users who have them now, so reusing a number gives no access to a rule."""
 
 from __future__ import annotations
 

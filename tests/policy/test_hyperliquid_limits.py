@@ -1,4 +1,4 @@
-"""What a section says about Hyperliquid's actions: their types, every signed field, and what is beside an action.
+"""The sections on Hyperliquid's actions: their types, every signed field, and the members next to an action.
 
 tests/vectors/limits has further verdicts, complaints and open fields.
 """
@@ -332,8 +332,8 @@ def test_each_setting_is_one_of_a_field_and_each_field_has_settings_that_exist()
     assert used | {MULTI_SIG} == SETTINGS.keys()
 
 
-# What a section leaves open is named, and what it does not name is not open. A black box: of an action that is allowed,
-# a field alone gets another value.
+# Exactly the open fields of a section are named. A black box finds them: in an action that is allowed, a single field
+# gets another value.
 MILLISECONDS = int(NOW * 1000)
 LIMIT = {"a": 1, "b": True, "p": "100", "s": "10", "r": False, "t": {"limit": {"tif": "Gtc"}}, "c": "0x01"}
 TRIGGER = {**LIMIT, "t": {"trigger": {"isMarket": True, "triggerPx": "90", "tpsl": "sl"}}}

@@ -22,7 +22,7 @@ PEER = Peer(pid=1, uid=1000, gid=1000, groups=())
 
 
 class Daemon:
-    """A policy in force, as a daemon at a clock that the rows set."""
+    """A loaded policy, in a daemon whose clock the rows set."""
 
     def __init__(self, text: str, frozen: Any = ()) -> None:
         reading = reader.read(text, "policy")
@@ -33,7 +33,7 @@ class Daemon:
         self.memory.frozen.update({name: Frozen(0.0, 0) for name in frozen})
 
     def answer(self, request: Any, now: float) -> Any:
-        """What a row has as its verdict: "allow", or the code and the field of the refusal."""
+        """The answer as a row has it: "allow", or the code and the field of the refusal."""
         self.now = now
         try:
             message = protocol.read_request(protocol.decode(json.dumps(request).encode()))

@@ -69,7 +69,7 @@ BASES = {
         f"chain = 1\nto = {ADDRESS}\nfunction = approve(address spender, uint256 amount)\nfee(18) <= 0.01\n"
     ),
 }
-# What an example needs besides. It replaces lines of the base, too.
+# What an example needs in addition, in place of lines of the base where both set the same.
 NEEDS = {
     "instrument": "!base",
     "rate": "",

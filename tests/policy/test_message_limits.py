@@ -1,4 +1,4 @@
-"""What a section says about messages: texts that match a pattern, and hashes."""
+"""The sections on messages: texts that match a pattern, and hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a rule leaves open, `--check` names.
+"""`--check` names everything that a rule leaves open.
 
 A black box finds it: of a request that is allowed, one value alone is set to the end of its type. If that is allowed
 too, the words for the section that allows it must have the value's path and side. Every kind of request is tried,
@@ -35,7 +35,7 @@ OPEN = vectors("limits/open")
 ALLOWED = [row for row in ROWS if row["verdict"] == "allow" and not row.get("before")]
 OF_SDKS = {(row.policy, row.section): row for row in OF_VENUES}  # one for each section of the ready-made policies
 KNOWN = words_of([row["request"] for row in (*ROWS, *OPEN)] + [request_of(kind) for kind in REQUESTS])
-# What a client says about decimals is not signed. It changes amounts, and these are.
+# The client's decimals are not signed, but they change amounts, which are.
 UNSIGNED = re.compile(r"instrument\.(base|quote)\.decimals")
 # Words for everything that a request may have.
 EVERYTHING = ("the typed data: ", "the content of the action ")
@@ -59,7 +59,7 @@ class Box:
         self._now = now
 
     def answer(self, request: dict[str, Any]) -> tuple[bytes, Judge | None, str]:
-        """What would be signed, who allows it if anyone does, and else the code. Raises Refusal for no request."""
+        """The digest, and the rule that allows it or the code of the refusal. Raises Refusal if it is no request."""
         payload: Payload = KINDS[request["type"]].form.read(request)
         try:
             permit = self._grants[request["signer"].lower()].allow(
@@ -70,9 +70,8 @@ class Box:
         return payload.digest, permit.judge, ""
 
     def allows(self, change: Change, digest: bytes) -> Judge | None:
-        """Who allows a change of a request that has this digest; None if nobody does.
-
-        An end is the farthest value that is signed for anyone. If it could be something else, the next one counts.
+        """The rule that allows a change of the request with this digest; None if there is none. An end is the farthest
+        value that can be signed: if that could be something else than this kind, the next one counts.
         """
         for request in change.requests:
             try:
@@ -95,7 +94,7 @@ def box_of(case: Case) -> tuple[Box, bytes]:
 
 
 def open_changes(case: Case) -> Iterator[tuple[Change, Judge]]:
-    """Each change of the request that is allowed, and who allows it."""
+    """Each change of the request that is allowed, and the rule that allows it."""
     box, digest = box_of(case)
     for change in changes(case.request, KNOWN):
         judge = None if UNSIGNED.fullmatch(change.name) else box.allows(change, digest)

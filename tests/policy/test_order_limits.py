@@ -1,4 +1,4 @@
-"""What a rule says about orders: every limit on the bytes that are signed, and nothing that could be something else."""
+"""The limits of a rule on orders: on the signed bytes, and against orders that could be something else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ quote = {FUTURES["order"]["quote"]} 18
 
 
 def judge_of(settings: str = "", *, accounts: str = "any", markets: str = "any") -> Judge:
-    """What judges orders of both types for a rule with these settings."""
+    """The judge of orders of both types for a rule with these settings."""
     text = (
         f"[rule r]\nkey = 0x{'00' * 20}\nusers = 1\naccounts = {accounts}\nmarkets = {markets}\n{settings}\n{MARKETS}"
     )
@@ -53,7 +53,7 @@ def judge_of(settings: str = "", *, accounts: str = "any", markets: str = "any")
 def objection(
     request: dict[str, Any], settings: str = "", *, accounts: str = "any", markets: str = "any"
 ) -> Objection | None:
-    """What a rule with these settings says of an order."""
+    """The objection of a rule with these settings to an order."""
     payload = KINDS[request["type"]].form.read(request)
     return judge_of(settings, accounts=accounts, markets=markets).judge(payload, NOW)
 
@@ -361,7 +361,7 @@ def test_a_number_that_could_be_a_key_is_not_repeated() -> None:
         assert str(key)[:20] not in digits
 
 
-# What an order could be instead
+# Orders that could be something else
 
 
 def encoded(value: bytes | list[Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""The policy file: what it means, and that all mistakes are said at once, each with its line, and none with a key."""
+"""The policy file: its meaning, and its errors, which are reported all at once, with their lines and without a key."""
 
 from __future__ import annotations
 

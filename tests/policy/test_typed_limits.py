@@ -1,4 +1,4 @@
-"""What a section says about typed data: types and domains as a whole, conditions on fields, and what stays free."""
+"""The sections on typed data: types and domains as a whole, conditions on fields, and open fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policies in docs/venues: each signs what its venue's own SDK makes, and not what an operator does not want."""
+"""The policies in docs/venues: each allows the requests of its venue's own SDK, and refuses unwanted ones."""
 
 from __future__ import annotations
 

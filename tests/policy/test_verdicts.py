@@ -1,4 +1,4 @@
-"""What a client is answered under a random policy, held against the independent verdict of policy_reference."""
+"""The daemon's answers under random policies, compared with the independent verdicts of policy_reference."""
 
 from __future__ import annotations
 
@@ -469,7 +469,7 @@ def answer(conversation: Conversation, request: dict[str, Any]) -> dict[str, Any
 
 
 def check(sections: list[Section], asked: list[Asked]) -> list[str]:
-    """What each request came to: "signed" or a code."""
+    """The outcome of each request: "signed" or a code."""
     quiet = Journal(LEVELS["err"], print)
     ring = Keyring({key.address: key for key in map(held, KEYS)})
     holder = Service(quiet, ring, policy_of("".join(section.text for section in sections)))

@@ -2,7 +2,7 @@
 
     .cache/tests/bin/python tests/programs/account_speed.py [ROUNDS]
 
-They sign the same data in turns, in one process, with one connection. eth-account signs in Python, unless coincurve is
+They alternate on the same data, in one process, with one connection. eth-account signs in Python, unless coincurve is
 installed in the program's environment. Prints the median and the best of each: on a busy machine look at the best.
 """
 

@@ -60,7 +60,7 @@ class Unavailable(Exception):
 
 
 def go_on(load: Load, more: int = 200) -> None:
-    """Returns when that many more requests have been answered."""
+    """Returns when so many more requests have been answered."""
     enough = load.answered() + more
     wait_until(lambda: load.answered() >= enough or load.faults())
     assert load.faults() == []
@@ -72,7 +72,7 @@ def pid_of(manager: Manager) -> int:
 
 
 def wait_for(seconds: float, process: subprocess.Popen[bytes]) -> None:
-    """A random moment comes; fails if the daemon ends before."""
+    """Wait for a random time; fails if the daemon ends before."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         raise AssertionError(f"the daemon ended by itself, with {process.wait(seconds)}")
 

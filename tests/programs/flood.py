@@ -1,4 +1,4 @@
-"""A flood of the system's journal, and what is left of the entries about held keys after it.
+"""A flood of the system's journal, after which all entries about held keys must be there.
 
     python tests/programs/flood.py --minutes 10 --suite trixie
 
@@ -48,7 +48,7 @@ BAD_LINE = json.dumps({**HELD_REQUEST, "signer": address("22" * 32)}).encode() +
 
 @contextlib.contextmanager
 def small_journals(machine: Machine) -> Iterator[None]:
-    """Both journals are small and hold nothing old, until the end."""
+    """Until the end, both journals are small and without old entries."""
     directories = [f"/etc/systemd/{name}.d" for name in CONFIGURED]
     try:
         for directory in directories:

@@ -1,4 +1,4 @@
-"""Feeds the daemon with bytes that a fuzzer makes, guided by the code that they reach, and checks what comes out.
+"""A coverage-guided fuzzer for the daemon: generates bytes, and checks the results.
 
     python tests/programs/fuzz.py respond --seconds 3600        requests, under a policy that uses every kind of limit
     python tests/programs/fuzz.py policy --seconds 3600         policies
@@ -6,7 +6,7 @@
 
 fuzzed.py says what is checked. The fuzzer begins with tests/corpus and with what earlier runs found, which it keeps in
 .cache/fuzz. If a check fails, it prints the traceback, writes the input to .cache/fuzz, and exits with a status that is
-not 0. Such an input belongs into tests/corpus, together with the fix: test_fuzz.py replays it.
+not 0. Such an input belongs in tests/corpus, together with the fix: test_fuzz.py replays it.
 
     python tests/programs/fuzz.py respond --same 12000          the same 12,000 inputs each time, for the tests
 
@@ -28,7 +28,7 @@ TESTS = Path(__file__).resolve().parents[1]
 KEPT = TESTS.parent / ".cache/fuzz"
 MAX_INPUT = 16 * 1024  # bytes; longer input only takes longer
 TOO_SLOW = 20  # seconds for one input
-PROGRESS = re.compile(r"#[0-9]+\s+(NEW|REDUCE|RELOAD)")  # of the fuzzer's lines, those that tell nothing to people
+PROGRESS = re.compile(r"#[0-9]+\s+(NEW|REDUCE|RELOAD)")  # those of the fuzzer's lines that mean nothing to people
 
 TARGETS = ("call", "policy", "respond")  # of fuzzed.TARGETS
 
@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("--same", type=int, metavar="N", help="instead: N inputs, the same in each run")
     arguments = parser.parse_args()
     if arguments.same and os.environ.get("PYTHONHASHSEED") != "0":
-        os.environ["PYTHONHASHSEED"] = "0"  # otherwise the code takes other ways in each process
+        os.environ["PYTHONHASHSEED"] = "0"  # otherwise each process would take other paths through the code
         os.execv(sys.executable, [sys.executable, *sys.argv])
     reader, writer = os.pipe()
     child = os.fork()

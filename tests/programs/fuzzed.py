@@ -1,4 +1,4 @@
-"""What fuzz.py feeds with bytes: requests under a policy, and policies. Each checks what must hold for any bytes.
+"""The targets of fuzz.py: requests under a policy, policies, and calls. Each checks what must hold for any bytes.
 
 respond(data): `data` is what a client sends. Two conversations answer it, under tests/corpus/policy-in-force, with two
 held keys, at a fixed time. The answers are compared with each other, with independent implementations of every digest,
@@ -166,7 +166,7 @@ def check_secrets(line: bytes, response: str) -> None:
 
 
 def secrets_in(line: bytes) -> Iterator[str]:
-    """What may be keys in a line, and in the strings that it stands for."""
+    """Everything in a line, and in the strings that it encodes, that may be a key."""
     for text in [line.decode(errors="replace"), *strings_in(parsed(line))]:
         for match in HEX.findall(text):
             yield match[:64].lower()
@@ -197,7 +197,7 @@ def strings_in(value: Any) -> list[str]:
 
 
 def check_answer(line: bytes, answered: dict[str, Any], verdict: Verdict | None) -> None:
-    """A request is signed by the key that it names, and only what is asked for, and only as the policy says.
+    """A signature is by the key that the request names, for exactly this request, and allowed by the policy.
 
     verdict: of the reference, if it knows what the policy says.
     """
@@ -260,7 +260,7 @@ def digest(request: dict[str, Any]) -> bytes:
 
 
 def verdict_on(line: bytes, verdict: Verdict) -> set[tuple[str, str]] | None:
-    """What the refusal of a valid request for a held key may be, nothing if it is signed; None if that is unknown."""
+    """The possible refusals of a valid request for a held key; empty if it is signed, None if that is unknown."""
     request = parsed(line)
     if request["type"] == "message" and len(request.get("text", request.get("hex", ""))) > 4000:
         return None  # the reference has no limit

@@ -90,7 +90,7 @@ def start(directory: str, work: Callable[[State, int], None]) -> int:
 
 
 def hammer_totals(directory: str, rounds: int) -> Result:
-    """No total is passed, and no unit is lost but those that killed threads had in hand."""
+    """No total is exceeded, and no unit is lost except those that killed threads had taken."""
     state = State(directory, BOOT)
     broken = []
     killed = lost = 0
@@ -227,11 +227,11 @@ def becomes_idle(state: State) -> bool:
 
 
 class PowerFailureError(BaseException):
-    """Passes through everything, as a power failure does."""
+    """Is caught nowhere, so it ends all code as a power failure does."""
 
 
 class Disk:
-    """Knows what a file may hold after a power failure: each part of it any of its versions since the last sync."""
+    """Models a file on a disk: after a power failure, each part has any of its versions since the last sync."""
 
     def __init__(self, part: int, steps: int) -> None:
         """part: bytes that are written as a whole. steps: writes and syncs until the power fails."""
@@ -375,7 +375,7 @@ def hammer_power(directory: str, rounds: int) -> Result:
 
 
 def measure_speed(directory: str, rounds: int) -> Result:
-    """The best of `rounds` runs of 2,000, in microseconds and in turns, so that what disturbs one disturbs all."""
+    """The best of `rounds` runs of 2,000, in microseconds. The runs alternate, so that a disturbance affects all."""
     state = State(directory, BOOT)
 
     def read() -> None:

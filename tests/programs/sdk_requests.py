@@ -4,7 +4,7 @@ In: DIRECTORY, outside of the repository, where this program keeps an environmen
 different versions of eth-account. NAME: of such an environment; without names, all. It needs Python 3.11, Node 20 with
 npm, and a network for the first time. Out: tests/vectors/venues.json, a list of rows:
 
-    policy, section    the file in docs/venues, and the section (for orders the market) that is to allow the request
+    policy, section    the file in docs/venues, and the section (for orders the market) that must allow the request
     source             the SDK, its version and what was called
     put_in             what an operator changes in the file, besides their address: the new text by the old one
     now                when it was made, in seconds since 1970
@@ -672,7 +672,7 @@ NODE = {
 
 
 def record(environment: str) -> None:
-    """Print the rows of an environment, in which this runs. Each is marked, because SDKs print, too."""
+    """Print the rows of the environment in which this runs. Each is marked, because SDKs also print."""
     freezegun = sdk("freezegun")
     freezegun.configure(extend_ignore_list=["pydantic"])
     with freezegun.freeze_time(sdk("datetime").datetime.fromtimestamp(NOW, sdk("datetime").timezone.utc)):

@@ -3,11 +3,11 @@
     python tests/programs/soak.py --minutes 10 --suite trixie
 
 Builds the package, boots the suite in a container (see system/machine.py) and installs the package there. The clients
-run on the host and connect to the container's socket. They check every response: see load.py. Faithful clients keep
+run on the host and connect to the container's socket. They check every response: see load.py. Some clients keep
 one connection each, to the first process, which is restarted again and again. The others also talk to two instances:
 one that comes and goes, and one that stays. Hostile clients come too.
 
-Out: the figures. Raises AssertionError if any request does not get its right signature in the end, if a faithful client
+Out: the figures. Raises AssertionError if any request does not get its right signature in the end, if such a client
 loses its connection, or if the instance that stays keeps threads, descriptors or memory of clients that are gone.
 
 Needs root.

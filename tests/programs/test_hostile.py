@@ -1,4 +1,4 @@
-"""Polite clients next to a crowd of each hostile kind. `python tests/programs/hostile.py` says how fast."""
+"""Ordinary clients next to a crowd of each hostile kind. `python tests/programs/hostile.py` says how fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long typed data, messages and Hyperliquid's actions take, from JSON values to digests, and conditions on them.
+"""The time for typed data, messages and Hyperliquid's actions, from JSON values to digests, and for conditions on them.
 
     python tests/programs/typed_data_speed.py
 

@@ -1,4 +1,4 @@
-"""What eth-account does with private keys, as lines: whether it was changed for held keys or not, they are the same.
+"""The results of eth-account with private keys, as lines, which must be the same with install() and without.
 
 With an argument, ordersigner.sdks.install() comes first. Each line names a call and what came of it.
 """
@@ -173,7 +173,7 @@ def later(function: Callable[..., Any], *arguments: Any, **named: Any) -> Callab
 
 
 def encoded(function: Any, arguments: Any, named: Any) -> Any:
-    """What is encoded, and everything that a program can do with it."""
+    """Encoded messages, and everything that a program can do with them."""
     message = function(*arguments, **named)
     plain = messages.SignableMessage(*message)
     assert isinstance(message, messages.SignableMessage)

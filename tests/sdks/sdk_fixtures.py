@@ -1,4 +1,4 @@
-"""What tests of most SDKs need. A file of tests names this in pytest_plugins."""
+"""Fixtures for the tests of most SDKs, which name this file in pytest_plugins."""
 
 from __future__ import annotations
 

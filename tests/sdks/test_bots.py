@@ -80,7 +80,7 @@ def sides(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def places(process: int, home: Path) -> dict[str, bytes]:
-    """What can be seen of a bot, by where."""
+    """The data of a bot that others can see, by place."""
     files = {path.name: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     shown = {name: Path(f"/proc/{process}/{name}").read_bytes() for name in ("environ", "cmdline")}
     descriptors = [f"/proc/{process}/fd/{number}" for number in os.listdir(f"/proc/{process}/fd")]
@@ -99,7 +99,7 @@ def memory(process: int) -> Iterator[bytes]:
 
 
 def run(bot: Path, signer: str, home: Path, url: str) -> tuple[dict[str, bytes], list[str]]:
-    """What can be seen of a bot after its last order, and its orders."""
+    """The data of a bot after its last order, by place, and its orders."""
     home.mkdir()
     (home / ".env").write_text(f"SIGNER={signer}\nURL={url}\n")
     environment = {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "SIGNER": signer}

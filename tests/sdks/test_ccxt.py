@@ -1,7 +1,7 @@
 """ccxt with a held key: what it sends is what it sends with the private key, byte by byte, for all that signs.
 
-Nothing leaves this process: ccxt's own fetch and watch are replaced by what keeps what would be sent. Clock and random
-numbers stand still.
+Nothing leaves this process: ccxt's own fetch and watch are replaced by functions that keep what would be sent. Clock
+and random numbers stand still.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture(autouse=True)
 def _closed() -> Iterator[None]:
-    """The accounts' connections last as long as the process. In tests, as long as the test."""
+    """Close the accounts' connections with the test. Otherwise they last as long as the process."""
     yield
     for spelling in (ADDRESS, ADDRESS[2:], SECOND):
         account = account_of(spelling)
@@ -103,9 +103,9 @@ class Sent(ccxt.ExchangeError):  # type: ignore[misc]
 
 
 class Call(NamedTuple):
-    """Of a venue: a method and its arguments. An argument ... is the key.
-
-    answers: responses to what is asked first, by a part of URL or body."""
+    """A method of a venue, and its arguments; `...` stands for the key. answers: responses to requests that come first,
+    by a part of URL or body.
+    """
 
     venue: str
     method: str
@@ -482,7 +482,7 @@ def test_every_function_of_ccxt_that_takes_the_key_is_run() -> None:
     assert places - USED == set()
 
 
-# Functions that only look whether there is a key, or that fail in ccxt before they sign.
+# Functions that only check whether there is a key, or that fail in ccxt before they sign.
 ELSEWHERE = {
     *("uses_private_key", "handle_account_index", "load_account", "fetch_markets", "sign_in"),
     "create_proxy_credentials",  # of polymarket: it hashes text, which ccxt's own hash does not take

@@ -1,6 +1,6 @@
 """eth-account in any version: with the address of a held key it gives what it gives with the private key.
 
-The versions differ in what they have. A test takes each way that is there, and the first test says which must be.
+Versions offer different ways to sign. A test takes each way that exists, and the first test says which must exist.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def owners(key: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
 
 
 def same(name: str, sides: Sides, *arguments: Any, first: bool = False) -> Any:
-    """What the functions of this name give, in every way: with the address what they give with the key."""
+    """The results of the functions of this name, in every way: the address must give the same as the key."""
     ways = zip(owners("0x" + sides.key), owners(sides.address), strict=True)
     for (theirs, key), (ours, address) in ways:
         if not hasattr(theirs, name):
@@ -322,7 +322,7 @@ def takes_a_key(function: Any) -> bool:
 
 
 def test_whatever_else_takes_a_key_refuses_an_address_and_says_why() -> None:
-    """Everything of Account that has such a parameter, so that none is forgotten."""
+    """All functions of Account with such a parameter, so that none is forgotten."""
     served = {"from_key", "sign_message", "sign_typed_data", "sign_transaction"}
     refused = set()
     for owner in (Theirs, Theirs()):

@@ -1,4 +1,4 @@
-"""A version of an SDK that lacks a part that is replaced in it is told of, at once and by name."""
+"""If a version of an SDK lacks a part that is replaced, the program learns that at once, with the name of the part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""polymarket-client: the client logs in and signs orders by a held key, whose address is where it takes the key."""
+"""polymarket-client: the client logs in and signs orders by a held key, with the address in place of the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that misbehave: each costs its own connection, and nobody else anything."""
+"""Clients that misbehave: each loses its own connection, and no other client notices."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def assert_serves(daemon: Daemon) -> None:
 
 
 def connections(daemon: Daemon) -> int:
-    """How many it serves: a thread each, beside the main one, the one that accepts, and the worker."""
+    """How many it serves: one thread each, in addition to the main one, the accepting one, and the worker."""
     return daemon.threads() - 3
 
 
@@ -84,7 +84,7 @@ def impatient(directory: Path) -> Iterator[Daemon]:
 
 @contextlib.contextmanager
 def in_this_process(path: str, entries: list[str] | None = None) -> Iterator[OrderServer]:
-    """A server whose inside can be looked at, unlike a daemon's. entries: gets what its journal says."""
+    """A server whose objects a test can read, unlike a daemon's. entries: gets the entries of its journal."""
 
     def write(entry: Sequence[str], wait: bool) -> None:
         if entries is not None:
@@ -157,7 +157,7 @@ def test_a_client_that_takes_its_time_between_requests_is_kept(tmp_path: Path) -
         assert idle.recv(1000).startswith(b'{"ok": true')
         with daemon.connect() as stalled:
             stalled.sendall(b"{")
-            assert code(read_all(stalled)) == "timed_out"  # so that more than the limit has gone by
+            assert code(read_all(stalled)) == "timed_out"  # so that more time than the limit has passed
         assert exchange(idle, ORDER) == EXAMPLE_RESPONSE
 
 
@@ -265,12 +265,12 @@ def test_clients_that_never_read_cost_no_thread_but_their_own(tmp_path: Path) ->
 # Clients that write before they read
 
 
-RUBBISH = (b"x" * 200 + b"\n") * 50  # wherever it is cut, lines of it get the same response
+RUBBISH = (b"x" * 200 + b"\n") * 50  # lines cut from it at any place get the same response
 
 
 def fill(connections: Sequence[socket.socket]) -> None:
     """Send on each connection until it takes no more: both sockets are full, and so is what the daemon keeps."""
-    full: dict[socket.socket, int] = {}  # how often in a row it took nothing
+    full: dict[socket.socket, int] = {}  # how often in a row it accepted nothing
     while len(full) < len(connections) or min(full.values()) < 3:
         for connection in connections:
             connection.setblocking(False)
@@ -484,7 +484,7 @@ def test_the_beginning_of_a_line_is_dropped_at_the_end_and_its_client_is_not_ref
 
 
 def test_urgent_data_that_is_counted_but_cannot_be_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """The kernel counts a byte sent with MSG_OOB among those that wait to be read, and never returns it."""
+    """The kernel counts a byte sent with MSG_OOB as waiting to be read, but does not return it."""
     with in_this_process(str(tmp_path / "socket")) as server, connect(str(tmp_path / "socket")) as connection:
         with server.work.work_lock:
             connection.sendall(ORDER)

@@ -1,4 +1,4 @@
-"""A client's bytes, in any pieces: each line gets its response, in order, also from one process to the next."""
+"""A client's bytes, in any pieces: each line gets its response, in order, even from one process to the next."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ def one_by_one(line: bytes) -> bytes:
 
 
 def waiting(end: socket.socket) -> int:
-    """How much was sent from it and is not read: not in bytes, but 0 is nothing."""
+    """How much of the data sent from it is not read yet: not in bytes, but 0 means nothing."""
     size = array.array("i", [0])
     fcntl.ioctl(end, termios.TIOCOUTQ, size)
     return size[0]
 
 
 class Client:
-    """One end of a connection: what is still to be sent, and what was received and must be."""
+    """One end of a connection: the data to send, and the data received so far and expected."""
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
         self.unsent = b""
-        self.begun = b""  # of what was sent, the line that has not ended
+        self.begun = b""  # the beginning of a line that was sent without its end
         self.expected: list[bytes] = []  # the responses to the lines that were sent
         self.received = b""
 
@@ -103,7 +103,7 @@ class Client:
             self.received += self.end.recv(most)
 
     def receive_all(self) -> None:
-        """The responses to all lines that were sent, and nothing else."""
+        """Exactly the responses to all lines that were sent."""
         while self.unread > 0:
             chunk = self.end.recv(self.unread)
             assert chunk, "the connection has ended"
@@ -111,7 +111,7 @@ class Client:
         assert self.received == b"".join(self.expected)
 
     def send_all(self) -> None:
-        """Everything, also if the responses must be received for it."""
+        """Everything, even if the responses must be received for it."""
         while self.unsent:
             select.select([self.end], [self.end], [], TIME_LIMIT)
             self.send(1_000_000)
@@ -122,7 +122,7 @@ class Client:
             self.send(self.unsent.find(b"\n") + 1)
 
     def wait_until_read(self) -> None:
-        """Until the daemon has taken what was sent, unless it waits for the client first."""
+        """Wait until the daemon has read everything that was sent, unless it waits for the client first."""
         wait_until(lambda: not waiting(self.end) or self.unread > MOST_UNREAD)
 
     def check(self) -> None:
@@ -239,7 +239,7 @@ class Restarts(RuleBasedStateMachine):
 
     @rule(made=st.lists(lines, max_size=5), cut=st.integers(0, 400), at_once=st.booleans())
     def restart(self, made: list[Any], cut: int, at_once: bool) -> None:
-        """Lines that are begun get their end while the process stops, and more follows."""
+        """The ends of lines arrive while the process stops, and more lines follow."""
         process = self.manager.process
         assert process is not None
         for client in self.clients:

@@ -1,4 +1,4 @@
-"""Who works when: turns by time, the connections that the worker has, and what it does when it fails."""
+"""The order of work: turns by time, the connections of the worker, and its failures."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Slow(Conversation):
 
 
 class Client(Channel):
-    """A channel that answers one line in each turn, however short it is."""
+    """A channel that answers one line per turn, however short the turn."""
 
     def __init__(self, seconds: float, turns: list[Client]) -> None:
-        """seconds: of processor time, for each line. turns: whose turn it was, of all clients."""
+        """seconds: processor time for each line. turns: the client of each turn so far, of all clients."""
         self.socket, self.other_end = socket.socketpair()
         self.conversation = Slow(seconds)
         self.stop = Stop()
@@ -241,7 +241,7 @@ def test_a_failure_costs_its_own_connection_and_is_reported(clients: list[Client
 
 
 def test_a_failure_that_cannot_be_reported_costs_no_more(clients: list[Client]) -> None:
-    """A report takes memory, and what it is about may be that there is none."""
+    """A report takes memory, and the failure may be that there is none."""
 
     def report(error: Exception) -> None:
         raise error
@@ -259,7 +259,7 @@ def test_work_that_comes_to_a_halt_is_noticed(clients: list[Client], monkeypatch
     monkeypatch.setattr(work, "STALLED", 0.05)
     with working() as (worker, _):
         assert not worker.stalled()
-        with worker.work_lock:  # as one would that never comes back
+        with worker.work_lock:  # like a thread that never returns
             clients[0].add(1)
             worker.leave(clients[0].share)
             wait_until(worker.stalled)

@@ -1,4 +1,4 @@
-"""Conversations: what the requests of one connection share, and what they do not."""
+"""Conversations: the state that the requests of one connection share, and the state that they do not."""
 
 from __future__ import annotations
 

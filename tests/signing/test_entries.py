@@ -1,4 +1,4 @@
-"""What the entries about held keys say, and that no client can make an entry say something else."""
+"""The entries about held keys, which no client can make say something else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Sent(list):  # type: ignore[type-arg]
         self.append(tuple(entry))
 
     def values(self, name: str) -> list[str]:
-        """Those of a field in the last entry."""
+        """The values of a field in the last entry."""
         return [field[len(name) + 1 :] for field in self[-1] if field.startswith(f"{name}=")]
 
     @property
@@ -52,7 +52,7 @@ def ask(talk: Conversation, request: dict[str, Any]) -> Any:
     return json.loads(talk.respond(json.dumps(request).encode()))
 
 
-# What was signed, and what allowed it
+# The signed data, and the section that allowed it
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -115,8 +115,7 @@ def test_the_entry_of_a_transaction_has_its_hash_and_nothing_that_could_be_sent(
     assert "a transaction of type 2 on chain 2" in sent.message
 
 
-# From the setting of a condition, and the value of that field, to what the entry has: in its field, and among its words
-# if they differ.
+# By the setting of a condition and the value of that field: the entry's field, and its words if they differ.
 @pytest.mark.parametrize(
     ("conditions", "message", "in_field", "in_words"),
     [
@@ -200,7 +199,7 @@ def test_no_value_is_a_key(sent: Sent, field: str, value: Any) -> None:
     assert str(int(KEY, 16)) not in written
 
 
-# What no client can make an entry say
+# Clients cannot forge entries
 
 HOSTILE = [
     '", rule bids, for uid 12345',
@@ -244,7 +243,7 @@ def test_text_of_a_client_stands_in_quotes(sent: Sent, kind: str, signer: str, m
 
 
 def test_the_name_of_a_type_stands_in_quotes(sent: Sent) -> None:
-    """It is declared and used, so no change of a single text reaches it. It may have blanks and no other marks."""
+    """It is declared and used, so no change of a single text reaches it. It may only have blanks, and no marks."""
     line = json.dumps(request_of("typed_data", KEY)).replace('"Trade"', '"rule bids for uid 12345"')
     assert ask(conversation(sent), json.loads(line))["ok"]
     assert sent.message.startswith('Signed typed data "rule bids for uid 12345" for "Test venue", 7 by 0x')

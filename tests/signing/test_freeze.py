@@ -1,4 +1,4 @@
-"""Freezing and thawing: by which users, what a frozen rule does, and what answer, journal and status say."""
+"""Freezing and thawing: the users who may, the effect on a rule, and the answer, the journal and the status."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ FROZEN = (False, "signer", "frozen")
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[list[Service]]:
-    """Two processes with the same state, as far as they know."""
+    """Two services with the same state, as in two processes."""
     ledgers = [State(str(tmp_path), "boot") for _ in range(2)]
     services = [service_with(rule("a"), rule("b", users="1002"), rule("c", users="1001 1002")) for _ in ledgers]
     for service, ledger in zip(services, ledgers):
@@ -128,7 +128,7 @@ def test_root_freezes_at_most_64_names_that_no_rule_has() -> None:
 def test_a_freeze_for_which_the_state_has_no_room_says_so_and_all_are_thawed_at_once(
     two: list[Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rules that were frozen stay so when the policy does not have them any more."""
+    """Frozen rules stay so even if they are not in the policy any more."""
     for letter in "wxyz":
         names = [(letter * 64)[:61] + f"{number:03d}" for number in range(190)]
         two[0].replace_policy(policy_of("".join(map(rule, names))))
@@ -209,7 +209,7 @@ def test_a_name_is_what_the_policy_takes_for_one() -> None:
         assert bool(is_name(name)) is taken, name
 
 
-# What a frozen rule does
+# The effect on a rule
 
 
 def test_another_rule_that_allows_the_request_signs_it() -> None:
@@ -358,7 +358,7 @@ def test_a_ledger_that_ends_with_the_process_says_so() -> None:
 
 
 class Entries:
-    """A journal that takes entries, or none."""
+    """A journal that accepts all entries, or none."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, str]] = []
@@ -471,7 +471,7 @@ def test_with_a_damaged_state_nothing_is_signed_and_the_journal_says_why(entries
     assert rules["a"] == {"signed": None, "refused": None, "frozen": True, "totals": []}
 
 
-# What signers and the status say
+# Signers and the status
 
 
 def test_signers_lists_which_of_the_rules_are_frozen() -> None:

@@ -1,4 +1,4 @@
-"""What the daemon writes down, and what it never does."""
+"""The entries that the daemon writes, and the data that must not be in them."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ OTHER_PEER = Peer(pid=12, uid=23, gid=33)
 def test_no_flood_of_refusals_hides_what_the_policy_refused(
     entries: Entries, monkeypatch: pytest.MonkeyPatch, junk: bytes, peers: tuple[Peer, ...]
 ) -> None:
-    """Not junk of the same user or of another, nor what the policy refused to another."""
+    """Neither junk of the same user or another, nor requests of another user that the policy refused."""
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     written = Journal(LEVELS["info"], entries.send)
     for peer in peers:
@@ -243,7 +243,7 @@ def test_however_many_users_there_are_the_entries_are_limited(
     assert ask(range(most, most + 100), each) == each
     assert ask(range(most), 1) == 0
     now += 1
-    assert ask(range(most, most + 1), 1) == 1  # nobody is idle: each of the users has something left out
+    assert ask(range(most, most + 1), 1) == 1  # no user is idle: each has entries that were left out
     assert "(990 more refusals of this kind not shown)" in entries[-1]["MESSAGE"]
     assert ask(range(most), 1) == most
     now += 1
@@ -353,7 +353,7 @@ def test_no_entry_is_lost_to_the_count_when_many_threads_fail(
 
 
 class Hanging(Entries):
-    """A journal that takes no entries as long as it hangs."""
+    """A journal that accepts no entries while it hangs."""
 
     hangs = True
 
@@ -382,7 +382,7 @@ def test_a_journal_that_hangs_is_waited_for_once_and_again_after_it_took_an_entr
     for entries.hangs in (True, True, True, False, False):
         talk.respond(EXAMPLE_LINE)
         waited.append(entries.waited)
-    assert waited == [True, False, False, True, True]  # the fourth is that of the entry about those that are missing
+    assert waited == [True, False, False, True, True]  # the fourth is for the entry about the missing ones
 
 
 def test_an_entry_says_how_many_are_missing() -> None:

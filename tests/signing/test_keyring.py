@@ -1,4 +1,4 @@
-"""Held keys: which files are keys, what they sign, and that there is one copy of them, which nobody sees."""
+"""Held keys: which files are keys, their signatures, and the single copy in memory, which others cannot see."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def flags(pid: int, place: str) -> set[str]:
 
 
 def in_secret_pages(secret: bytes) -> bool:
-    """Whether `secret` is in a part of this process's memory that child processes do not get, as that of a held key."""
+    """Whether `secret` is in memory of this process that children do not get, like that of a held key."""
     pid = os.getpid()
     return any(secret in content and "wf" in flags(pid, place) for place, content in mappings(pid))
 
@@ -130,7 +130,7 @@ def test_a_key_that_was_wiped_signs_nothing() -> None:
 
 
 class WipedInBetween:
-    """libsecp256k1, in the middle of whose signing another thread wipes the key."""
+    """libsecp256k1, but another thread wipes the key in the middle of a signature."""
 
     def __init__(self, wipe: Callable[[], None]) -> None:
         arguments = "unsigned char *, " + "const unsigned char *, " * 3 + "void *, unsigned int"

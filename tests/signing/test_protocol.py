@@ -1,4 +1,4 @@
-"""Lines that are requests, lines that are not, and what the response says about them."""
+"""Lines that are requests, lines that are not, and the responses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = REQUEST["signer"]
 
 
 def read(line: bytes) -> protocol.Request:
-    """What the protocol makes of `line`."""
+    """The request in `line`."""
     return protocol.read_request(protocol.decode(line))
 
 
@@ -278,7 +278,7 @@ def test_no_response_is_longer_than_its_bound(data: st.DataObject) -> None:
 
 
 def test_the_longest_refusal_comes_close_to_half_of_the_bound() -> None:
-    """So the bound says something, and the limits it rests on are all in force. Only lists of rules are longer."""
+    """So the bound means something, and all limits that it rests on apply. Only lists of rules are longer."""
     keys = {f"{number:02}{FACE * 125}{number}": 0 for number in range(10, 30)}
     line = json.dumps({**keys, "type": "x", "order": {}, "id": FACE * 128}, ensure_ascii=False).encode()
     response = respond(line)

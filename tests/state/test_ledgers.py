@@ -1,4 +1,4 @@
-"""What a Ledger promises, whether it is a file or ends with its process: totals, rates, freezes and counts."""
+"""The promises of a Ledger, in a file or in memory: totals, rates, freezes and counts."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_amounts_have_256_bits(ledger: State | Memory, host: Host) -> None:
 
 
 def signatures(ledger: State | Memory, number: int, seconds: int) -> int:
-    """How many a rate has room for now."""
+    """How many signatures a rate has room for now."""
     count = 0
     while ledger.reserve([], ("rate", number, seconds)) is None:
         count += 1

@@ -1,4 +1,4 @@
-"""Whatever happens to processes, boots and limits, the file counts what one process counts that never ends."""
+"""Whatever happens to processes, boots and limits, the file counts the same as a single process that never ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of state: what all processes share, what lasts, and what happens when something is wrong with it."""
+"""The file of state: shared by all processes, kept over restarts and boots, and damaged or full."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def spend(state: Ledger, amount: int = 1, limit: int = 100, key: str = "a") -> b
 
 
 def signatures(state: Ledger, number: int = 5, seconds: int = HOUR) -> int:
-    """How many a rate has room for now."""
+    """How many signatures a rate has room for now."""
     count = 0
     while state.reserve([], ("rate", number, seconds)) is None:
         count += 1
@@ -41,7 +41,7 @@ def signatures(state: Ledger, number: int = 5, seconds: int = HOUR) -> int:
 
 
 def changed(file: Path, change: Callable[[], object]) -> list[int]:
-    """The bytes of a file that are others after `change`."""
+    """The bytes of a file that differ after `change`."""
     before = file.read_bytes()
     change()
     after = file.read_bytes()

@@ -20,7 +20,7 @@ def environment(path: str) -> dict[str, str]:
 
 
 def in_shell(script: str, path: str, *arguments: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
-    """Exit status, stdout and stderr of the command, after `script` in the shell that becomes it."""
+    """Exit status, stdout and stderr of the command. The shell that becomes it runs `script` first."""
     ended = subprocess.run(
         ["bash", "-c", f'{script}\nexec "$@"', "bash", *command(*arguments)],
         env=environment(path),

@@ -59,7 +59,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = TIME_LIMIT) -> Any
 
 
 def traced(function: Callable[[], T]) -> tuple[T, int]:
-    """What `function` returns, and its work: how many lines of Python ran, and calls and returns there were."""
+    """The result of `function`, and its work: the lines of Python that ran, with the calls and returns."""
     steps = 0
 
     def count(frame: FrameType, event: str, argument: object) -> Any:
@@ -68,7 +68,7 @@ def traced(function: Callable[[], T]) -> tuple[T, int]:
         return count
 
     before = sys.gettrace()
-    gc.disable()  # a collection runs finalizers and callbacks, which are no work of the function
+    gc.disable()  # a collection would run finalizers and callbacks, which are not the function's work
     sys.settrace(count)
     try:
         result = function()
@@ -151,7 +151,7 @@ class Daemon:
 
     @property
     def pid(self) -> int:
-        """The daemon's own process number, also where another process waits to become it."""
+        """The daemon's own process number, even while another process waits to become it."""
         return self.process.pid
 
     @property
@@ -162,7 +162,7 @@ class Daemon:
         return connect(self.path)
 
     def ask(self, sent: bytes, *, half_close: bool = True) -> bytes:
-        """All that the daemon answers to `sent` on a connection of its own."""
+        """The daemon's complete answer to `sent` on a new connection."""
         with self.connect() as connection:
             return exchange(connection, sent, half_close=half_close)
 
@@ -188,7 +188,7 @@ class Daemon:
 
 @contextlib.contextmanager
 def out_of_descriptors(pid: int) -> Iterator[None]:
-    """Meanwhile the process `pid` can open no descriptor. Needs root."""
+    """Within this context, the process `pid` cannot open a descriptor. Needs root."""
     used = set(map(int, os.listdir(f"/proc/{pid}/fd")))
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), limits[1]))
@@ -201,7 +201,7 @@ def out_of_descriptors(pid: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def out_of_memory(pid: int, room: int) -> Iterator[None]:
-    """Meanwhile the process `pid` gets only `room` more bytes of memory. Needs root.
+    """Within this context, the process `pid` gets only `room` more bytes of memory. Needs root.
 
     With less than a thread's stack it can start no thread, once it has used the stacks of those that have ended. A
     limit on threads would not bind root.

@@ -1,4 +1,4 @@
-"""What a key looks like in a program, in a file or in memory."""
+"""The forms of a key in a program, in a file or in memory."""
 
 from __future__ import annotations
 

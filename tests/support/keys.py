@@ -18,7 +18,7 @@ OTHER_KEY = "11" * 32
 
 
 def held(text: str) -> HeldKey:
-    """The held key in a file with that text."""
+    """The held key from a file with that text."""
     reader, writer = os.pipe()
     os.write(writer, text.encode())
     os.close(writer)

@@ -1,4 +1,4 @@
-"""What a policy leaves open, as a black box finds it: of a request that is allowed, one value alone is changed.
+"""Finds what a policy leaves open, as a black box: in a request that is allowed, a single value is changed.
 
 It knows no kind of request. A value is any leaf of a request's JSON, an optional member that is absent, or how many
 elements an array has. At the end of its type is the largest, and the smallest, value that can be read and signed. Of
@@ -26,7 +26,7 @@ _LETTERS = 64  # of a text that are changed, one at a time
 
 
 class Change(NamedTuple):
-    """What is changed. side: "low" and "high" for the ends of a type, "other", or "more" elements.
+    """A change of one value. side: "low" and "high" for the ends of a type, "other", or "more" elements.
 
     requests: for an end, from the farthest on. Otherwise several that differ.
     """
@@ -43,7 +43,7 @@ class Change(NamedTuple):
 
 
 def words_of(requests: Iterable[dict[str, Any]]) -> dict[Path, list[Any]]:
-    """What requests have at each path, with * for each index: words that are right there, whatever they mean."""
+    """The values of requests at each path, with * for each index: words that are valid there, whatever they mean."""
     known: dict[Path, list[Any]] = {}
     for request in requests:
         for path, value in _leaves(request, ()):
@@ -119,7 +119,7 @@ def _with(request: dict[str, Any], path: Path, values: Iterable[Any]) -> Iterato
 
 
 def _changed(value: Any, path: Path, new: Any) -> Any:
-    """A copy in which the value at a path is another one. What is not on the way there is shared."""
+    """A copy with another value at a path. Everything that is not on the way there is shared."""
     if not path:
         return new
     changed = copy.copy(value)

@@ -5,7 +5,7 @@ differ, and each has an id of its own, so the response to another request never 
 signatures come from eth-account, before the load begins: the same request always gets the same signature.
 
 A client that loses its connection counts the requests that had no response yet, connects again, and asks them again.
-A faithful client never connects again: for it, the end of its connection is a fault.
+A client that is faithful never connects again, so the end of its connection is a fault.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def questions() -> list[Question]:
 
 
 def policy(*users: int) -> str:
-    """What lets these users have all questions signed. It limits only what all questions keep."""
+    """A policy that allows these users all questions, with limits that all questions keep."""
     allows = "accounts = any\nmarkets = any\ntyped = any\nmessages = any\n"
     rules = (held.rule(f"load-{user}", held.address(HELD), user=user, allows=allows) for user in users)
     return held.MESSAGES + "\n".join(rules)
@@ -152,7 +152,7 @@ class Client:
     def __init__(
         self, path: str, habit: Habit, asked: Sequence[Question], numbers: Iterator[int], stop: threading.Event
     ) -> None:
-        """asked: what it asks, again and again. numbers: the ids, each for one request of all clients."""
+        """asked: the questions that it asks again and again. numbers: the ids, each for one request of all clients."""
         self.habit = habit
         self.tally = Tally()
         self.pause = 0.0  # seconds between two batches
@@ -289,11 +289,11 @@ class Load:
         self._threads = [threading.Thread(target=client.run) for client in self.clients]
 
     def answered(self) -> int:
-        """Right responses so far."""
+        """The number of right responses so far."""
         return sum(sum(client.tally.answered.values()) for client in self.clients)
 
     def faults(self) -> list[str]:
-        """What must not have happened, so far."""
+        """The faults so far."""
         return [fault for client in self.clients for fault in (*client.tally.wrong, *client.tally.faults)]
 
     def __enter__(self) -> Load:

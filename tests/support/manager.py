@@ -1,4 +1,4 @@
-"""A service manager with a file-descriptor store: what systemd does for a service, without systemd."""
+"""A service manager with a file-descriptor store, which does for a service what systemd does."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Manager:
         wait_until(lambda: self.messages.count("READY=1") > ready)
 
     def launch(self, *arguments: str) -> None:
-        """As systemd does it: the socket comes first, and what is in the store stays there."""
+        """As systemd does it: the socket comes first, and the content of the store stays there."""
         descriptors = [self._listener.fileno(), *(descriptor for _, descriptor in self.store)]
         names = ":".join(["ordersigner.socket", *(name for name, _ in self.store)])
         numbers = ",".join(map(str, descriptors))

@@ -26,7 +26,7 @@ def section_of(kind: str, settings: str) -> Section:
 
 
 def problems_of(section: Section, compile: Callable[[Section], object]) -> dict[str, str]:
-    """What is wrong with a section: the reasons, by what stands before their first colon."""
+    """The errors of a section: the reasons, by the word before their first colon."""
     with pytest.raises(WrongSection):
         compile(section)
     problems = {}

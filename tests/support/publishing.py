@@ -1,4 +1,4 @@
-"""What commands that publish need: packages as small as they can be, and homes of gpg with keys."""
+"""Input for commands that publish: packages that are as small as possible, and homes of gpg with keys."""
 
 from __future__ import annotations
 

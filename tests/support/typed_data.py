@@ -1,4 +1,4 @@
-"""Typed data of the vectors, and ways to make more."""
+"""Typed data of the vectors, and functions to make more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What venues' SDKs have signed, for the ready-made policies: tests/vectors/venues.json."""
+"""Requests that venues' SDKs have signed, for the ready-made policies: tests/vectors/venues.json."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def changed(content: Any, path: str, value: Any) -> Any:
 
 
 def adapted(text: str, user: str, rows: list[Row]) -> str:
-    """A policy for a venue with what an operator puts in: the key's address, the user, and what these requests need."""
+    """A policy for a venue with an operator's changes: the key's address, the user, and these requests' values."""
     for given, put_in in {given: put_in for row in rows for given, put_in in row.put_in.items()}.items():
         assert given in text
         text = text.replace(given, put_in)
@@ -71,7 +71,7 @@ def adapted(text: str, user: str, rows: list[Row]) -> str:
 
 
 def moved(row: Row, policy: str, seconds: int) -> dict[str, Any]:
-    """The request as the SDK would make it so much later: every time in it is that much later. policy: its text."""
+    """The request as the SDK would make it later: every time in it is moved by the same amount. policy: its text."""
     request = copy.deepcopy(row.request)
     if request["type"] == "hyperliquid":
         places = [(request, "nonce"), (request, "expiresAfter"), (request["action"], "time")]

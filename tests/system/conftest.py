@@ -22,7 +22,7 @@ from support.daemon import EXAMPLE, SOURCE
 from system.machine import APT_CONFIG, Machine, Unavailable, check_host, make_tree
 
 SUITES = re.findall("^([a-z]+) deb", (SOURCE / "packaging/debian/suites").read_text(), re.MULTILINE)
-# For a test whose result the suite does not change, because another one holds what the suite can change.
+# For a test whose result does not depend on the suite: another test covers everything that does.
 one_suite = pytest.mark.parametrize("packages", ["trixie"], indirect=True)
 SOCKET = "/run/ordersigner/ordersigner.sock"
 MEMBER = "alice"  # a member of the group ordersigner
@@ -170,7 +170,7 @@ def clients_at_work(machine: Machine) -> Iterator[None]:
 
 @contextlib.contextmanager
 def faithful_clients(machine: Machine, count: int) -> Iterator[None]:
-    """Clients that keep one connection each and never make another: see faithful.py. All of them must be served."""
+    """Clients that keep one connection each and do not make another: see faithful.py. All of them must be served."""
     machine.write("/usr/local/lib/faithful.py", (SOURCE / "tests/system/faithful.py").read_text())
     arguments = [SOCKET, json.dumps(REQUEST), json.dumps(RESPONSE), str(count)]
     with machine.started("python3", "/usr/local/lib/faithful.py", *arguments, user=MEMBER) as clients:

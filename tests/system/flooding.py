@@ -1,4 +1,4 @@
-"""What fills the system's journal: flooding.py sign SOCKET REQUEST RESPONSE, or flooding.py log SOCKET
+"""Fills the system's journal: flooding.py sign SOCKET REQUEST RESPONSE, or flooding.py log SOCKET
 
 "sign" has the daemon sign the same request with the client's own key, as fast as it can. "log" sends entries to
 journald as any user may. Prints a line when it has begun, and after standard input has ended, how many there were.

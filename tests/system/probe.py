@@ -1,4 +1,4 @@
-"""Tries everything that the service's sandbox must prevent, from inside. Prints the results as JSON."""
+"""Tries, from inside the sandbox, everything that it must prevent. Prints the results as JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def files_that_can_be_written() -> Iterator[str]:
 
 
 def execute(descriptor: int) -> None:
-    """Write code into a file and map it, as a program would that brings its own."""
+    """Write code into a file and map it, like a program that brings its own code."""
     os.write(descriptor, b"\xc3" * mmap.PAGESIZE)
     mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC).close()
 

@@ -1,4 +1,4 @@
-"""Connections survive restarts, upgrades and reinstallations, and nothing is in the store at any other time."""
+"""Connections survive restarts, upgrades and reinstallations, and the store is empty at all other times."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_as_many_connections_as_the_daemon_takes_of_a_user_are_kept(installed: M
 
 
 def test_after_a_kill_clients_see_the_end_of_their_connections(installed: Machine) -> None:
-    """As nothing is stored while the daemon serves, whether a connection was handed over before or not."""
+    """Because nothing is stored while the daemon serves, even if a connection was handed over before."""
     with installed.started("nc", "-U", SOCKET, user=MEMBER) as client:
         assert client.stdout is not None
         for _ in range(2):
@@ -160,7 +160,7 @@ def test_a_unit_without_a_store_answers_what_has_come_and_ends_connections(insta
 
 
 def test_connections_wait_in_the_store_while_the_service_cannot_start(installed: Machine) -> None:
-    """A client that leaves meanwhile leaves nothing there."""
+    """If a client leaves in the meantime, its connection does not stay there."""
     with installed.started("nc", "-U", SOCKET, user=MEMBER) as client:
         assert client.stdout is not None
         converse(client)

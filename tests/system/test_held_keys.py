@@ -49,8 +49,8 @@ KEY = REQUEST["signer"][2:]  # with it a request by address has the response of 
 OTHER_KEY = secrets.token_hex(32)
 
 
-# What was right for an earlier version. Now line 2 is wrong: it moves money. So are line 5, because this action has no
-# price, and line 8, because it has no side.
+# A policy that was right for an earlier version. Now line 2 is wrong because it moves money, line 5 because this action
+# has no price, and line 8 because it has no side.
 EARLIER_SECTIONS = """[hyperliquid transfers]
 actions = order vaultTransfer
 [hyperliquid slowly]
@@ -72,7 +72,7 @@ def rule(name: str, key: str, user: str = MEMBER, *more: str) -> str:
 
 @pytest.fixture
 def holder(installed: Machine) -> Iterator[Machine]:
-    """The machine with the package as installed, where tests put keys and a policy. Their state goes too."""
+    """The machine with the installed package, where tests put keys and a policy. All are removed at the end."""
     policy = installed.run("cat", POLICY) + "\n"
     yield installed
     if not is_installed(installed):
@@ -284,7 +284,7 @@ def test_files_that_cannot_be_opened_are_named_once_and_the_good_keys_work(holde
     assert holder.property(SERVICE, "NRestarts") == "0"
     assert status(holder).endswith(f"; 2 of {2 + len(FAULTS)} keys")
     assert sorted(holder.run("ls", "-A", OPENED).split()) == ["good", "zzz"]
-    # The entries are where people look: among those of the daemon's unit, and with an explanation.
+    # People find the entries among those of the daemon's unit, with an explanation.
     assert "Cannot use the key" in holder.run("journalctl", "--no-pager", "--unit", SERVICE)
     explained = holder.run("journalctl", "--no-pager", "--catalog", f"MESSAGE_ID={UNUSABLE}", "ORDERSIGNER_KEY=renamed")
     assert "Subject: A key cannot be used" in explained

@@ -1,4 +1,4 @@
-"""What the daemon tells operators: `ordersigner status`, metrics for Prometheus, and alerts."""
+"""`ordersigner status`, metrics for Prometheus, and alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package: its files, and what installation, upgrade, removal and purge do."""
+"""The package: its files, installation, upgrade, removal and purge."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_its_man_pages_have_the_date_of_the_release(installed: Machine) -> None:
 
 @pytest.mark.parametrize("packages", SUITES[:1], indirect=True)
 def test_a_second_build_gives_the_same_package(packages: Packages, tmp_path: Path) -> None:
-    """With another umask, from files with other modes and times, in another directory, at another time."""
+    """With another umask, from files with other modes and times, in another directory, and later."""
     checkout = tmp_path / "another checkout"
     checkout.mkdir()
     script = f"""

@@ -1,4 +1,4 @@
-"""The apt repository that packaging/debian/repository makes, served over HTTP: what apt takes and what it refuses."""
+"""The apt repository that packaging/debian/repository makes, served over HTTP: what apt accepts and what it refuses."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def keys() -> Iterator[Path]:
 def served(
     machine: Machine, packages: Packages, keys: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Repository]:
-    """The repository of the packages. At the end, the machine has the package that was built, and no other source."""
+    """The repository of the packages. At the end, the machine has the built package, and this source is gone."""
     root = tmp_path_factory.mktemp("served")
     machine.write(NO_RETRIES, 'Acquire::Retries "0";\n')  # the machine cannot reach Debian's mirror
     with machine.served(root) as address:

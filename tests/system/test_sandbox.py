@@ -1,4 +1,4 @@
-"""The service's sandbox: it blocks everything else and does not hinder the daemon."""
+"""The service's sandbox: it does not hinder the daemon, and blocks everything else."""
 
 from __future__ import annotations
 

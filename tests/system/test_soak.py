@@ -1,4 +1,4 @@
-"""Mixed clients through restarts, reloads and instances that come and go: soak.py does it for as long as one wants."""
+"""Mixed clients through restarts, reloads and instances that come and go: soak.py runs this for any time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Thefts of keys from trading bots: they get the key of a bot that has it, and not one that the daemon holds.
 
 thieves/ has the thefts. Each runs twice, as the user of a bot. A bot that has its key must lose it: so a theft that
-does not work fails here. A bot whose key the daemon holds must not lose it. docs/trust/thieves.rst says it for people.
+does not work fails here. A bot whose key the daemon holds must not lose it. docs/trust/thieves.rst describes them.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ INSIDE = ("startup", "hooks", "memory")  # the bot
 
 @pytest.fixture(scope="module")
 def _libraries(machine: Machine) -> Iterator[None]:
-    """What the bots and the thieves run with; and the bots' user may read the journal."""
+    """The libraries of the bots and the thieves; and the bots' user may read the journal."""
     for path in (SOURCE / "tests/system/thieves").glob("*.py"):
         machine.write(f"/usr/local/lib/system/thieves/{path.name}", path.read_text())
     machine.run("usermod", "--append", "--groups", "systemd-journal", MEMBER)

@@ -1,4 +1,4 @@
-"""The journal for entries about held keys: what is in it, who can write to it, and what it survives."""
+"""The journal for entries about held keys: its entries, who can write to it, and what it survives."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAIN = "systemd-journald.service"
 MAIN_SOCKETS = ("systemd-journald.socket", "systemd-journald-dev-log.socket")
 WITH_HELD_KEY = "ORDERSIGNER_RULE=load-0"
 MADE_UP = "ORDERSIGNER_RULE=made-up"
-MANY = 60_000  # more than journald takes from a unit in half a minute by default
+MANY = 60_000  # more than journald accepts from a unit in half a minute by default
 BATCH = 100
 FEW = 2000
 START_LIMIT = 5  # starts in ten seconds, by systemd's default
@@ -83,7 +83,7 @@ def in_namespace(machine: Machine, *matches: str, since: int) -> list[str]:
 
 
 def test_a_flood_leaves_all_entries_about_held_keys(installed: Machine) -> None:
-    """By a client without a rule and by another program, for a minute. flood.py does it for as long as one wants."""
+    """By a client without a rule and by another program, for a minute. flood.py runs this for any time."""
     print(flood(installed, SECONDS))
 
 

@@ -1,4 +1,4 @@
-"""The socket and the service: which clients they serve, what journal and status say, and what faults they survive."""
+"""The socket and the service: the clients that they serve, the journal and the status, and faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What systemd hands over; with real sockets on both sides."""
+"""Sockets and descriptors from systemd, with real sockets on both sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an entry gets to journald, over a socket like its own, and when, or as a line to stderr."""
+"""Sending an entry to journald, over a socket like its own, or as a line to stderr."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def bound(path: str) -> socket.socket:
 
 
 def fill(send: Journald) -> int:
-    """Send until nobody takes more. Returns how many entries were taken."""
+    """Send until no more is accepted. Returns the number of accepted entries."""
     taken = 0
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What systemd is told; with real sockets on both sides."""
+"""Messages to systemd, with real sockets on both sides."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ const wallet = new Wallet(KEY);
 const signer = new OrdersignerSigner(real.address, null, client);
 after(() => held.close());
 
-// What `make` makes with each of the signers, which must be the same. What is random is not, while it runs.
+// The result of `make` with each of the signers, which must be the same. Random values are fixed while it runs.
 async function same(signers, make) {
     const made = [];
     for (const one of signers) {

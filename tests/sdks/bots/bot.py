@@ -1,7 +1,7 @@
-"""What the bots here have in common: python NAME.py KEY-OR-ADDRESS.
+"""The common part of the bots here: python NAME.py KEY-OR-ADDRESS.
 
-A bot signs ORDERS orders through an SDK. Then it says so and waits until its input ends. It has its setting as careless
-bots do: as an argument, in its environment and in ~/.env. It logs all that is logged to ~/bot.log, prints its settings,
+A bot signs ORDERS orders through an SDK. Then it says so and waits until its input ends. Like careless bots, it has its
+setting as an argument, in its environment and in ~/.env. It logs all that is logged to ~/bot.log, prints its settings,
 and writes what it has signed to ~/orders.
 
 A bot's module has one function, which main() gets. In: the key or the address, and the URL of the venue. Out: a

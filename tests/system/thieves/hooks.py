@@ -1,4 +1,4 @@
-"""Replaces functions that get a key or use one, and takes what goes into them and comes out.
+"""Replaces functions that get a key or use one, and takes their arguments and results.
 
 from_key is eth-account's, and the making of an account whose key the daemon holds. sign is the venue's, that account's
 and the client's. send is what the program sends through any socket. A .pth file imports this module, before what it

@@ -1,4 +1,4 @@
-"""A socket that a bot may be pointed to in place of the daemon's: ~/daemon.sock. Takes what is sent, and refuses it.
+"""A socket to which a bot may be directed instead of the daemon's: ~/daemon.sock. Takes the requests, and refuses them.
 
 Prints "listening" when it does, and ends with its standard input.
 """

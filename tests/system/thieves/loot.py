@@ -1,4 +1,4 @@
-"""Where a thief puts what it gets, in place of sending it away: ~/loot, a file for each way to get it."""
+"""The loot of a thief, which is not sent away but put into ~/loot, with a file for each way to get it."""
 
 from __future__ import annotations
 
