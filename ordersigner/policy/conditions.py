@@ -20,7 +20,7 @@ from functools import partial
 from itertools import repeat
 from math import gcd
 from operator import ge, le, mul
-from typing import Any, Callable, Iterable, NamedTuple, Protocol, Sequence
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence
 
 from ordersigner.payloads import typed_values
 from ordersigner.payloads.payload import Payload, Unreadable
@@ -230,8 +230,9 @@ class Condition:
     pattern: Pattern | None = None
     most: int | None = None  # of a count: how many at the most
     names_divisor = True  # of a price: whether a divisor that is not above zero is itself at fault
-    price = 0  # of a quotient: the limit, in units of 10^-36
     bound: str = ""  # of "<=" and ">=", except of a total: the number as it was written
+    level = 0  # the same in the smallest units; of a quotient, in units of 10^-36
+    numbers: Sequence[int] = ()  # of "=": those that it allows, in the smallest units
 
     def __init__(self, term: Term, operator: str, side: Side) -> None:
         self.term = term
@@ -265,6 +266,7 @@ class _OfValues(Condition):
         side = self.side
         if side.is_number:
             values: list[Any] = [side.number(word) for word in text.split()]
+            self.numbers = values
         else:
             type = side.access.type
             values = [_value(type, word) for word in ([text] if type == "string" else text.split())]
@@ -291,7 +293,7 @@ class _OfValues(Condition):
 
     def _compares(self, text: str) -> None:
         self._check_number()
-        limit = self.side.number(text)
+        limit = self.level = self.side.number(text)
         self.bound = text
 
         def at_least(values: Sequence[int], now: float) -> bool:
@@ -399,7 +401,7 @@ class _Price(Condition):
             before = [way[: len(way) - way[::-1].index("*")] for way in ways]
             if before[0] != before[1]:
                 raise ValueError('what stands before the last "*" must be the same on both sides')
-        self.price = price = terms.scaled(text, terms.MAX_DECIMALS)
+        self.level = price = terms.scaled(text, terms.MAX_DECIMALS)
         self.bound = text
         # a / 10**A / (b / 10**B) against price / 10**36
         left = 10 ** (divisor.digits + terms.MAX_DECIMALS)
@@ -482,6 +484,8 @@ class _OfTotal(Condition):
             if term.amount.decimals is not None
             else int(typed_values.value_of("uint256", word))
         )
+        if not limit:
+            raise ValueError(f"a total must be more than 0; to allow none of it, write {quoted(str(term.amount))} = 0")
         if limit > MAX_TOTAL:
             raise ValueError("a total must be below 2^256 of the smallest units")
         name = str(term.amount).replace(", ", ",")
@@ -520,6 +524,7 @@ class Conditions:
         self.fields = fields
         self.compiled: list[Condition] = []
         seen: set[tuple[Term, str]] = set()
+        lines: dict[Condition, int] = {}
         for setting in section.conditions if settings is None else settings:
             try:
                 condition = _compile(setting, fields, section)
@@ -532,7 +537,10 @@ class Conditions:
             else:
                 seen.add(key)
                 condition.names_divisor = names_divisor
+                lines[condition] = setting.line
                 self.compiled.append(condition)
+        for condition, reason in _contradictions(self.compiled):
+            section.wrong_at(lines[condition], f"{quoted(str(condition.term))} {condition.operator}: {reason}")
         self.compiled.sort(key=lambda condition: condition.term.is_total)  # totals last; otherwise as in the file
         self._totals = [condition for condition in self.compiled if isinstance(condition, _OfTotal)]
         self.totals: Sequence[Total] = [condition.total for condition in self._totals]
@@ -588,6 +596,20 @@ def _compile(setting: Setting, fields: Fields, section: Section) -> Condition:
             return _Price(term, operator, side, divisor, value)
         return _OfValues(term, operator, side, value)
     raise failure
+
+
+def _contradictions(compiled: Sequence[Condition]) -> Iterator[tuple[Condition, str]]:
+    """Conditions that no value can meet together with the others on the same term."""
+    by_operator = {(condition.term, condition.operator): condition for condition in compiled}
+    for condition in compiled:
+        least, most = (by_operator.get((condition.term, operator)) for operator in (">=", "<="))
+        if condition is most and least is not None and most.level < least.level:
+            yield condition, f"this is below {least.bound}, which this section has for >=, so no value could be allowed"
+        elif condition.numbers and not any(
+            (least is None or number >= least.level) and (most is None or number <= most.level)
+            for number in condition.numbers
+        ):
+            yield condition, "the <= or >= that this section has for it, too, allows no such value"
 
 
 def _in_words(value: Value) -> str:

@@ -41,7 +41,7 @@ from ordersigner.policy.hyperliquid_checks import (
     Fault,
     address_of,
 )
-from ordersigner.policy.hyperliquid_settings import MULTI_SIG, SETTINGS, TOTAL, limits_of
+from ordersigner.policy.hyperliquid_settings import MULTI_SIG, RANGES, SETTINGS, TOTAL, limits_of
 from ordersigner.policy.limits import Limits
 from ordersigner.policy.rules import OPEN_WITH_TOTAL, Need, Objection, Total
 from ordersigner.policy.settings import MAX_TOTAL, Section, did_you_mean, quoted, shown_name, shown_value
@@ -76,6 +76,8 @@ class HyperliquidLimits(Limits):
         self._actions, self._powers, self._blind = _types(section)
         has_right_types = not section.errors or section.settings.keys().isdisjoint(LISTS)
         self._limits = limits_of(section)
+        for least, most in RANGES:
+            section.in_order(least, most, self._limits)
         if has_right_types:
             _refuse_idle(section, self._actions, self._limits)
         self._multi_sig = self._limits.get(MULTI_SIG)

@@ -22,6 +22,7 @@ MAX_PARTS = 2048  # orders or cancellations that a setting may allow in an actio
 MAX_SECONDS = 10**9
 MAX_MINUTES = 10**6
 NONE = "none"
+RANGES = (("min-price", "max-price"), ("min-trigger-price", "max-trigger-price"))
 
 
 class Setting(NamedTuple):

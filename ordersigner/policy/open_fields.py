@@ -129,7 +129,7 @@ class _Walk:
             claims.append(_Claim(_steps(amount), condition, amount.part, True, is_most))  # below zero it never holds
         if not divisor.function and self._is_limited(amount):
             # Any divisor meets >= 0.
-            is_high = not is_most and condition.price > 0
+            is_high = not is_most and condition.level > 0
             claims.append(_Claim(_steps(divisor), condition, divisor.part, True, is_high))
         return claims
 

@@ -165,6 +165,11 @@ class OrderLimits(Limits):
         max_notional = rule.one("max-notional", amount)
         max_leverage = rule.one("max-leverage", _max_leverage)
         min_leverage = rule.one("min-leverage", amount)
+        bounds = {"min-price": min_price, "max-price": max_price, "min-leverage": min_leverage}
+        bounds["max-leverage"] = max_leverage
+        exact = {name: Decimal(limit.text) for name, limit in bounds.items() if limit is not None}
+        rule.in_order("min-price", "max-price", exact)
+        rule.in_order("min-leverage", "max-leverage", exact)
         total = rule.one(_TOTAL, amount_in_span)
         clock = rule.one("clock", number(1, MAX_CLOCK, "the time"))
         market = chosen[0] if chosen and len(chosen) == 1 else None  # whose tokens the amounts count
@@ -175,7 +180,8 @@ class OrderLimits(Limits):
                 rule.wrong(f"{name} needs a futures market: a spot order has no leverage", name)
             if name in _PRICES and (not types or UNBOUND_TYPES.intersection(types)):
                 rule.wrong(
-                    f"{name} needs types without MKT and STM, whose price binds nobody, such as types = LMT", name
+                    f"{name} needs types without MKT and STM, whose price the exchange ignores, such as types = LMT",
+                    name,
                 )
         if total is not None and market is not None:
             self.totals = _totals(rule, *total, market)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import Callable, Collection, Iterable, Iterator, Mapping, NamedTuple, TypeVar
+from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, NamedTuple, TypeVar
 
 from ordersigner.policy.rules import Rate, in_tokens
 from ordersigner.text import similar
@@ -157,7 +157,7 @@ class Section:
             return values
         words = self.settings[name].words
         if not words:
-            self.wrong(f"{name}: it takes at least one word", name)
+            self.wrong(f"{name}: a value is missing", name)
         before: set[str] = set()  # words
         found: set[T] = set()
         for number, word in enumerate(words, 1):
@@ -177,6 +177,11 @@ class Section:
     def is_any(self, name: str) -> bool:
         """Whether a list says "any" in place of its words."""
         return name in self.settings and self.settings[name].words == ["any"]
+
+    def in_order(self, least: str, most: str, values: Mapping[str, Any]) -> None:
+        """A lower limit above the upper one is wrong. values: of settings by their names."""
+        if least in values and most in values and values[least] > values[most]:
+            self.wrong(f"{least}: this is above {most}, so no value could be allowed", least)
 
     def no_others(self, known: Collection[str]) -> None:
         """Settings of other names are wrong."""
@@ -232,7 +237,10 @@ def amount_in_span(word: str) -> tuple[Amount, int]:
     limit, _, span = word.partition("/")
     if span not in _TOTAL_SPANS or not AMOUNT.fullmatch(limit):
         raise ValueError("a total is AMOUNT/hour or AMOUNT/day, such as 500/day")
-    return Amount.of(limit), _TOTAL_SPANS[span]
+    amount = Amount.of(limit)
+    if not amount.numerator:
+        raise ValueError("a total must be more than 0, or it would allow nothing")
+    return amount, _TOTAL_SPANS[span]
 
 
 def rate(word: str) -> Rate:

@@ -156,10 +156,13 @@ def test_a_near_miss_is_named(settings: dict[str, str], said: str, page: Check) 
         ({"rate": "5"}, "N/second, N/minute or N/hour"),
         ({"clock": "1 2"}, "a whole number from 1 to 1000000000"),
         ({"max-quantity": ""}, "decimal digits with at most one point"),
-        ({"sides": ""}, "it takes at least one word"),
+        ({"sides": ""}, "a value is missing"),
         ({"max-total-notional": "5"}, "AMOUNT/hour or AMOUNT/day, such as 500/day"),
         ({"types": "x"}, "valid words are LMT, MKT, SLM, STM"),
         ({"max-price": "5"}, "such as types = LMT"),
+        ({"max-total-notional": "0/day"}, "a total must be more than 0, or it would allow nothing"),
+        ({"types": "LMT", "min-price": "5.1", "max-price": "5.01"}, "min-price: this is above max-price, so no value"),
+        ({"types": "LMT", "min-leverage": "5", "max-leverage": "4"}, "min-leverage: this is above max-leverage, so no"),
     ],
 )
 def test_a_complaint_says_what_is_expected(settings: dict[str, str], form: str, page: Check) -> None:

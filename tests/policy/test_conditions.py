@@ -169,6 +169,8 @@ def test_a_path_may_have_an_operator_in_its_name() -> None:
         ("total message.price <= 1", "AMOUNT/hour or AMOUNT/day"),
         ("total message.price <= 1/week", "AMOUNT/hour or AMOUNT/day"),
         ("total message.price <= -1/day", "less than zero"),
+        ("total message.price <= 0/day", "more than 0; to allow none of it, write message.price = 0"),
+        ("total message.price(18) <= 0.0/hour", "more than 0; to allow none of it, write message.price(18) = 0"),
         ("total message.price(1) <= 0.25/day", "2 digits after"),
         ("total message.delta <= 1/day", "negative"),
         ("total sum(message.items.*.move) <= 1/day", "negative"),
@@ -187,6 +189,39 @@ def test_a_path_may_have_an_operator_in_its_name() -> None:
 )
 def test_a_condition_that_is_wrong_says_why(condition: str, reason: str) -> None:
     assert reason in problem(condition)
+
+
+@pytest.mark.parametrize(
+    ("least", "most"),
+    [
+        ("message.price >= 0x10", "message.price <= 15"),
+        ("message.price(18) >= 1.5", "message.price(18) <= 1.49"),
+        ("message.delta >= -4", "message.delta <= -5"),
+        ("message.price / message.deadline >= 0.2", "message.price / message.deadline <= 0.1"),
+        ("count(message.items) >= 3", "count(message.items) <= 2"),
+        ("sum(message.items.*.amount) >= 3", "sum(message.items.*.amount) <= 2"),
+    ],
+)
+def test_limits_that_no_value_can_meet_are_wrong(least: str, most: str) -> None:
+    term, _, _ = most.partition(" <= ")
+    reason = (
+        f"{term} <=: this is below {least.split()[-1]}, which this section has for >=, so no value could be allowed"
+    )
+    for settings, line in ((f"{least}\n{most}", 5), (f"{most}\n{least}", 4)):
+        section = section_of("typed", f"type = {TYPE}\ndomain.chainId = 1\n{settings}")
+        assert list(problems_of(section, TypedLimits)) == [f"{term} <="]
+        assert section.errors == [(line, reason)]
+    assert limits_of(most, most.replace("<=", ">="))  # the same limit twice allows one value
+
+
+@pytest.mark.parametrize(("values", "limit"), [("5", "<= 4"), ("5 6", ">= 7"), ("1 9", ">= 10")])
+def test_values_outside_the_limits_of_the_same_field_are_wrong(values: str, limit: str) -> None:
+    section = section_of("typed", f"type = {TYPE}\ndomain.chainId = 1\nmessage.price {limit}\nmessage.price = {values}")
+    problems_of(section, TypedLimits)
+    assert section.errors == [
+        (5, "message.price =: the <= or >= that this section has for it, too, allows no such value")
+    ]
+    assert limits_of("message.price = 1 9", "message.price <= 5", "message.price >= 1")
 
 
 def test_a_plain_field_of_the_domain_takes_no_more_than_a_value() -> None:

@@ -209,7 +209,7 @@ def test_what_is_not_known_is_refused(action: dict[str, Any], field: str) -> Non
     ("settings", "setting", "reason"),
     [
         ({}, "actions", "must be given"),
-        ({"actions": ""}, "actions", "at least one word"),
+        ({"actions": ""}, "actions", "a value is missing"),
         ({"actions": "order order"}, "actions, word 2", "twice"),
         ({"actions": "order!"}, "actions", "letters and digits"),
         ({"actions": "order", "assets": "BTC"}, "assets", "number"),
@@ -251,6 +251,9 @@ def test_what_is_not_known_is_refused(action: dict[str, Any], field: str) -> Non
         ({"actions": "order", "clock": "0"}, "clock", "from 1 to"),
         ({"actions": "twapOrder", "twap_minutes": "5"}, "twap-minutes", "LEAST MOST"),
         ({"actions": "order", "max_total_notional": "9" * 42 + "/day"}, "max-total-notional", "does not fit"),
+        ({"actions": "order", "max_total_notional": "0/day"}, "max-total-notional", "more than 0"),
+        ({"actions": "order", "min_price": "5", "max_price": "4.99"}, "min-price", "above max-price"),
+        ({"actions": "order", "min_trigger_price": "5", "max_trigger_price": "4"}, "min-trigger-price", "above max-tr"),
         ({"actions": "twapOrder", "min_price": "1"}, "min-price", "a TWAP signs no price"),
     ],
     ids=repr,

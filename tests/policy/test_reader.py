@@ -159,7 +159,7 @@ def test_a_word_that_is_nearly_right_gets_the_right_one(text: str, meant: str) -
         (rule(key=None), ["policy:1: a rule needs key"]),
         (rule(accounts=None), ["policy:4: markets needs accounts"]),
         (rule(markets=None), ["policy:1: a rule needs at least one", "policy:4: accounts needs markets"]),
-        (rule(key=""), ["policy:2: key: it takes at least one word"]),
+        (rule(key=""), ["policy:2: key: a value is missing"]),
         (rule(key="0x12"), ["policy:2: key: this is not an address of 40 hexadecimal digits"]),
         (rule(key=f"{KEY} {KEY}"), ["policy:2: key, word 2: it is there twice"]),
         (rule(key=f"{KEY} {KEY[2:].upper()}"), ["policy:2: key, word 2: it is there twice"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Dict, Tuple
 
 import pytest
@@ -249,7 +250,31 @@ def terms(draw: st.DrawFn) -> list[Setting]:
     if draw(st.booleans()):
         total = f"total {draw(st.sampled_from(TOTALS))}"
         chosen[total, "<="] = Setting(total, "<=", draw(st.sampled_from(["0.1", "1", "2.5"])) + "/day")
-    return list(chosen.values())
+    return possible(list(chosen.values()))
+
+
+def possible(chosen: list[Setting]) -> list[Setting]:
+    """The settings without those that would leave no value together with earlier ones: a policy has an error then."""
+    kept: list[Setting] = []
+    bounds: dict[str, list[tuple[str, list[Decimal]]]] = {}  # operators and their numbers, by what they bound
+    for setting in chosen:
+        bounded, operator = PRICES.get(setting.word, (setting.word, setting.operator))
+        if operator in ("=", *COMPARED) and bounded in ("price", *(term for term, _, _ in TERMS)):
+            numbers = [Decimal(int(word, 16)) if word[:2] == "0x" else Decimal(word) for word in setting.value.split()]
+            together = [*bounds.get(bounded, ()), (operator, numbers)]
+            named = [number for _, several in together for number in several]
+            if not any(all(meets(number, *bound) for bound in together) for number in named):
+                continue
+            bounds[bounded] = together
+        kept.append(setting)
+    return kept
+
+
+PRICES = {"min-price": ("price", ">="), "max-price": ("price", "<=")}
+
+
+def meets(number: Decimal, operator: str, numbers: list[Decimal]) -> bool:
+    return {"=": number in numbers, "<=": number <= numbers[0], ">=": number >= numbers[0]}[operator]
 
 
 def several(words: list[str]) -> st.SearchStrategy[str]:
@@ -366,7 +391,7 @@ def hyperliquid_sections(draw: st.DrawFn, name: str) -> Section:
     if draw(seldom):
         chosen.append(Setting("blind", "=", BLIND))
     chosen += [Setting(word, "=", draw(value)) for word, value in optional.items() if draw(st.booleans())]
-    return Section("hyperliquid", name, tuple(chosen))
+    return Section("hyperliquid", name, tuple(possible(chosen)))
 
 
 # Rules
@@ -377,7 +402,8 @@ def rules(draw: st.DrawFn, name: str) -> Section:
     chosen.update({word: draw(several(["1", "2"] if word == "users" else ["11", "12"])) for word in who})
     kinds = draw(st.sets(st.sampled_from(["markets", "typed", "messages", "hyperliquid"]), min_size=2))
     if "markets" in kinds:
-        chosen.update(draw(order_settings()))
+        settings = [Setting(word, "=", value) for word, value in draw(order_settings()).items()]
+        chosen.update({setting.word: setting.value for setting in possible(settings)})
     for kind in sorted(kinds - {"markets"}):
         sections = several(["a", "b"])
         chosen[kind] = "any" if kind == "typed" and draw(seldom) else draw(sections)
