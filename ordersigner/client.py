@@ -397,7 +397,7 @@ def check_timeout(timeout):
     # type: (Optional[float]) -> None
     """Raises ValueError if Client cannot have that timeout."""
     if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:  # NaN too
-        raise ValueError("timeout: None, or seconds, more than 0 and at most %d" % MAX_TIMEOUT)
+        raise ValueError("timeout: must be None, or seconds: more than 0 and at most %d" % MAX_TIMEOUT)
 
 
 def default_path():

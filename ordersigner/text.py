@@ -99,6 +99,13 @@ def similar(word: str, known: Iterable[str], closeness: float = 0.7) -> str:
     return lower[closest[0]] if closest else ""
 
 
+def meant_option(arguments: Iterable[str], known: Iterable[str]) -> str:
+    """The option of `known` that the first similar one of some wrong arguments probably is; "" if there is none."""
+    options = [argument.partition("=")[0] for argument in arguments if argument.startswith("-")]
+    known = list(known)
+    return next(filter(None, (similar(option, known) for option in options if option not in known)), "")
+
+
 # Text that a person wrote. Editors on Windows begin a file with a byte order mark. Windows PowerShell writes UTF-16.
 
 MARK = b"\xef\xbb\xbf"  # of UTF-8

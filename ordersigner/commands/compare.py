@@ -79,10 +79,10 @@ def examples() -> list[tuple[str, bytes]]:
 def earlier_path(given: str | None) -> str:
     """The path of the earlier daemon's socket: the one that the user gives, or the usual one."""
     if given is None and not os.path.exists(EARLIER_SOCKET):
-        raise Error(f"nothing is at {EARLIER_SOCKET}: name the earlier daemon's socket with --earlier")
+        raise Error(f"there is no earlier daemon at {EARLIER_SOCKET}; if its socket is elsewhere: --earlier PATH")
     path = os.path.abspath(given or EARLIER_SOCKET)
     if not _PLAIN_PATH.match(path):
-        raise Error("--earlier: a path of letters, digits and ./_+- only")
+        raise Error("--earlier: the path may have only letters, digits and the characters . / _ + -")
     return path
 
 
@@ -142,9 +142,9 @@ def steps(earlier: Listener) -> str:
     """The commands that replace the earlier daemon by this one, for root's shell, with comments."""
     path = earlier.path
     if earlier.pid <= 1:
-        end = "# ... where it runs: here, only another container or systemd itself is seen to listen"
+        end = "# ... where it runs: seen from here, another container listens, or systemd itself"
     elif not earlier.is_owners:
-        end = f"# ... but not process {earlier.pid}, which is not of the user who owns the socket"
+        end = f"# ... but not process {earlier.pid}: it does not belong to the user who owns the socket"
     elif earlier.unit:
         end = f"systemctl disable --now {shlex.quote(earlier.unit)}  # if it runs nothing else, as cron.service would"
     else:

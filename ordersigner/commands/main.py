@@ -17,7 +17,7 @@ import signal
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Sequence
 
 from ordersigner import __version__
 from ordersigner.client import (
@@ -40,7 +40,7 @@ from ordersigner.client import (
 from ordersigner.commands import compare, status, terminal
 from ordersigner.commands.lines import Progress, Source
 from ordersigner.commands.terminal import STDIN
-from ordersigner.text import masked, printable, similar
+from ordersigner.text import masked, meant_option, printable, similar
 
 if TYPE_CHECKING:
     from ordersigner.client import Frozen
@@ -61,15 +61,24 @@ class Parser(argparse.ArgumentParser):
         subparsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
         commands = {name: command for action in subparsers for name, command in action.choices.items()}
         if wrong_command:
+            unknown = self._unknown_before(wrong_command[1])
             meant = similar(wrong_command[1], commands)
             hint = f"did you mean {meant}?" if meant else f"there are {', '.join(commands)}"
-            message = f"there is no command {wrong_command[1]}: {hint}"
-        elif unknown:
-            options = [option for command in commands.values() for option in command._option_string_actions]
-            meant = similar(unknown.split()[0].partition("=")[0], options)
-            if meant and meant not in unknown.split():
-                message += f"; did you mean {meant}?"
-        super().error(masked(message))
+            message = f"there is no option {unknown}" if unknown else f"there is no command {wrong_command[1]}: {hint}"
+        options = [option for parser in (self, *commands.values()) for option in parser._option_string_actions]
+        meant = meant_option(unknown.split(), options)
+        super().error(masked(f"{message}; did you mean {meant}?" if meant else message))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def _unknown_before(self, command: str) -> str:
+        """The first option before a command that is none of this parser's: the command may be its value."""
+        before = self._given[: self._given.index(command)] if command in self._given else []
+        names = [argument.partition("=")[0] for argument in before if argument.startswith("-")]
+        known = tuple(self._option_string_actions)
+        return next((name for name in names if not any(option.startswith(name) for option in known)), "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,7 +133,7 @@ def seconds(text: str) -> float:
         value = float(text)
         check_timeout(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"seconds, {TIMEOUT_RANGE}") from None
+        raise argparse.ArgumentTypeError(f"expected seconds, {TIMEOUT_RANGE}") from None
     return value
 
 
@@ -294,7 +303,8 @@ def list_signers(client: Client, arguments: argparse.Namespace) -> int:
     elif not response["ok"]:
         report(str(refusal(response)))
     elif not listed:
-        report("no key may be used by this user; the daemon's administrator finds the reason in its journal")
+        reason = "an administrator finds the reason in the journal: journalctl --namespace=+ordersigner"
+        report(f"you may not use any key that the daemon holds; {reason} --identifier ordersigner")
     else:
         for signer in listed:
             rules = (f"{rule} (frozen)" if rule in signer["frozen"] else rule for rule in signer["rules"])
@@ -307,12 +317,12 @@ def freeze(client: Client, arguments: argparse.Namespace) -> int:
     if frozen is None:
         return REFUSED
     if not frozen["frozen"]:
-        report("no rule is for this user, so nothing is frozen")
+        report("the policy has no rule for this user, so nothing was frozen")
         return REFUSED
     if not frozen["kept"]:
-        report("this daemon has no place for state: they are frozen in one process, and only until it ends")
+        report("this daemon has no directory for state: the rules are frozen in one process, and only until it ends")
     if not frozen["confirmed"]:
-        report("all later requests are refused, but one that came before may still get its signature")
+        report("requests that come now are refused, but one that came before may still be signed")
         return UNCONFIRMED
     return DONE
 
@@ -350,14 +360,14 @@ def show_status(client: Client, arguments: argparse.Namespace) -> int:
         for line in status.words_of_rules(found.processes[-1]):
             print(line)
         for unit in found.silent:
-            report(f"{unit} does not answer")
+            report(f"{unit} does not answer; to see why: systemctl status {unit}")
     return REFUSED if found.silent else DONE
 
 
 def compare_daemons(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.files and not arguments.earlier:
         # Any local user can make a socket at the usual path while the earlier daemon does not run.
-        raise Error("with requests of your own, which may have keys, name the earlier daemon's socket with --earlier")
+        raise Error("requests of your own may hold keys, so name the socket of the earlier daemon: --earlier PATH")
     source = Source(arguments.files)
     lines = [line for line in source.lines() if line]
     requests = [(f"{origin.file}, line {origin.number}", line) for origin, line in zip(source.unanswered, lines)]

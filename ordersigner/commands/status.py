@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from typing import Any, Dict, Iterator, NamedTuple
+from typing import Any, Dict, Iterable, Iterator, NamedTuple
 
 from ordersigner.client import SYSTEM_SOCKET, Client, ProtocolError, encode, read_response, refusal
 
@@ -78,9 +78,11 @@ def words(status: Status) -> Iterator[str]:
     yield f"  now            {status['connections']} connection{'' if status['connections'] == 1 else 's'}{keys}{rules}"
     yield f"  signed         {status['signed']:,}{last}"
     yield from (f"    {kind:<12} {number:,}" for kind, number in status["signed_by_type"].items())
-    yield from (f"    rule {rule:<7} {number:,}" for rule, number in status["signed_by_rule"].items())
+    width = _width(status["signed_by_rule"], 7)
+    yield from (f"    rule {rule:<{width}} {number:,}" for rule, number in status["signed_by_rule"].items())
     yield f"  refused        {status['refused']:,}"
-    yield from (f"    {code:<12} {number:,}" for code, number in status["refused_by_code"].items())
+    width = _width(status["refused_by_code"], 12)
+    yield from (f"    {code:<{width}} {number:,}" for code, number in status["refused_by_code"].items())
     yield f"  failed         {status['failed']:,}"
     if status["not_recorded"]:
         yield f"  not recorded   {status['not_recorded']:,} journal entries"
@@ -90,18 +92,24 @@ def words_of_rules(status: Status) -> Iterator[str]:
     """What the rules have done in all processes, and what of them is frozen, for people."""
     if status["rules"] or status["frozen"]:
         yield "all processes together:"
+    width = _width(status["rules"], 9)
     for name, rule in status["rules"].items():
         counts = f"{_number(rule['signed'])} signed, {_number(rule['refused'])} refused"
-        yield f"  rule {name:<9} {counts}{', frozen' if rule['frozen'] else ''}"
+        yield f"  rule {name:<{width}} {counts}{', frozen' if rule['frozen'] else ''}"
         for total in rule["totals"]:
             where = f"[{total['section'] or 'rule ' + name}] {total['term']}"
             used = "unknown" if total["used"] is None else total["used"]
             yield f"    in {SPANS[total['span']]:<9} {used} of {total['limit']}: {where}"
     if status.get("rules_left_out"):
-        yield f"  and {status['rules_left_out']} more rules, for which the answer has no room"
+        yield f"  and {status['rules_left_out']} more rules, which the answer has no room for"
     strange = [name for name in status["frozen"] if name not in status["rules"]]
     if strange and not status.get("rules_left_out"):
         yield f"  frozen         {', '.join(strange)}: the policy has no such rule"
+
+
+def _width(names: Iterable[str], least: int) -> int:
+    """Of a column, in characters."""
+    return max([least, *map(len, names)])
 
 
 SPANS = {"hour": "an hour", "day": "a day"}

@@ -8,21 +8,31 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from typing import Iterator, Sequence
+from typing import Iterator, NoReturn, Sequence
 
 from ordersigner import __version__, peer
 from ordersigner.peer import Peer
 from ordersigner.policy import reader
 from ordersigner.serving.server import Limits
 from ordersigner.signing.journal import LEVELS
+from ordersigner.text import masked, meant_option
 
 MAX_UID = 2**32 - 2
 MAX_NOW = 10**12  # seconds since 1970
 
 
-def parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Says which option was probably meant. What may be a key is not repeated."""
+
+    def error(self, message: str) -> NoReturn:
+        _, _, unknown = message.partition("unrecognized arguments: ")
+        meant = meant_option(unknown.split(), self._option_string_actions)
+        super().error(masked(f"{message}; did you mean {meant}?" if meant else message))
+
+
+def parser() -> Parser:
     defaults = Limits()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ordersignerd",
         description="Sign orders for clients on a Unix socket: the one that systemd hands over, or --socket.",
     )
@@ -32,30 +42,32 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--policy",
         metavar="FILE",
-        help="who may have what signed with the held keys; SIGHUP reloads it (default: "
+        help="which users may sign what with the held keys; SIGHUP reloads it (default: "
         f"{reader.DEFAULT_PATH}, without --socket)",
     )
     parser.add_argument(
         "--state",
         metavar="DIR",
-        help="keep totals, rates and frozen rules in a file there, for all processes (default: what systemd names)",
+        help="keep totals, rates and frozen rules in a file there (default: the directory that systemd names)",
     )
     parser.add_argument("--no-wire-keys", action="store_true", help="sign only with held keys")
-    parser.add_argument("--check", action="store_true", help="say what the policy means and what is wrong, and exit")
+    parser.add_argument("--check", action="store_true", help="print what the policy allows and what is wrong with it")
     parser.add_argument(
         "--try",
         dest="requests",
         metavar="REQUESTS",
-        help="with --check, say what the policy would say to the requests in this file, one a line; - reads them from"
-        " standard input",
+        help="with --check, print how the policy would answer the requests in this file, one per line; - is standard"
+        " input",
     )
     parser.add_argument(
         "--as", dest="client", metavar="USER", type=client, help="with --try, the user who asks (default: you)"
     )
     parser.add_argument(
-        "--at", metavar="SECONDS", type=time, help="with --try, the time of all requests, since 1970 (default: now)"
+        "--at", metavar="SECONDS", type=time, help="with --try, when they ask, in seconds since 1970 (default: now)"
     )
-    parser.add_argument("--reload", action="store_true", help="have the daemon of this service reload its policy")
+    parser.add_argument(
+        "--reload", action="store_true", help="have the daemon load the policy file again; for systemctl reload"
+    )
     parser.add_argument(
         "--log-level",
         choices=LEVELS,
@@ -74,14 +86,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         type=connections,
         default=defaults.connections_per_user,
-        help="connections at once of any one user (default: %(default)s)",
+        help="connections at once from one user (default: %(default)s)",
     )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=seconds,
         default=defaults.timeout,
-        help="time for a client to end a line it began, and to take its replies (default: %(default)g)",
+        help="time for a client to end a line that it began, and to read its responses (default: %(default)g)",
     )
     parser.add_argument("--version", action="version", version=f"ordersignerd {__version__}")
     return parser

@@ -6,6 +6,7 @@ In: a Reading, the held keys if they are known, which rules are frozen, and what
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import textwrap
@@ -21,7 +22,7 @@ from ordersigner.state.memory import Frozen
 WIDTH = 120  # columns, at most
 LEFT, RIGHT = 44, 32  # columns of the two sides. An address, with its indent, fits the left one.
 
-_NOBODY = "nobody, since no user or group of it exists"
+_NOBODY = "nobody: none of its users and groups exists"
 _STRUCT = re.compile(r"([^\s(),]+)\(([^()]*)\)")  # of typed data
 _JOINED = "\xa0"  # a blank where a line must not end
 _MAY_END = "\u200b "  # where a line may end and there is no blank
@@ -57,7 +58,7 @@ def check(reading: Reading, keyring: Keyring | None, losses: Sequence[str], stat
         print(problem, file=sys.stderr)
     if not reading.errors:
         for name in sorted(frozen.keys() - {rule.name for rule in rules}):
-            print(f"warning: the rule {name} is frozen, and the policy does not have it", file=sys.stderr)
+            print(f"warning: the rule {name} is frozen, but the policy has no such rule", file=sys.stderr)
     sys.stderr.flush()
     print(_summary(reading, len(problems), sum(rule.name in frozen for rule in rules)) + (unknown if rules else ""))
     return 1 if problems else 0
@@ -69,7 +70,8 @@ def _summary(reading: Reading, problems: int, frozen: int) -> str:
     if reading.errors:
         return f"{reading.path}: {_many(problems, 'problem')}. The daemon does not use a policy with an error."
     if not rules:
-        return f"{reading.path} has no rules: nobody may use a key that the daemon holds."
+        what = f"{reading.path} has no rules" if os.path.exists(reading.path) else f"There is no file {reading.path}"
+        return f"{what}: nobody may use a key that the daemon holds."
     of_them = f", {frozen} of them frozen" if frozen else ""
     wrong = f"{_many(problems, 'problem')}, see above." if problems else "No problems were found."
     return f"{reading.path}: {_many(len(rules), 'rule')}{of_them}, {_many(len(reading.policy.keys), 'key')}. {wrong}"

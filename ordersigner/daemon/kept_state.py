@@ -68,7 +68,7 @@ class Unusable(Memory):
         try:
             return f"Rules with a total or a rate allow nothing. Frozen: {', '.join(sorted(self.frozen)) or 'none'}"
         except OSError:
-            return "Nobody knows which rules are frozen, so no held key can be used"
+            return "Which rules are frozen is not known, so no held key can be used"
 
     def enter(self, rule: str, generation: int | None = None) -> bool:
         if generation is not None and generation != self.generation:

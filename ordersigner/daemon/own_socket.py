@@ -88,7 +88,7 @@ def _clear(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise OSError("what is there is not a socket")
+        raise OSError("a file that is not a socket is there: remove it, or choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # so that a live daemon with a full backlog does not make it wait
         try:

@@ -30,16 +30,19 @@ def request(path: str, *, keeps_state: bool) -> int:
         return 1
     daemon = os.environ.get("MAINPID", "")
     if not daemon.isdecimal() or int(daemon) < 2:
-        print("ordersignerd: MAINPID is not set: run systemctl reload ordersigner.service", file=sys.stderr)
+        print(
+            "ordersignerd: --reload is for systemd, which sets MAINPID: systemctl reload ordersigner.service",
+            file=sys.stderr,
+        )
         return 1
     signal.pthread_sigmask(signal.SIG_BLOCK, {ANSWER})
     try:
         os.kill(int(daemon), signal.SIGHUP)
     except OSError as error:
-        print(f"ordersignerd: process {daemon} cannot be told: {error.strerror}", file=sys.stderr)
+        print(f"ordersignerd: process {daemon} cannot be signalled: {error.strerror}", file=sys.stderr)
         return 1
     if signal.sigtimedwait({ANSWER}, TIMEOUT) is None:
-        print("ordersignerd: the daemon did not take the policy: see its journal", file=sys.stderr)
+        print("ordersignerd: the daemon did not load the policy; its journal says why", file=sys.stderr)
         return 1
     return 0
 

@@ -65,7 +65,7 @@ def new_passphrase(source: int | None) -> str:
             "anyone who finds the file can try passphrases until one fits"
         )
     if source is None and ask("The same again: ", else_use="--passphrase-fd") != first:
-        raise Problem("these are two different passphrases")
+        raise Problem("the two passphrases differ: start again")
     return first
 
 

@@ -125,7 +125,7 @@ def _systemd_creds(verb: str, name: str, source: str, content: bytes = b"") -> b
         sealed_as = re.search(rb"name 'key_([^']+)' does not match", ended.stderr)
         if sealed_as:
             sealed_name = sealed_as[1].decode(errors="replace")
-            raise Problem(f"it was sealed under the name {sealed_name}: give it that name again")
+            raise Problem(f"it was sealed under the name {sealed_name}: rename the file to that")
         reasons = ended.stderr.decode(errors="replace").strip().splitlines() or [f"status {ended.returncode}"]
         raise Problem(f"systemd-creds: {reasons[-1]}")
     return ended.stdout

@@ -27,7 +27,7 @@ from ordersigner.keytool.directory import NAME, Directory, write
 from ordersigner.keytool.keystore import Keystore
 from ordersigner.keytool.problem import Problem
 from ordersigner.process import close_memory
-from ordersigner.text import printable, similar
+from ordersigner.text import meant_option, printable, similar
 
 PROGRAM = "ordersigner-keys"
 KEYS = "/etc/ordersigner/keys"
@@ -38,6 +38,7 @@ HOST_SECRET = "/var/lib/systemd/credential.secret"
 A_KEY = "this may be a private key or a mnemonic; any user can read arguments, so do not use it any more"
 
 COMMANDS = ("new", "import", "list", "remove")
+OPTIONS = ("--keys", "--plain", "--passphrase-fd", "--backup", "--derivation-path", "--yes")  # for hints
 
 DONE, FAILED = 0, 1  # exit statuses; argparse exits with 2
 
@@ -107,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     new_parser = commands.add_parser(
         "new", parents=[common, passphrase], help="make a key", description="Make a key and seal it.", epilog=ends
     )
-    new_parser.add_argument("name", metavar="NAME", type=checked_name, help="of the key: letters, digits, . and -")
+    new_parser.add_argument("name", metavar="NAME", type=checked_name, help="the key's name: letters, digits, . and -")
     new_parser.add_argument(
         "--backup", metavar="FILE", type=not_key, help="also write it to a keystore with a passphrase"
     )
@@ -120,7 +121,9 @@ def parser() -> argparse.ArgumentParser:
         description="Read 64 hex digits, a version 3 keystore or a mnemonic, and seal the key.",
         epilog=ends,
     )
-    import_parser.add_argument("name", metavar="NAME", type=checked_name, help="of the key: letters, digits, . and -")
+    import_parser.add_argument(
+        "name", metavar="NAME", type=checked_name, help="the key's name: letters, digits, . and -"
+    )
     import_parser.add_argument(
         "file",
         metavar="FILE",
@@ -133,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
         "--derivation-path",
         metavar="PATH",
         type=derivation_path,
-        help=f"of a mnemonic's key, such as {forms.FIRST_PATH}",
+        help=f"the path of a mnemonic's key, such as {forms.FIRST_PATH}",
     )
     import_parser.set_defaults(run=import_key)
 
@@ -149,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     remove_parser = commands.add_parser(
         "remove", parents=[common], help="delete a key", description="Delete the file of a key.", epilog=ends
     )
-    remove_parser.add_argument("name", metavar="NAME", type=checked_name, help="of the key")
+    remove_parser.add_argument("name", metavar="NAME", type=checked_name, help="the key's name")
     remove_parser.add_argument("--yes", action="store_true", help="do not ask")
     remove_parser.set_defaults(run=remove)
     return parser
@@ -167,7 +170,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             commands.error(f"argument FILE: {A_KEY}")
     if rest:
         words = " ".join(map(str, (vars(arguments).get("name"), vars(arguments).get("file"), *rest)))
-        commands.error(A_KEY if not_a_key.may_be_secret(words) else "unrecognized arguments")
+        meant = meant_option(rest, OPTIONS)
+        wrong = f"there is no such option: did you mean {meant}?" if meant else "unrecognized arguments"
+        commands.error(A_KEY if not_a_key.may_be_secret(words) else wrong)
     if arguments.plain and arguments.keys is None:
         commands.error("--plain needs --keys DIR: the default directory is for sealed keys")
     if arguments.command == "new" and arguments.passphrase_fd is not None and arguments.backup is None:

@@ -142,7 +142,7 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any], parameters: Seque
     if parameters is not None:
         found = _parameters(original)
         if found[: len(parameters)] != list(parameters):
-            raise TypeError(f"{part} takes {', '.join(found)}, and took {', '.join(parameters)}")
+            raise TypeError(f"{part} takes {', '.join(found)}, no longer {', '.join(parameters)}")
     new = make(original)
     setattr(owner, name, new)
     _made[part] = owner, new

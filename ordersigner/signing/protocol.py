@@ -111,7 +111,7 @@ def _check_bounds(line: bytes) -> None:
         )
     depth = max(accumulate(array("b", marks.translate(_STEPS, b","))), default=0)
     if depth > MAX_DEPTH:
-        raise Refusal.of("", "too_deep", f"Objects and arrays are nested {depth} deep, and at most {MAX_DEPTH}.")
+        raise Refusal.of("", "too_deep", f"Objects and arrays are nested {depth} deep; {MAX_DEPTH} is the most.")
 
 
 _MARKS = b'"{}[],'
@@ -338,7 +338,7 @@ def _what_is_wrong(text: str, error: json.JSONDecodeError) -> str:
     if place == 0:
         return f"A request is an object, {_SUCH_AS}."
     if error.msg.startswith("Expecting property name"):
-        return f"In {column} must be a key in double quotes."
+        return f"A key in double quotes must begin in {column}."
     return f"The fault is in {column}."
 
 

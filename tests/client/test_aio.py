@@ -435,7 +435,7 @@ def test_a_timeout_of_none_never_ends_a_call() -> None:
 def test_a_timeout_that_is_not_possible_is_refused() -> None:
     async def work(client: Client) -> None:
         for timeout in (0, -1, float("nan"), float("inf")):
-            with pytest.raises(ValueError, match="timeout: None, or seconds, more than 0 and at most 86400"):
+            with pytest.raises(ValueError, match="timeout: must be None, or seconds: more than 0 and at most 86400"):
                 Client(timeout=timeout)
 
     run("/nonexistent", work)

@@ -184,7 +184,7 @@ def moved(place: Place, text: str, *, order: str = WATCH + "import shop.signing\
 
 CHANGES = {
     "shop.signing has no sign of its own": ("def sign", "def sign_it"),
-    "shop.signing.sign takes message, key, and took key, message": ("sign(key, message)", "sign(message, key)"),
+    "shop.signing.sign takes message, key, no longer key, message": ("sign(key, message)", "sign(message, key)"),
     "shop.signing.Wallet has no make of its own": ("def make", "def create"),
     "module 'shop.signing' has no attribute 'Wallet'": ("class Wallet", "class Purse"),
 }
@@ -259,7 +259,7 @@ def test_a_programs_own_module_with_the_name_of_one_of_an_sdk_stays_as_it_is(pla
     process = place.process(WATCH, "import shop.signing; print(shop.signing.sign(5))")
     assert (process.returncode, process.stdout) == (0, "5\n")
     assert process.stderr == (
-        "shop.signing takes no held keys: shop.signing.sign takes order, and took key, message, and shop-sdk is not"
+        "shop.signing takes no held keys: shop.signing.sign takes order, no longer key, message, and shop-sdk is not"
         " installed\n"
     )
 

@@ -178,6 +178,10 @@ def test_without_a_command_there_is_the_help(tmp_path: Path) -> None:
             ["frobnicate"],
             "there is no command frobnicate: there are sign, signers, status, freeze, thaw, ping, compare",
         ),
+        (["--sockt", "/run/x", "ping"], "there is no option --sockt; did you mean --socket?"),
+        (["--timeuot", "5", "sing"], "there is no option --timeuot; did you mean --timeout?"),
+        (["--xyz", "5", "ping"], "there is no option --xyz"),
+        (["--sock", "/run/x", "sing", "--jsn"], "there is no command sing: did you mean sign?"),
         (["sign", "--jsn"], "unrecognized arguments: --jsn; did you mean --json?"),
         (["--sokcet=x", "ping"], "did you mean --socket?"),
         (["ping", "--json"], "unrecognized arguments: --json"),
@@ -205,7 +209,7 @@ def test_the_options_of_all_commands_may_come_before_the_command(daemon: Daemon)
     late = ["--timeout", "5", "--socket", "/nonexistent", "ping", "--socket", daemon.path]
     assert run("/nonexistent", *late)[0] == 0
     assert run("/nonexistent", "--timeout", "0", "ping")[2].endswith(
-        "argument --timeout: seconds, more than 0 and at most 86400\n"
+        "argument --timeout: expected seconds, more than 0 and at most 86400\n"
     )
 
 
@@ -343,9 +347,9 @@ def test_the_keys_of_a_daemon_are_listed_and_sign_by_address(directory: Path) ->
 def test_a_user_who_may_use_no_key_of_a_daemon_is_told_so(daemon: Daemon) -> None:
     status, output, errors = run(daemon.path, "signers")
     assert (status, output) == (1, "")
-    assert (
-        errors
-        == "ordersigner: no key may be used by this user; the daemon's administrator finds the reason in its journal\n"
+    assert errors == (
+        "ordersigner: you may not use any key that the daemon holds; an administrator finds the reason in the journal:"
+        " journalctl --namespace=+ordersigner --identifier ordersigner\n"
     )
 
 
@@ -516,7 +520,7 @@ def test_the_installed_command_is_this_one() -> None:
 def test_a_timeout_that_is_not_possible_is_refused_with_the_range(timeout: str, tmp_path: Path) -> None:
     status, _, errors = run(str(tmp_path / "socket"), "ping", "--timeout", timeout)
     assert status == 2
-    assert errors.endswith("argument --timeout: seconds, more than 0 and at most 86400\n")
+    assert errors.endswith("argument --timeout: expected seconds, more than 0 and at most 86400\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["sign"], ["signers"], ["freeze"], ["thaw"], ["ping"], ["compare"]])

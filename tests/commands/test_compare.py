@@ -111,14 +111,17 @@ def test_if_nothing_is_at_the_usual_path_the_error_names_the_option(
     monkeypatch.setattr(compare, "EARLIER_SOCKET", str(directory / "none"))
     with pytest.raises(Error) as raised:
         compare.earlier_path(None)
-    assert str(raised.value) == f"nothing is at {directory}/none: name the earlier daemon's socket with --earlier"
+    assert (
+        str(raised.value)
+        == f"there is no earlier daemon at {directory}/none; if its socket is elsewhere: --earlier PATH"
+    )
 
 
 @pytest.mark.parametrize(
     "path", ["/tmp/a|e id", "/tmp/a b", "/tmp/$(id)", "/tmp/a%n", "/tmp/a\x1b[2J", "/tmp/a'", "/tmp/a\n"]
 )
 def test_a_path_that_could_mean_something_in_a_command_is_refused(daemon: Daemon, path: str) -> None:
-    message = "ordersigner: --earlier: a path of letters, digits and ./_+- only\n"
+    message = "ordersigner: --earlier: the path may have only letters, digits and the characters . / _ + -\n"
     assert run(daemon.path, "compare", "--earlier", path) == (2, "", message)
 
 
@@ -168,7 +171,9 @@ def test_only_a_process_of_the_sockets_owner_is_to_be_killed(owner: int, later: 
             process.communicate()
     assert listener.pid == process.pid
     assert any(re.match(f"kill {process.pid} |systemctl disable", line) for line in steps) is killed
-    assert (f"# ... but not process {process.pid}, which is not of the user who owns the socket" in steps) is not killed
+    assert (
+        f"# ... but not process {process.pid}: it does not belong to the user who owns the socket" in steps
+    ) is not killed
 
 
 @needs_root
@@ -191,7 +196,7 @@ def test_no_service_is_to_be_ended_whose_process_is_not_the_sockets_owners(
 def test_requests_of_the_user_go_only_to_a_socket_that_the_user_names(daemon: Daemon) -> None:
     status, output, errors = run(daemon.path, "compare", "-", stdin=EXAMPLE_LINE)
     assert (status, output) == (2, "")
-    assert errors.endswith("name the earlier daemon's socket with --earlier\n")
+    assert errors.endswith("name the socket of the earlier daemon: --earlier PATH\n")
 
 
 def test_a_daemon_that_does_not_answer_is_status_2(daemon: Daemon, directory: Path) -> None:

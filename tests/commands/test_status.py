@@ -230,7 +230,7 @@ def test_the_command_shows_totals_and_what_is_frozen() -> None:
         "  frozen         gone: the policy has no such rule",
     ]
     shown = list(status.words_of_rules({"rules": rules, "frozen": ["gone", "pay"], "rules_left_out": 3}))
-    assert shown[-1] == "  and 3 more rules, for which the answer has no room"
+    assert shown[-1] == "  and 3 more rules, which the answer has no room for"
     assert list(status.words_of_rules({"rules": {}, "frozen": []})) == []
 
 

@@ -36,8 +36,9 @@ from support.keys import ADDRESS, KEY, OTHER_KEY, put
 from support.pages import sides
 
 from ordersigner import process
-from ordersigner.daemon import main
+from ordersigner.daemon import check, main
 from ordersigner.daemon.reload import PolicyFile
+from ordersigner.policy import reader
 from ordersigner.signing.conversation import Service
 from ordersigner.signing.journal import LEVELS, Journal
 from ordersigner.systemd import journald, losses
@@ -287,6 +288,14 @@ def test_the_check_needs_no_keys(files: Files) -> None:
     assert run("--check", "--policy", str(files.policy)).stdout == (
         f"{files.policy} has no rules: nobody may use a key that the daemon holds.\n"
     )
+
+
+def test_the_check_says_that_there_is_no_file(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
+    path = str(tmp_path / "policy")
+    monkeypatch.setattr(reader, "DEFAULT_PATH", path)
+    assert check.check(reader.read_file(path), None, [], str(tmp_path)) == 0
+    expected = f"There is no file {path}: nobody may use a key that the daemon holds.\n"
+    assert capsys.readouterr() == (expected, "")
 
 
 LOSS = "journald drops entries of desk.service"

@@ -119,7 +119,7 @@ def test_a_rule_says_since_when_it_is_frozen_and_the_status_stays(page: Check, t
     state.close()
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     status, shown, said = page(rule("a") + rule("b"))
-    assert (status, said) == (0, "warning: the rule gone is frozen, and the policy does not have it\n")
+    assert (status, said) == (0, "warning: the rule gone is frozen, but the policy has no such rule\n")
     assert "\nRule b, line 6, frozen since 2026-11-30 03:40:00 UTC by uid 1000:\n" in shown
     assert "Rule a, line 1:\n" in shown
     assert shown.endswith("\npolicy: 2 rules, 1 of them frozen, 1 key. No problems were found.\n")

@@ -81,6 +81,9 @@ def test_version() -> None:
         (["--timeout", "nan"], "--timeout: expected seconds, from 0.001 to 86400"),
         (["--log-level", "all"], "--log-level: invalid choice: 'all'"),
         (["--signer", "x"], "unrecognized arguments: --signer x"),
+        (["--no-wire-key", "--max-connectoins=5"], "--max-connectoins=5; did you mean --max-connections?"),
+        (["--sockt", "x"], "unrecognized arguments: --sockt x; did you mean --socket?"),
+        (["0x" + "ab" * 32], "unrecognized arguments: 0x\u2026\n"),
         (["PATH"], "unrecognized arguments: PATH"),
     ],
 )

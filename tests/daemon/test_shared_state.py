@@ -480,7 +480,7 @@ RATE = RULE.replace("[rule all]", "[rule slow]") + "rate = 100/hour\n"
 def test_a_state_whose_frozen_rules_are_not_known_lets_nobody_use_a_held_key(several: Several) -> None:
     (several.state / state_file.NAME).write_bytes(b"damaged")
     with several.daemon("a") as daemon:
-        assert "Nobody knows which rules are frozen, so no held key can be used" in daemon.log
+        assert "Which rules are frozen is not known, so no held key can be used" in daemon.log
         assert code(daemon.ask(LINE)) == "frozen"
         assert daemon.ask(EXAMPLE_LINE + b"\n") == EXAMPLE_RESPONSE
         assert json.loads(daemon.ask(b'{"type": "signers"}\n'))["signers"][0]["frozen"] == ["all"]

@@ -414,7 +414,7 @@ def test_the_list_names_what_cannot_be_used_with_the_reason(keys: Path) -> None:
         "a_b?[2J": "its name has other characters than letters, digits, . and -",
         "folder": "it is not a file",
         "other": "it does not hold a private key",
-        "renamed": "it was sealed under the name old-name: give it that name again",
+        "renamed": "it was sealed under the name old-name: rename the file to that",
         "second": "it holds the same key as good",
         "zero": "the number is not a private key of secp256k1",
     }
@@ -508,7 +508,7 @@ def test_at_a_terminal_the_passphrase_of_a_backup_is_asked_for_twice(keys: Path,
             terminal.type(again, at="The same again: ")
             assert terminal.end() == expected
             assert "secret words" not in terminal.seen
-            assert ("two different passphrases" in terminal.seen) == bool(expected)
+            assert ("the two passphrases differ" in terminal.seen) == bool(expected)
         assert backup.exists() == keys.exists() == (not expected)
     assert bytes(Account.decrypt(json.loads(backup.read_text()), "secret words")).hex() == content(keys)
 
@@ -861,6 +861,28 @@ def test_a_command_that_is_none_names_the_nearest_and_is_not_repeated(
 ) -> None:
     line = wrong(capsys, typed)
     assert line == f"ordersigner-keys: error: argument COMMAND: invalid choice: {hint}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["list", "--plan"], "--plain"),
+        (["new", "bids", "--bakcup=x"], "--backup"),
+        (["import", "bids", "x", "--derivation", "m/0"], "--derivation-path"),
+        (["remove", "bids", "--yess"], "--yes"),
+    ],
+)
+def test_an_option_that_is_none_names_the_nearest(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], meant: str
+) -> None:
+    assert wrong(capsys, *arguments) == f"ordersigner-keys: error: there is no such option: did you mean {meant}?"
+
+
+def test_the_options_for_hints_are_those_of_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in keytool.COMMANDS:
+        with pytest.raises(SystemExit):
+            keytool.main([command, "--help"])
+    assert {*re.findall(r"--[a-z-]+", capsys.readouterr().out)} - {"--help"} == {*keytool.OPTIONS}
 
 
 @pytest.mark.parametrize("path", ["", "m", "m/", "0/0", "m/x", "m/0''", "m/2147483648", "m/-1", "m/0/", "M/0"])

@@ -125,7 +125,7 @@ def test_the_list_names_what_cannot_be_used(tool: Machine) -> None:
     assert listed[0].split(maxsplit=2) == [
         "after",
         "-",
-        "cannot be used: it was sealed under the name before: give it that name again",
+        "cannot be used: it was sealed under the name before: rename the file to that",
     ]
     assert listed[1].split() == ["bids", ADDRESS, "sealed"]
     assert listed[2].split(maxsplit=2)[2].startswith("cannot be used: systemd-creds: ")
