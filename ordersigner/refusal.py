@@ -14,91 +14,91 @@ from ordersigner.text import listed, masked, similar
 
 CODES = {
     # The earlier daemon's codes, filed under the fields where it filed them.
-    "not_json": "the line is not JSON, or holds NaN or Infinity, which are not JSON",
-    "wrong_encoding": "the line is not UTF-8, or a text has half of a surrogate pair",
+    "not_json": "the line is not JSON, or contains NaN or Infinity, which JSON does not have",
+    "wrong_encoding": "the line is not UTF-8, or a string contains half of a surrogate pair",
     "wrong_type": "the value has the wrong JSON type; a boolean is never a number",
     "missing": "a required key is absent",
-    "empty": "null, an empty string or an empty object where a value is required; or no code for a contract to create",
+    "empty": "null, an empty string or an empty object where a value is required; or a new contract has no code",
     "not_valid_choice": "the value is not one of the allowed words",
-    "unexpected": "an unknown key at the top level of the request, or in typed data where all keys are known",
+    "unexpected": "an unknown key at the top level of the request, or in typed data or a transaction",
     # What the earlier daemon never checked.
-    "duplicate": "an object has the same key twice, a type in typed data the same field, or rules the same name",
-    "too_deep": "objects and arrays are nested too deeply, or an array in typed data has too many dimensions",
-    "too_many_values": "the line holds too many values, or its typed data has too many values or types: split it; or a"
-    " signed transaction is too long, or too many rules would be frozen that the policy does not have",
+    "duplicate": "a key appears twice in an object, a field twice in a type of typed data, or a name twice in rules",
+    "too_deep": "objects and arrays are nested too deeply, or an array of typed data has too many dimensions",
+    "too_many_values": "the line, or its typed data, contains too many values or types; or the signed transaction would"
+    " be too long; or too many names would be frozen that no rule of the policy has",
     "too_long": "the line is longer than 65,536 bytes; the connection is closed",
     "timed_out": "the line did not end in time; the connection is closed",
-    "too_many_connections": "this user has too many connections, or all users together have; the connection is closed",
+    "too_many_connections": "this user, or all users together, have too many connections; the connection is closed",
     "not_decimal": "the string is not a number in plain decimal digits",
     "not_integer": "the value has a fraction, or the string is not decimal digits",
-    "not_address": "the value is not an address: 40 hexadecimal digits, in an order with or without 0x; elsewhere"
-    " with 0x and, in mixed case, with the checksum of EIP-55",
+    "not_address": "the value is not an address: 40 hexadecimal digits, which need 0x except in an order; or its upper"
+    " and lower case are not the checksum of EIP-55, which an order does not check",
     "not_key": "the value is neither an address of 40 hexadecimal digits nor a private key: 64 of them, in 1..n-1",
     "negative": "the number is less than zero",
-    "out_of_range": "the number does not fit its field, or is a priority fee above the fee; or an id has too many"
-    " characters",
-    "too_small": "a non-zero amount is less than one unit and would be signed as zero",
+    "out_of_range": "the number does not fit its field, or the priority fee is above the whole fee; or an id has too"
+    " many characters",
+    "too_small": "the amount is not zero, but less than the token's smallest unit, so it would be signed as zero",
     # Typed data, messages and Hyperliquid's actions.
     "not_hex": "the value is not bytes: 0x and an even number of hexadecimal digits",
     "wrong_length": "the bytes or the array do not have the length that their type says",
-    "not_type": "the type is neither one of EIP-712, such as uint256, nor declared; or it contains itself",
+    "not_type": "the type is neither one of EIP-712, such as uint256, nor declared in types; or it contains itself",
     "not_name": "the name is not one that a type, a field or a rule can have",
     # Transactions.
-    "mismatch": "the transaction names another address as its sender than that of the key that signs",
+    "mismatch": "from of the transaction is not the address of the key that signs",
     # What a policy decides. The type of these errors is PermissionError.
-    "unknown_signer": "the client has no rule for this address, whether or not the daemon holds its key",
-    "key_unavailable": "a rule lets the client use this key, but the daemon could not load it",
+    "unknown_signer": "no rule lets this user use this address, whether or not the daemon holds its key",
+    "key_unavailable": "a rule lets this user use this key, but the daemon could not load it",
     "key_on_wire": "the daemon takes no keys from clients, only addresses of keys that it holds",
     "not_allowed": "no rule allows this value",
-    "over_limit": "the value is past the limit of the rule that came closest",
-    "over_total": "the total of a rule or section has no room for this until earlier signatures are past",
-    "frozen": "the rule is frozen: it allows nothing until root thaws it; or the daemon cannot read whether it is",
+    "over_limit": "the value is above or below a limit of the rule",
+    "over_total": "this would exceed the total that a rule or section allows in an hour or a day",
+    "frozen": "the rule is frozen and allows nothing until root thaws it; or the daemon cannot find out whether it is",
     "rate_limited": "the rule allows no more signatures for now",
     "ambiguous": "the signature could also be valid for something else; see ordersigner-policy(5)",
     # The daemon's own fault. The type of this error is InternalError.
-    "not_recorded": "the journal did not take the entry in time, so the client does not get the signature, or the rule"
-    " stays frozen",
+    "not_recorded": "the journal did not accept the entry in time, so the signature was withheld, or the rule stays"
+    " frozen",
 }
 
 # What the client's author, or its administrator, can do.
 REMEDIES = {
     "not_json": "the text says the column; for JSON that has several lines, use jq -c",
-    "wrong_encoding": "send UTF-8; leave out, or complete, what is cut in the middle of a character",
+    "wrong_encoding": "send UTF-8; do not cut a string in the middle of a character",
     "wrong_type": "send the type that the text names",
     "missing": "add the key",
     "empty": "send a value, or leave an optional key out",
     "not_valid_choice": "use one of the words that the text lists",
     "unexpected": "remove the key, or correct its spelling",
     "duplicate": "send each key, field and name once",
-    "too_deep": "nest less",
-    "too_many_values": "split the request; deploy a large contract with a key of your own; thaw rules that the policy"
-    " does not have",
+    "too_deep": "send fewer objects and arrays inside of each other",
+    "too_many_values": "split the request; thaw names that no rule has; a contract this large cannot be created here",
     "too_long": "connect again, and split the request",
     "timed_out": "connect again, and send each line at once",
-    "too_many_connections": "keep one connection for many requests, and close those that are not used",
+    "too_many_connections": "send all requests on one connection, and close connections that you do not use",
     "not_decimal": "send a number, or a string such as 12.5: no sign, no exponent, no separators",
     "not_integer": "send an integer, or a string of its digits without leading zeros",
-    "not_address": "check the digits, and their case: where a case is wrong, a digit may be",
+    "not_address": "check the digits: if only the case is wrong, one of them is probably mistyped",
     "not_key": "check the digits",
-    "negative": "send a number that is not negative",
-    "out_of_range": "check the number, and the decimals of its token; shorten the id",
-    "too_small": "check the amount, and the decimals of its token",
-    "not_hex": "convert the bytes to hexadecimal digits, with 0x before them",
+    "negative": "send zero or a positive number",
+    "out_of_range": "check the number, and the decimals of the token; shorten the id",
+    "too_small": "check the amount, and the decimals of the token",
+    "not_hex": "write the bytes as 0x and two hexadecimal digits for each",
     "wrong_length": "check the value against its type",
     "not_type": "declare the type, or correct its name; the daemon signs no types that contain themselves",
-    "not_name": "use letters, digits and _ in names of types; copy the names of rules from the policy",
+    "not_name": "name types with letters, digits and _; copy the names of rules from the policy",
     "mismatch": "leave from out, or send the address of the signer",
-    "unknown_signer": "send a request of the type signers: it lists the addresses that may be used; the administrator"
-    " finds the reason in the journal",
-    "key_unavailable": "ask the administrator, for whom the journal has the reason; try again later",
+    "unknown_signer": "a request of the type signers lists the addresses that you may use; an administrator finds the"
+    " reason in the journal",
+    "key_unavailable": "try again later; an administrator finds the reason in the journal",
     "key_on_wire": "send the address of a held key as signer",
     "not_allowed": "ask the administrator for a rule that allows it, or change the request",
     "over_limit": "stay within the limit, or ask the administrator for another",
-    "over_total": "wait until earlier signatures have left the span, or ask the administrator for another total",
-    "frozen": "ask the administrator, who can thaw the rule, and for whom the journal says why the state is not read",
+    "over_total": "wait until earlier signatures are older than the hour or day, or ask the administrator for a higher"
+    " total",
+    "frozen": "ask the administrator to thaw the rule; if the state cannot be read, the journal says why",
     "rate_limited": "wait, and try again",
-    "ambiguous": "sign such data with a key of your own, or ask the administrator for a rule that allows it",
-    "not_recorded": "try again later; the administrator must find out why journald takes no entries",
+    "ambiguous": "sign it with a key of your own, or ask the administrator for a rule that allows it",
+    "not_recorded": "try again later; an administrator must find out why journald accepts no entries",
 }
 
 

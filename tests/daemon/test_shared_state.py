@@ -218,7 +218,7 @@ def test_a_signer_that_hangs_in_another_process_holds_up_no_other_client(several
             output, errors = freezing.communicate()
             assert freezing.returncode == 3
             assert json.loads(output) == {"ok": True, "frozen": ["all"], "confirmed": False}
-            assert b"may still get its signature" in errors
+            assert b"may still be signed" in errors
             assert 5.9 < took < 9
             assert longest < 1.5
             assert refused > 100
@@ -468,7 +468,7 @@ def test_without_a_place_a_freeze_says_that_it_is_not_kept(files: Files) -> None
     with standalone(files.directory, *files.options) as daemon:
         outcome, output, errors = run(daemon.path, "freeze")
         assert (outcome, output) == (0, "Frozen: all\n")
-        assert "no place for state" in errors
+        assert "no directory for state" in errors
         assert code(daemon.ask(LINE)) == "frozen"
     with standalone(files.directory, *files.options) as daemon:
         assert daemon.ask(LINE) == EXAMPLE_RESPONSE
