@@ -65,18 +65,18 @@ def test_a_policy_is_read_without_a_complaint_but_that_its_user_does_not_exist(f
     assert len(set(users)) == len(reading.policy.keys) == 1
 
 
-def test_the_page_shows_every_policy_and_names_the_sdks_that_it_was_tried_with() -> None:
+def test_the_page_shows_every_policy_and_lists_the_sdks_that_it_was_checked_with() -> None:
     page = (SOURCE / "docs/policies/venues.rst").read_text()
-    assert sorted(re.findall(r"^\.\. venue:: (.+)$", page, re.MULTILINE)) == sorted(file.stem for file in FILES)
-    tried = {
-        name: set(re.findall("``(.+?)``", text))
-        for text, name in re.findall(r"^(Tried with (?:.+\n)+)\n\.\. venue:: (.+)$", page, re.MULTILINE)
-    }
+    shown = dict(re.findall(r"^(.+)\n-+\n\n(?:[^.\n].*\n\n?)*\.\. venue:: (.+)$", page, re.MULTILINE))
+    assert sorted(shown.values()) == sorted(file.stem for file in FILES)
+    rows = re.findall(r"^   \* - `(.+)`_\n     - .+\n     - (.+)$", page, re.MULTILINE)
+    assert [name for name, _ in rows] == list(shown)
     recorded: dict[str, set[str]] = {file.stem: set() for file in FILES}
     for row in ROWS:
-        sdk = re.match(r"(\S+) [0-9.]+, ", row.source)
+        sdk = re.match(r"(\S+ [0-9.]+), ", row.source)
         recorded[row.policy] |= {sdk[1]} if sdk else set()
-    assert tried == recorded
+    checked = {shown[name]: set(re.findall(r"``(.+?)``( [0-9.]*[0-9])", sdks)) for name, sdks in rows}
+    assert {policy: {"".join(sdk) for sdk in sdks} for policy, sdks in checked.items()} == recorded
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.stem))
@@ -86,6 +86,7 @@ def test_a_policy_begins_with_what_to_put_in_and_what_a_program_that_was_taken_o
     assert what.endswith(".")
     assert put_in.startswith("Replace ")
     assert re.match("What a program that was taken over can still do: [a-z].+", risk)
+    assert [line for line in file.read_text().splitlines() if line.startswith("#") and len(line) > 120] == []
 
 
 def test_every_section_and_every_market_has_a_request_of_an_sdk() -> None:
