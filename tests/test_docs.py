@@ -579,27 +579,35 @@ def blocks(source: str) -> list[str]:
     return [textwrap.dedent(block).strip("\n") + "\n" for block in found]
 
 
-def test_the_page_on_writing_a_policy_shows_what_the_daemon_says(tmp_path: Path) -> None:
+# The private key of the page's address: the first of the test accounts of Hardhat and Anvil, which everyone knows.
+KEY_OF_THE_PAGE = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+
+
+def test_the_page_on_writing_a_policy_shows_what_is_printed(tmp_path: Path, directory: Path) -> None:
     """With a user that this machine has in place of the page's."""
-    copy, check, page_of_rule, request, trial, verdicts, *_ = blocks((DOCS / "policies/write.rst").read_text())
+    source = (DOCS / "policies/write.rst").read_text()
+    copy, check, page_of_rule, errors, request, trial, verdicts, _, ask, signers, _, freeze, frozen, thaw = blocks(
+        source
+    )
     assert copy == "cp /usr/share/doc/ordersigner/examples/policies/x402.policy .\n"
     pays = json.loads(request)
     key, payee = pays["signer"], pays["typed_data"]["message"]["to"]
     text = (DOCS / "venues/x402.policy").read_text().replace("0x" + 40 * "1", key).replace("0x" + 40 * "2", payee)
-    (tmp_path / "x402.policy").write_text(text.replace("users = x402-bot", "users = root"))
+    text = text.replace("users = x402-bot", "users = root")
+    (tmp_path / "x402.policy").write_text(text)
     more = json.loads(request)
     more["typed_data"]["message"]["value"] = 150_000
     (tmp_path / "requests.jsonl").write_text(f"{json.dumps(pays)}\n{json.dumps(more)}\n")
 
-    def said(shown: str) -> tuple[int, str]:
-        name, *words = shown.replace("x402-bot", "root").split()
-        assert name == "ordersignerd"
-        program = "import sys; from ordersigner.daemon.main import main; sys.exit(main())"
+    def said(shown: str, socket: str = "") -> tuple[int, str]:
+        words = shown.replace("sudo -u x402-bot ", "").replace("x402-bot", "root").split()
+        module = {"ordersignerd": "ordersigner.daemon.main", "ordersigner": "ordersigner.commands.main"}[words[0]]
         ended = subprocess.run(
-            [sys.executable, "-c", program, *words],
+            [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())", *words[1:]],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            env={**os.environ, "PYTHONPATH": str(SOURCE), "ORDERSIGNER_SOCKET": socket},
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
@@ -607,6 +615,17 @@ def test_the_page_on_writing_a_policy_shows_what_the_daemon_says(tmp_path: Path)
 
     assert said(check) == (0, page_of_rule.replace("x402-bot (1000)", "root (0)"))
     assert said(trial) == (1, verdicts)
+    misspelled = text.replace("\nmessage.value(6)", "\nmessage.valeu(6)").replace("\nrate", "\nrates")
+    (tmp_path / "x402.policy").write_text(misspelled)
+    assert said(check) == (1, errors)
+    policy = text.replace("users = root", f"users = {os.geteuid()}")
+    options = (*holding(directory, {"payments": KEY_OF_THE_PAGE}, policy), "--state", str(directory))
+    with standalone(directory, *options) as running:
+        assert said(ask, running.path) == (0, signers)
+        assert said(freeze, running.path) == (0, frozen)
+        assert said(ask, running.path) == (0, signers.replace("x402", "x402 (frozen)"))
+        if os.geteuid() == 0:
+            assert said(thaw, running.path)[0] == 0
 
 
 def quickstart(*arguments: str) -> subprocess.CompletedProcess[str]:
