@@ -455,7 +455,7 @@ def holder(directory: Path) -> Iterator[Daemon]:
 
 
 def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of their page, in one program."""
+    """In the order of their page, in one program. The first one is complete."""
     source = (DOCS / "use/python.rst").read_text()
     examples = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", source, re.MULTILINE)
     assert len(examples) == 10
@@ -476,9 +476,11 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
         "typed_data": typed_data,
         "transaction": {"type": 0, "data": "0x", **TRANSFER},
         "requests": [request, request],
-        "SignerError": client.SignerError,
         "print": lambda *words: printed.append(words[0] if len(words) == 1 else words),
     }
+    exec(textwrap.dedent(examples[0]), {"print": program["print"]})
+    assert printed == source.split("\n   :class: answer\n\n")[1].split(maxsplit=1)[:1] == [signature]
+    printed.clear()
     try:
         for number, example in enumerate(examples):
             if number == 8:  # the one that shows a refusal
@@ -498,6 +500,7 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
         account.unsafe_sign_hash(digest_of_action({**cancel, "network": "testnet"})),
     ]
     sent = account.sign_transaction(TRANSFER)
+    assert "prints::\n\n    order.price ['negative']\n" in source
     assert printed == [
         *[signature] * 2,
         (address(request["signer"]), ["example"], True),
