@@ -618,7 +618,7 @@ def test_the_page_on_writing_a_policy_shows_what_is_printed(tmp_path: Path, dire
 
     assert said(check) == (0, page_of_rule.replace("x402-bot (1000)", "root (0)"))
     assert said(trial) == (1, verdicts)
-    misspelled = text.replace("\nmessage.value(6)", "\nmessage.valeu(6)").replace("\nrate", "\nrates")
+    misspelled = text.replace("\nmessage.value(6)", "\nmessage.values(6)").replace("\nrate", "\nrates")
     (tmp_path / "x402.policy").write_text(misspelled)
     assert said(check) == (1, errors)
     policy = text.replace("users = root", f"users = {os.geteuid()}")
