@@ -603,18 +603,7 @@ def test_the_page_on_writing_a_policy_shows_what_is_printed(tmp_path: Path, dire
     (tmp_path / "requests.jsonl").write_text(f"{json.dumps(pays)}\n{json.dumps(more)}\n")
 
     def said(shown: str, socket: str = "") -> tuple[int, str]:
-        words = shown.replace("sudo -u x402-bot ", "").replace("x402-bot", "root").split()
-        module = {"ordersignerd": "ordersigner.daemon.main", "ordersigner": "ordersigner.commands.main"}[words[0]]
-        ended = subprocess.run(
-            [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())", *words[1:]],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(SOURCE), "ORDERSIGNER_SOCKET": socket},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return ended.returncode, ended.stdout
+        return printed(shown.replace("sudo -u x402-bot ", "").replace("x402-bot", "root"), tmp_path, socket)
 
     assert said(check) == (0, page_of_rule.replace("x402-bot (1000)", "root (0)"))
     assert said(trial) == (1, verdicts)
@@ -629,6 +618,43 @@ def test_the_page_on_writing_a_policy_shows_what_is_printed(tmp_path: Path, dire
         assert said(ask, running.path) == (0, signers.replace("x402", "x402 (frozen)"))
         if os.geteuid() == 0:
             assert said(thaw, running.path)[0] == 0
+
+
+def printed(shown: str, directory: Path, socket: str = "") -> tuple[int, str]:
+    """The exit status and all output of a command of the package, in a directory."""
+    name, *words = shown.split()
+    module = {"ordersignerd": "ordersigner.daemon.main", "ordersigner": "ordersigner.commands.main"}[name]
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())", *words],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "ORDERSIGNER_SOCKET": socket},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return ended.returncode, ended.stdout
+
+
+def test_the_page_on_the_shell_shows_what_is_printed(directory: Path) -> None:
+    source = (DOCS / "use/shell.rst").read_text()
+    sign, signature, _, many, refusal, _, ping, version, ask, signers, *_ = blocks(source)
+    key: str = EXAMPLE["request"]["signer"]
+    rules = MARKET + "".join(rule(name, address(key)) for name in ("bids", "asks"))
+    example = "/usr/share/doc/ordersigner/examples/order.json"
+    wrong = {**EXAMPLE["request"], "order": {**EXAMPLE["request"]["order"], "price": -1}}
+    (directory / "orders.jsonl").write_text(f"{json.dumps(EXAMPLE['request'])}\n{json.dumps(wrong)}\n")
+    (directory / "order.json").write_text(json.dumps(EXAMPLE["request"]))
+    with standalone(directory, *holding(directory, {"bot": key[2:]}, rules)) as running:
+        assert printed(sign.replace(example, "order.json"), directory, running.path) == (0, signature)
+        status, output = printed(many.partition(" >")[0], directory, running.path)
+        assert (status, sorted(output.split("\n"))) == (1, sorted([signature.strip(), "", refusal.strip(), ""]))
+        assert printed(ask, directory, running.path) == (0, signers)
+        status, output = printed(ping, directory, running.path)
+        assert (status, re.sub(" in .*", "", output)) == (
+            0,
+            re.sub(" in .*", "", version).replace(client.SYSTEM_SOCKET, running.path),
+        )
 
 
 def quickstart(*arguments: str) -> subprocess.CompletedProcess[str]:
