@@ -1,33 +1,45 @@
-// Has ordersigner sign an order, typed data and a transaction with the key of an address. It needs no crates:
+// Has ordersigner sign an order, typed data and a transaction with the key of an
+// address. It needs no crates:
 //     rustc -O sign.rs && ./sign ADDRESS
 use std::io::{BufRead, BufReader, Error, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-// One request a line: these have been wrapped. Amounts are strings, so no library rounds them.
+// Each is sent as one line. Amounts are strings, so no library rounds them.
 const REQUESTS: [&str; 3] = [
     r#"{"type": "spot",
-        "order": {"accountId": "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282", "timestamp": 12382173200872,
-            "orderType": "LMT", "side": "buy", "quantity": "12.3343", "price": "23.44322"},
-        "instrument": {"base": {"address": "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282", "decimals": 9},
-            "quote": {"address": "0x0000000000000000000000000000000000000000", "decimals": 18}},
+        "order": {
+            "accountId": "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282",
+            "timestamp": 12382173200872, "orderType": "LMT", "side": "buy",
+            "quantity": "12.3343", "price": "23.44322"},
+        "instrument": {
+            "base": {"decimals": 9,
+                "address": "0x167cdb1aC9979A6a694B368ED3D2bF9259Fa8282"},
+            "quote": {"decimals": 18,
+                "address": "0x0000000000000000000000000000000000000000"}},
         "signer": "SIGNER"}"#,
     r#"{"type": "typed_data", "typed_data": {
         "types": {
-            "EIP712Domain": [{"name": "name", "type": "string"}, {"name": "chainId", "type": "uint256"}],
-            "Offer": [{"name": "item", "type": "string"}, {"name": "price", "type": "uint256"}]},
+            "EIP712Domain": [
+                {"name": "name", "type": "string"},
+                {"name": "chainId", "type": "uint256"}],
+            "Offer": [
+                {"name": "item", "type": "string"},
+                {"name": "price", "type": "uint256"}]},
         "primaryType": "Offer",
         "domain": {"name": "Example", "chainId": 1},
         "message": {"item": "Tea", "price": "1000000000000000000"}},
         "signer": "SIGNER"}"#,
     r#"{"type": "transaction", "transaction": {
-        "type": 2, "chainId": 1, "nonce": 7, "maxPriorityFeePerGas": "1000000000", "maxFeePerGas": "20000000000",
-        "gas": 21000, "to": "0x5555555555555555555555555555555555555555", "value": "1000000000000000",
-        "data": "0x", "accessList": []},
+        "type": 2, "chainId": 1, "nonce": 7, "gas": 21000,
+        "maxPriorityFeePerGas": "1000000000", "maxFeePerGas": "20000000000",
+        "to": "0x5555555555555555555555555555555555555555",
+        "value": "1000000000000000", "data": "0x", "accessList": []},
         "signer": "SIGNER"}"#,
 ];
 
-// The text after `name`, up to the next quotation mark. In a response no quotation mark stands inside a text unescaped.
+// The text after `name`, up to the next quotation mark. A response has a backslash
+// before each quotation mark inside a text.
 fn after<'a>(response: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = response.split_once(name)?;
     rest.split('"').next()
@@ -40,17 +52,21 @@ fn fail(why: String) -> ! {
 
 fn main() -> Result<(), Error> {
     let signer = std::env::args().nth(1).expect("Usage: sign ADDRESS");
-    let path = std::env::var("ORDERSIGNER_SOCKET").unwrap_or("/run/ordersigner/ordersigner.sock".to_string());
-    let mut connection = UnixStream::connect(&path)?; // no such file: systemctl start ordersigner.socket
+    let path = std::env::var("ORDERSIGNER_SOCKET")
+        .unwrap_or("/run/ordersigner/ordersigner.sock".to_string());
+    // If there is no such file: systemctl start ordersigner.socket
+    let mut connection = UnixStream::connect(&path)?;
     connection.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut responses = BufReader::new(connection.try_clone()?).lines();
     for request in REQUESTS {
         let line = request.replace('\n', " ").replace("SIGNER", &signer) + "\n";
         connection.write_all(line.as_bytes())?;
         let response = responses.next().expect("the daemon ended the connection")?;
-        // Of a refusal, the field and the code: {"ok": false, "error": {..., "context": {"FIELD": [{"code": "CODE", ...
-        let signed = after(&response, "\"transaction\": \"").or(after(&response, "\"signature\": \""));
-        let (field, code) = (after(&response, "\"context\": {\""), after(&response, "\"code\": \""));
+        let signed = after(&response, "\"transaction\": \"")
+            .or(after(&response, "\"signature\": \""));
+        // A refusal: {"ok": false, "error": {..., "context": {"FIELD": [{"code": "CODE", ...
+        let field = after(&response, "\"context\": {\"");
+        let code = after(&response, "\"code\": \"");
         match (signed, field, code) {
             (Some(text), _, _) => println!("{text}"),
             (_, Some(field), Some(code)) => fail(format!("{field}: {code}")),
