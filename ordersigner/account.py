@@ -82,7 +82,7 @@ class SignedMessage:
 
     @functools.cached_property
     def message_hash(self) -> HexBytes:
-        """What was signed. It is computed when it is asked for."""
+        """The hash that was signed. It is computed when you read it."""
         return HexBytes(self._message_hash())
 
     @property
@@ -149,7 +149,7 @@ class Account:
 
     address: the key's address, 40 hexadecimal digits with or without 0x. If some letters are upper and some lower
     case, their case must be that of EIP-55.
-    path, timeout: as for ordersigner.client.Client.
+    path: as for ordersigner.client.Client, and so is timeout.
 
     Threads can share it. It can be copied, pickled and sent to a spawned process. Accounts with the same address are
     equal. close() closes its connections; they are made again when they are needed.
@@ -168,16 +168,17 @@ class Account:
     ) -> SignedMessage:
         """The signature of typed data: of three parts, or of a full message.
 
-        As eth-account does, this takes EIP712Domain from the fields that the domain has, and the primary type from the
-        types if the full message does not name it. Where eth-account guesses what a value means, the daemon refuses.
+        As eth-account does, it derives EIP712Domain from the fields of the domain, and the primary type from the types
+        if the full message does not name it. Where eth-account guesses what a value means, the daemon refuses.
         """
         return self._sign_typed_data(completed(domain_data, message_types, message_data, full_message))
 
     def sign_message(self, signable_message: Any) -> SignedMessage:
-        """The signature of text, bytes, or what encode_defunct() returns.
+        """The signature of text, of bytes, or of the result of eth-account's encode_defunct().
 
-        What encode_typed_data() returns has only hashes: TypeError. After ordersigner.sdks.install() it has the typed
-        data, too, and they are signed; ValueError if eth-account has encoded them in another way than the daemon does.
+        The result of encode_typed_data() contains only hashes and raises TypeError. After ordersigner.sdks.install() it
+        contains the typed data, too, and they are signed. Raises ValueError if eth-account has encoded them in another
+        way than the daemon does.
         """
         if isinstance(signable_message, str):
             return self._sign_body(signable_message.encode())
@@ -204,13 +205,14 @@ class Account:
         return self._sign_body(body)
 
     def sign_transaction(self, transaction_dict: Mapping[str, Any], blobs: Any = None) -> SignedTransaction:
-        """A transaction that is ready to be sent. Nothing is sent.
+        """The signed transaction, ready to be sent; this method sends nothing.
 
-        As eth-account does, this takes the type from the members if it is not named, and fills in value 0, data 0x and
-        an empty access list; nonce, gas, prices and chainId must be there, and `to` too: None or "" creates a contract.
+        As eth-account does, it finds out the type from the members if it is not named, and fills in value 0, data 0x
+        and an empty access list. The nonce, the gas, its price and chainId must be there, and `to`, too: None or ""
+        creates a contract.
 
-        Raises TypeError for blobs and authorizations, and ProtocolError if what the daemon answers is not what was
-        sent to it.
+        Raises TypeError for blobs and authorizations, and ProtocolError if the daemon signed another transaction than
+        the one that it was sent.
         """
         if blobs is not None:
             raise TypeError("blobs: the daemon signs no transactions with blobs")
@@ -239,9 +241,9 @@ class Account:
         *,
         leading_zeros: bool = False,
     ) -> dict[str, Any]:
-        """r, s and v of an action, as the function of the same name in Hyperliquid's SDK returns them.
+        """r, s and v of a Hyperliquid action, like the function of the same name in Hyperliquid's SDK.
 
-        leading_zeros: give r and s all their 64 digits, as ccxt does. Hyperliquid's SDK leaves leading zeros out.
+        leading_zeros: write r and s with all their 64 digits, as ccxt does. Hyperliquid's SDK leaves out leading zeros.
         """
         network = "mainnet" if is_mainnet else "testnet"
         signature = self._client.sign_hyperliquid(self.address, action, nonce, active_pool, expires_after, network)
@@ -256,6 +258,7 @@ class Account:
         return self.address
 
     def close(self) -> None:
+        """Close the connections. They are made again when they are needed."""
         self._client.close()
 
     def __enter__(self) -> Account:

@@ -21,14 +21,14 @@ class Client:
     """Gets signatures from the daemon. All tasks share one connection. Create it in the event loop that will use it.
 
     path: the daemon's socket, as for ordersigner.client.Client.
-    timeout: seconds for each call, from the call to its result; None to wait without limit. This includes the wait for
-    a connection, and the wait to be sent: at most 256 requests, or 64 KiB of them, are sent and not yet answered.
+    timeout: seconds for each call, from the call to its result; None to wait without limit. This includes the time to
+    connect, and to be sent: at most 256 requests, or 64 KiB of them, are on their way at a time.
 
-    If the connection ends, the client makes a new one and sends the requests without a response again. Each call keeps
+    If the connection ends, the client makes a new one and resends the requests that got no response. Each call keeps
     its own time limit, and raises Unavailable after three connections in a row without any response.
 
-    A call that times out raises Unavailable. If no response to any call came during the second half of its timeout,
-    the client also replaces the connection and sends the other requests again.
+    A call that times out raises Unavailable. If no call got a response during the second half of its timeout, the
+    client also makes a new connection and resends the other requests.
     """
 
     def __init__(self, path: client.Path | None = None, timeout: float | None = client.TIMEOUT) -> None:
@@ -81,12 +81,12 @@ class Client:
         return await self._ask(request, client.read_signature)
 
     async def sign_many(self, requests: Iterable[Mapping[str, Any]], return_errors: bool = False) -> list[Any]:
-        """All signatures, in the order of the requests.
+        """The signatures of all requests, as a list in their order.
 
-        Makes a call for each request, 256 at a time, and each call has its own timeout.
+        It makes a call for each request, 256 at a time, and each call has its own timeout.
 
-        return_errors: put the exception of a request that failed in place of its signature, instead of raising
-        the first. After Unavailable, no more calls are made: the requests left get that exception too.
+        return_errors: put the exception of a request that failed in place of its signature, instead of raising the
+        first one. After Unavailable, it makes no more calls: the remaining requests get that exception, too.
         """
         requests = list(requests)
         outcomes: list[Any] = [None] * len(requests)
@@ -119,7 +119,7 @@ class Client:
         return await self._ask({"type": "signers"}, client.read_signers)
 
     async def freeze(self, rules: Iterable[str] | None = None) -> client.Frozen:
-        """Later calls wait until this one is answered, because they share the connection."""
+        """Freeze rules. Later calls wait until this one is answered, because they share the connection."""
         return await self._ask(client.rules_request("freeze", rules), client.read_frozen)
 
     async def thaw(self, rules: Iterable[str] | None = None) -> client.Frozen:

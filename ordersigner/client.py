@@ -65,14 +65,15 @@ class Error(Exception):
 
 
 class SignerError(Error):
-    """The daemon refuses a request; its text names the field at fault.
+    """The daemon refuses a request. The text of the error names the field.
 
-    type: "ValueError" (the request is wrong), "PermissionError" (policy) or "InternalError" (the daemon's own fault).
-    message: the kind of error, as a sentence.
-    context: what is wrong, by field: {"order.price": [{"code": "negative", "message": "This number is ..."}]}. Nested
-    fields have dots, and "" stands for the request as a whole. Codes are fixed, texts may change.
+    type: "ValueError" if the request is wrong, "PermissionError" if the policy does not allow it, "InternalError" if
+    the daemon failed.
+    message: a sentence for the type.
+    context: the problems by field, such as {"order.price": [{"code": "negative", "message": "This number is ..."}]}.
+    Nested fields have dots, and "" stands for the request as a whole. Codes stay the same; texts may change.
 
-    These are the members of the response's "error", so that SignerError(**response["error"]) makes one.
+    These are the members of the response's "error": SignerError(**response["error"]) makes an error from them.
     """
 
     def __init__(self, type, message, context):
@@ -96,31 +97,30 @@ class SignerError(Error):
 
 
 class Unavailable(Error):
-    """No daemon answers: it does not run, it may not be reached, it takes too long, or it hangs up again and again."""
+    """No daemon answers: it does not run, you may not connect, it takes too long, or it closes each connection."""
 
 
 class BacklogFull(Unavailable):
-    """The kernel lets no more clients wait for the daemon to accept them. Trying again may help."""
+    """Too many clients wait for the daemon to accept them. Trying again may help."""
 
 
 class ProtocolError(Error):
-    """Something that is not the daemon answers. The text never quotes the answer, which may repeat the request."""
+    """The answer is not one of the daemon. The text does not quote it, because it may repeat the request."""
 
 
 class Client(object):
     """Gets signatures from the daemon at a Unix socket.
 
-    path: the daemon's socket, as text or as a pathlib.Path. Default: the environment variable ORDERSIGNER_SOCKET, or
-    /run/ordersigner/ordersigner.sock without it.
+    path: the daemon's socket, as text or as a pathlib.Path. The default is that of :func:`default_path`.
     timeout: seconds to wait for a connection, and then for each response; None to wait without limit.
 
-    Connects at the first request, and keeps connections for the next. If a connection ends between requests, the
-    client makes a new one. If it ends before all responses came, the client makes a new one and sends the requests
-    without a response again. It gives up after three connections in a row without any response.
+    The client connects at the first request, and keeps the connection for the next one. If a connection ends, it makes
+    a new one and resends the requests that got no response. It gives up after three connections in a row without any
+    response.
 
-    Threads can share a client: each call has its own connection while it lasts. Processes made by fork can share it
-    too. It can be copied, pickled and sent to a spawned process: the copy makes connections of its own. Use it
-    in a with statement, or call close().
+    Threads can share a client, because each call has its own connection while it lasts, and so can processes made by
+    fork. It can be copied, pickled and sent to a spawned process; the copy makes connections of its own. Use it in a
+    with statement, or call close().
     """
 
     def __init__(self, path=None, timeout=TIMEOUT):
@@ -138,7 +138,7 @@ class Client(object):
         instrument: base and quote, each with address and decimals; other keys are ignored.
         signer: a private key, or the address of a key that the daemon holds: 64 or 40 hexadecimal digits.
 
-        Raises what sign() raises.
+        Raises the errors of :meth:`sign`.
         """
         return self.sign({"type": "spot", "order": order, "instrument": instrument, "signer": signer})
 
@@ -151,7 +151,7 @@ class Client(object):
         instrument: quote, with decimals; other keys are ignored.
         signer: a private key, or the address of a key that the daemon holds: 64 or 40 hexadecimal digits.
 
-        Raises what sign() raises.
+        Raises the errors of :meth:`sign`.
         """
         return self.sign({"type": "futures", "order": order, "instrument": instrument, "signer": signer})
 
@@ -159,13 +159,13 @@ class Client(object):
         # type: (str, Optional[Request], Optional[Request], Optional[str], Optional[Request], Optional[Request]) -> str
         """The signature of typed data, as EIP-712 defines it.
 
-        typed_data: an object with types, primaryType, domain and message, as eth_signTypedData_v4 takes it. Or its
-        parts, by name: types (with EIP712Domain), primary_type, domain, message.
+        typed_data: an object with types, primaryType, domain and message, as eth_signTypedData_v4 takes it. In its
+        place you can pass the parts by name: types (with EIP712Domain), primary_type, domain, message.
 
-        Integers are exact, however large. Bytes are sent as 0x and hexadecimal digits: pass bytes or bytearray, on
-        Python 2 bytearray, because its bytes are str.
+        Integers are exact, however large. Bytes become 0x and hexadecimal digits: pass bytes or bytearray; on Python 2,
+        where bytes is str, bytearray.
 
-        Raises what sign() raises, and TypeError for typed_data and parts at the same time, or a part that is missing.
+        Raises the errors of :meth:`sign`, and TypeError if it gets both typed_data and parts, or not all parts.
         """
         return self.sign(typed_data_request(signer, typed_data, types, primary_type, domain, message))
 
@@ -173,9 +173,9 @@ class Client(object):
         # type: (str, Optional[str], Optional[bytes]) -> str
         """The signature of a message, as EIP-191 defines it for personal messages (personal_sign).
 
-        Exactly one of text, which is signed as UTF-8, and data: bytes or bytearray.
+        Pass exactly one of text, which is signed as UTF-8, and data, which is bytes or bytearray.
 
-        Raises what sign() raises.
+        Raises the errors of :meth:`sign`.
         """
         return self.sign(message_request(signer, text, data))
 
@@ -183,28 +183,28 @@ class Client(object):
         # type: (str, Request, int, Optional[str], Optional[int], str) -> str
         """The signature of one of Hyperliquid's L1 actions: orders, cancels and others that trade.
 
-        action: what the request to the exchange has as its action. The order of its keys is signed. A dict keeps it
-        from Python 3.7 on; before, and on Python 2, use collections.OrderedDict. Numbers with a fraction are strings.
-        nonce, vault_address, expires_after: as in the request to the exchange.
+        action: the action of the request to the exchange. The order of its keys is signed, too. A dict keeps it from
+        Python 3.7 on; before, use collections.OrderedDict. Numbers with a fraction are strings.
+        nonce: as in the request to the exchange, and so are vault_address and expires_after.
         network: "mainnet" or "testnet".
 
-        Raises what sign() raises.
+        Raises the errors of :meth:`sign`.
         """
         return self.sign(hyperliquid_request(signer, action, nonce, vault_address, expires_after, network))
 
     def sign_transaction(self, signer, transaction):
         # type: (str, Request) -> SignedTransaction
-        """A signed transaction, with these attributes, all of them text that begins with 0x:
-
-        transaction: its bytes, as eth_sendRawTransaction takes them. The daemon sends nothing.
-        hash: its hash, by which a node finds it.
-        signature: r, s and v (27 or 28).
+        """The signed transaction.
 
         transaction: type (0, 1 or 2), chainId, nonce, gas, to, value, data; gasPrice for the types 0 and 1,
-        maxPriorityFeePerGas and maxFeePerGas for 2; accessList for 1 and 2. All of them must be there, since the daemon
-        fills nothing in, and no others but from. bytes and bytearray are sent as for typed data.
+        maxPriorityFeePerGas and maxFeePerGas for 2; accessList for 1 and 2. All of them must be there, because the
+        daemon fills in nothing, and only from may be added. bytes and bytearray are sent as for typed data.
 
-        Raises what sign() raises.
+        Returns an object with three attributes, each of them text that begins with 0x: `transaction`, which you send to
+        a node with eth_sendRawTransaction; `hash`, by which a node finds it; and `signature`, which is r, s and v (27
+        or 28). The daemon sends nothing.
+
+        Raises the errors of :meth:`sign`.
         """
         return self._ask(transaction_request(signer, transaction), read_transaction)
 
@@ -212,8 +212,9 @@ class Client(object):
         # type: (Request) -> str
         """The signature for a whole request, as ordersigner-protocol(7) describes it.
 
-        Raises SignerError if the request is refused, Unavailable or ProtocolError if it is not answered. Raises
-        TypeError or ValueError, before anything is sent, if the request cannot be written as JSON.
+        Raises :exc:`SignerError` if the daemon refuses the request, :exc:`Unavailable` if no daemon answers, and
+        :exc:`ProtocolError` if something else does. Raises TypeError or ValueError, before anything is sent, if the
+        request cannot be written as JSON.
         """
         return self._ask(request, read_signature)
 
@@ -238,12 +239,12 @@ class Client(object):
         # type: (Iterable[Request], bool) -> Iterator[Union[str, SignerError]]
         """Yield the signatures of many requests, in the same order. Sends requests without waiting for each response.
 
-        requests: an iterable of requests as for sign(). Up to 256 are read ahead of the results. If you get the next
-        request only later, or if it depends on a signature, use sign().
-        return_errors: if a request is refused, yield its SignerError in place of the signature, and go on.
-        Otherwise the error is raised and ends the iteration.
+        requests: an iterable of requests as for :meth:`sign`. Up to 256 are read ahead of the results. If a request
+        depends on the signature of another one, use :meth:`sign`.
+        return_errors: if the daemon refuses a request, yield its SignerError in place of the signature, and continue.
+        The default is to raise the error, which ends the iteration.
 
-        Raises what sign() raises, and what reading `requests` raises.
+        Raises the errors of :meth:`sign`, and those of reading `requests`.
         """
         lines = (encode(request) for request in requests)
         with contextlib.closing(self.exchange(lines, read_signature)) as outcomes:
@@ -252,18 +253,17 @@ class Client(object):
 
     def ping(self):
         # type: () -> str
-        """The version of the daemon, to check that it answers. Raises what sign() raises."""
+        """The version of the daemon, to check that it answers. Raises the errors of :meth:`sign`."""
         return self._ask({"type": "ping"}, read_version)
 
     def signers(self):
         # type: () -> List[Signer]
-        """The keys that the daemon holds and this program may use: an empty list if it may use none.
+        """The held keys that this program may use; an empty list if it may use none.
 
-        For each key a dict: "address", which is what a request has as its signer; "rules", the names of the rules in
-        the daemon's policy that allow the key; "frozen", those of them that are frozen; "available", False if the
-        daemon could not load the key.
+        Each is a dict: "address", the signer of a request; "rules", the names of the policy's rules that allow the key;
+        "frozen", those of them that are frozen; "available", False if the daemon could not load the key.
 
-        Raises what sign() raises: SignerError too if the daemon is older than 1.2 and holds no keys.
+        Raises the errors of :meth:`sign`. A daemon older than 1.2 does not know this request: SignerError.
         """
         return self._ask({"type": "signers"}, read_signers)
 
@@ -274,20 +274,20 @@ class Client(object):
         rules: names of rules that are for this program's user; for root, of any. None: all of them.
 
         Returns a dict: "frozen", the names of the rules that are frozen now, as far as this user may know; "confirmed",
-        False if a signature that was under way may still be given; "kept", False if the daemon has no place for state,
-        so that they are frozen in one process, and only until it ends.
+        False if a signature that was under way may still be given; "kept", False if the daemon has no directory for
+        state, so that the rules are frozen in one process only, and until it ends.
 
         The daemon waits up to 6 seconds for signatures under way, and the client no longer than its timeout.
 
-        Raises what sign() raises.
+        Raises the errors of :meth:`sign`.
         """
         return self._ask(rules_request("freeze", rules), read_frozen)
 
     def thaw(self, rules=None):
         # type: (Optional[Iterable[str]]) -> Frozen
-        """Thaw rules; None: all that are frozen. Only root may do that. Returns what freeze() returns.
+        """Thaw rules; None: all that are frozen. Only root may do that. Returns a dict like :meth:`freeze`.
 
-        Raises what sign() raises.
+        Raises the errors of :meth:`sign`.
         """
         return self._ask(rules_request("thaw", rules), read_frozen)
 

@@ -28,7 +28,11 @@ FILES: tuple[str, ...] = ("eth_account", "ccxt", "cow", "derive", "hummingbot", 
 
 
 def install() -> None:
-    """Takes effect once. More calls change nothing."""
+    """Let SDKs take the address of a held key where they take a private key. Further calls change nothing.
+
+    An SDK that is not installed is left out. None is imported before the program imports it. Raises :exc:`Moved`, here
+    or at the import of the SDK, if a version of an SDK does not have a part that is replaced.
+    """
     moved = None
     for name in FILES:
         for sdk in importlib.import_module(f"{__name__}.{name}").SDKS:
@@ -41,5 +45,5 @@ def install() -> None:
 
 
 def replaced() -> list[Replaced]:
-    """What has been replaced so far, in the SDKs that were imported. The logger ordersigner.sdks says it, at INFO."""
+    """The parts that were replaced so far in the SDKs that were imported. The logger ordersigner.sdks names each."""
     return list(patching.done)

@@ -30,18 +30,22 @@ _PARTIAL = re.compile(r"(?s)(?:partially initialized )?module ('[\w.]+').* has n
 
 
 class Moved(RuntimeError):
-    """A version of an SDK does not have what is replaced in it.
+    """A version of an SDK does not have a part that must be replaced. The text names the versions that were tried.
 
     It is no ImportError: programs that can do without an SDK catch that, and would go on without held keys.
     """
 
 
 class BareHash(TypeError):
-    """An SDK needs a signature of a hash, and the daemon signs none."""
+    """An SDK wants a signature of a hash. The daemon signs none, because it cannot tell what a hash stands for."""
 
 
 class Replaced(NamedTuple):
-    """distribution, version: of the SDK, as pip knows them; part: module and name."""
+    """A part that was replaced.
+
+    distribution, version: of the SDK, as pip knows them.
+    part: the module and the name in it.
+    """
 
     distribution: str
     version: str
