@@ -37,7 +37,7 @@ class Moved(RuntimeError):
 
 
 class BareHash(TypeError):
-    """An SDK wants a signature of a hash. The daemon signs none, because it cannot tell what a hash stands for."""
+    """An SDK needs a signature of a hash. The daemon signs none, because it cannot tell what a hash stands for."""
 
 
 class Replaced(NamedTuple):
