@@ -365,7 +365,7 @@ class OrderLimits(Limits):
         if self._markets is None:
             words.append(
                 "the market (instrument.base.address, instrument.quote.address, order.instrument, order.quote): orders"
-                " for tokens that nobody listed are signed too"
+                " for tokens of no [market] section are signed too"
             )
         if not self._sides:
             words.append("order.side")

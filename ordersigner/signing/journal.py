@@ -220,7 +220,11 @@ class Journal:
             return False
         untaken, way.untaken_in_a_row = way.untaken_in_a_row, 0
         if untaken:
-            self._write(way, "warning", f"{untaken} entries before the last one are missing: nobody took them in time")
+            self._write(
+                way,
+                "warning",
+                f"{untaken} entries before the last one are missing: journald did not accept them in time",
+            )
         return True
 
 

@@ -70,7 +70,7 @@ def of_unit(unit: str, namespace: str = "", root: Directory = ROOT) -> list[str]
     most = _link("log-level-max", unit, root)
     if most is not None and most < SIGNED:
         found.append(
-            f"journald drops the entries of {unit} about signatures: LogLevelMax={LEVELS[most]} is in force there."
+            f"journald drops the entries of {unit} about signatures: LogLevelMax={LEVELS[most]} is set there."
             " Remove it, or make it info"
         )
     ours = settings(namespace, root)

@@ -393,7 +393,7 @@ def test_an_entry_says_how_many_are_missing() -> None:
     assert response == EXAMPLE_RESPONSE
     signed, missing = entries
     assert signed["MESSAGE_ID"] == journal.SIGNED
-    assert missing["MESSAGE"] == "3 entries before the last one are missing: nobody took them in time"
+    assert missing["MESSAGE"] == "3 entries before the last one are missing: journald did not accept them in time"
     assert missing["PRIORITY"] == "4"
 
 

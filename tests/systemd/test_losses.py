@@ -98,7 +98,7 @@ def test_a_level_of_the_unit_is_named(root: Path) -> None:
     link(root, "log-rate-limit-interval", "1")
     link(root, "log-level-max", "5")
     (found,) = losses.of_this_process("", root)
-    assert "LogLevelMax=notice is in force" in found
+    assert "LogLevelMax=notice is set" in found
 
 
 def test_a_journald_that_stores_nothing_is_named(root: Path) -> None:
