@@ -500,7 +500,7 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
         account.unsafe_sign_hash(digest_of_action({**cancel, "network": "testnet"})),
     ]
     sent = account.sign_transaction(TRANSFER)
-    assert "prints::\n\n    order.price ['negative']\n" in source
+    assert "   :class: answer\n\n   order.price ['negative']\n" in source
     assert printed == [
         *[signature] * 2,
         (address(request["signer"]), ["example"], True),
