@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import runpy
 import sys
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from unittest import mock
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -21,9 +23,23 @@ from ordersigner import __version__  # noqa: E402 - only found after the line ab
 from ordersigner.refusal import CODES, REMEDIES  # noqa: E402
 
 project = "ordersigner"
-author = "The ordersigner authors"
-copyright = f"2026 {author}"
 version = release = __version__
+
+# setup.py has the project's addresses. setuptools is not needed for it, and not everywhere.
+setuptools = mock.Mock(__version__="0")
+with mock.patch.dict(sys.modules, setuptools=setuptools):
+    runpy.run_path(str(ROOT / "setup.py"))
+metadata = setuptools.setup.call_args[1]
+del setuptools
+author = metadata["author"]
+copyright = f"2026 {author}"
+# What pages write for an address: |issues|, |source|, |security-contact|.
+rst_epilog = f"""
+.. |issues| replace:: {metadata["project_urls"]["Issues"]}
+.. |source| replace:: {metadata["project_urls"]["Source"]}
+.. |security-contact| replace:: {metadata["maintainer_email"]}
+"""
+
 exclude_patterns = ["_build"]
 extensions = ["sphinx.ext.autodoc"]
 if importlib.util.find_spec("sphinx_copybutton"):  # absent where only man pages are built

@@ -41,9 +41,7 @@ def releasable(tmp_path: Path) -> Path:
     subprocess.run(["sh", "-c", copy], cwd=SOURCE, check=True)
     git(checkout, "init", "--quiet")
     replace(checkout / "docs/develop/changelog.rst", f"^{__version__}.*", f"{__version__} (2026-01-31)")
-    for path in [checkout / "setup.py", *(checkout / "packaging").rglob("*")]:
-        if path.is_file():
-            path.write_text(path.read_text().replace("ordersigner.invalid", "ordersigner.example"))
+    replace(checkout / "setup.py", '^HOST = ".*"', 'HOST = "ordersigner.example"')
     commit(checkout)
     return checkout
 
@@ -108,8 +106,8 @@ def test_root_cannot_build_a_release(releasable: Path) -> None:
             "(unreleased)', without the date",
         ),
         ("docs/develop/changelog.rst", f"^{__version__}.*", __version__, "without the date"),
-        ("setup.py", "ordersigner.example", "ordersigner.invalid", "lead nowhere: put others into setup.py."),
-        ("packaging/debian/control", "signer.example", "signer.invalid", "put others into packaging/debian/control."),
+        ("setup.py", "ordersigner[.]example", "host." + "invalid", "lead nowhere: put others into setup.py."),
+        ("docs/SECURITY.md", "^#", "# mail@host." + "invalid", "put others into docs/SECURITY.md."),
     ],
     ids=[
         "other code",
@@ -119,8 +117,8 @@ def test_root_cannot_build_a_release(releasable: Path) -> None:
         "date to come",
         "unreleased",
         "no date",
-        "no page",
-        "no maintainer",
+        "no host",
+        "a second place without a host",
     ],
 )
 def test_a_build_is_refused_where(releasable: Path, path: str, pattern: str, by: str, reason: str) -> None:
