@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import runpy
 import sys
 from email.utils import parsedate_to_datetime
+from html import escape
 from pathlib import Path
 from unittest import mock
 
@@ -33,11 +35,27 @@ metadata = setuptools.setup.call_args[1]
 del setuptools
 author = metadata["author"]
 copyright = f"2026 {author}"
-# What pages write for an address: |issues|, |source|, |security-contact|.
+
+
+def measured(row: str, measure: str) -> float:
+    """A figure of the last release that was measured, in its own unit, or in microseconds or signatures per second."""
+    figures = json.loads((ROOT / "docs/plots/figures.json").read_text())["figures"]
+    (alone,) = (one["value"] for one in figures if (one["measure"], one["unit"]) == ("time", "µs"))
+    (found,) = (one for one in figures if (one["row"], one["measure"]) == (row, measure))
+    value: float = found["value"]
+    if found["unit"].startswith("times "):
+        return value * alone
+    return value / alone * 1e6 if found["unit"].startswith("of the ") else value
+
+
+# What pages write for an address and for a figure that a run of tests/programs/benchmark.py can change.
 rst_epilog = f"""
 .. |issues| replace:: {metadata["project_urls"]["Issues"]}
 .. |source| replace:: {metadata["project_urls"]["Source"]}
 .. |security-contact| replace:: {metadata["maintainer_email"]}
+.. |rate| replace:: {measured("order, held key: pipelining", "rate"):,.2g}
+.. |round-trip| replace:: {measured("order, held key: lock-step", "p50") / 1000:.2f} ms
+.. |memory| replace:: {measured("memory, keys sent", "at the start"):.0f} MB
 """
 
 exclude_patterns = ["_build"]
@@ -144,6 +162,27 @@ class Settings(Directive):
         return []
 
 
+class Tabs(Directive):
+    """Show blocks of code one at a time on a web page, each under a tab with its caption, and otherwise one by one."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        tabs = nodes.container(classes=["tabs"])
+        self.state.nested_parse(self.content, self.content_offset, tabs)
+        return [tabs]
+
+
+def add_tabs(tabs: nodes.container, group: str) -> None:
+    """Turn each caption into the label of a radio button in front of its block. CSS alone shows the chosen one."""
+    for number, block in enumerate(list(tabs.children)):
+        caption = next(block.findall(nodes.caption))
+        caption.parent.remove(caption)
+        button = f'<input type="radio" id="{group}-{number}" name="{group}"{" checked" * (number == 0)}>'
+        label = f'<label for="{group}-{number}">{escape(caption.astext())}</label>'
+        tabs.insert(tabs.index(block), nodes.raw("", button + label, format="html"))
+
+
 class Picture(Directive):
     """Show docs/pictures/NAME.svg in the page itself, so that it follows the page's dark mode."""
 
@@ -195,6 +234,10 @@ def finish_pages(app: Sphinx, doctree: nodes.document, name: str) -> None:
             if source in app.builder.env.all_docs:
                 link = nodes.reference("", "", reference.deepcopy(), refuri=app.builder.get_relative_uri(name, source))
                 reference.replace_self(link)
+        for number, tabs in enumerate(
+            doctree.findall(lambda node: "tabs" in getattr(node, "attributes", {}).get("classes", []))
+        ):
+            add_tabs(tabs, f"tabs-{number}")
         for term in doctree.findall(nodes.term):
             anchor = f'<a class="headerlink" href="#{term["ids"][0]}" title="Link to this term">¶</a>'
             term.append(nodes.raw("", anchor, format="html"))
@@ -239,6 +282,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("error-codes", ErrorCodes)
     app.add_directive("picture", Picture)
     app.add_directive("settings", Settings)
+    app.add_directive("tabs", Tabs)
     app.add_directive("venue", Venue)
     app.connect("builder-inited", forget_overloads)
     app.connect("builder-inited", leave_out_copyright)
