@@ -53,7 +53,7 @@ rst_epilog = f"""
 .. |issues| replace:: {metadata["project_urls"]["Issues"]}
 .. |source| replace:: {metadata["project_urls"]["Source"]}
 .. |security-contact| replace:: {metadata["maintainer_email"]}
-.. |rate| replace:: {measured("order, held key: pipelining", "rate"):,.2g}
+.. |rate| replace:: {round(measured("order, held key: pipelining", "rate"), -3):,.0f}
 .. |round-trip| replace:: {measured("order, held key: lock-step", "p50") / 1000:.2f} ms
 .. |memory| replace:: {measured("memory, keys sent", "at the start"):.0f} MB
 """

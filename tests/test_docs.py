@@ -348,9 +348,43 @@ def test_how_it_works_names_every_module() -> None:
     assert modules - named == set()
 
 
-def test_the_first_page_begins_with_a_request_and_its_answer(built: Path) -> None:
-    blocks = re.findall(r"^   (\{.+?\})\n\n", page(built, "index"), re.MULTILINE | re.DOTALL)
-    assert [json.loads(block) for block in blocks] == [EXAMPLE["request"], {"ok": True, **EXAMPLE["expect"]}]
+# With the address of a held key, as people see it first.
+REQUEST = {**EXAMPLE["request"], "signer": address(EXAMPLE["request"]["signer"])}
+RESPONSE = {"ok": True, **EXAMPLE["expect"]}
+
+
+@pytest.mark.parametrize("name", ["README.rst", "docs/index.rst", "docs/start/quickstart.rst"])
+def test_the_first_pages_begin_with_a_request_and_its_answer(name: str) -> None:
+    shown = [block for block in blocks((SOURCE / name).read_text()) if block.startswith("{")]
+    assert [json.loads(block) for block in shown[:2]] == [REQUEST, RESPONSE]
+
+
+def test_each_sample_of_the_first_page_signs(holder: Daemon, tmp_path: Path) -> None:
+    """In a directory with the request in a file, and the client for Node."""
+    (tmp_path / "order.json").write_text(json.dumps(REQUEST) + "\n")
+    shutil.copy(DOCS / "examples/ordersigner.mjs", tmp_path)
+    tabs = (DOCS / "index.rst").read_text().split(".. tabs::\n")[1].split("\n\n.. ")[0]
+    samples = {language: code for language, code in zip(*[iter(re.split(r":caption: (.+)\n", tabs)[1:])] * 2)}
+    commands = {
+        "Python": [sys.executable, "-c"],
+        "Node": [tool("node", "nodejs"), "--input-type=module", "-e"],
+        "Shell": ["bash", "-c"],
+    }
+    assert samples.keys() == commands.keys()
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    (bin / "ordersigner").write_text(
+        f"#!{sys.executable}\nimport sys\nfrom ordersigner.commands.main import main\nsys.exit(main())\n"
+    )
+    (bin / "ordersigner").chmod(0o755)
+    environment = {"PATH": f"{bin}:{os.environ['PATH']}", "PYTHONPATH": str(SOURCE), "ORDERSIGNER_SOCKET": holder.path}
+    for language, sample in samples.items():
+        code = textwrap.dedent(sample.partition("\n\n")[2].partition("\n\n   ..")[0] + "\n").strip("\n")
+        command = [*commands[language], code]
+        printed = subprocess.run(
+            command, stdout=subprocess.PIPE, check=True, text=True, cwd=tmp_path, env={**os.environ, **environment}
+        ).stdout
+        assert printed.strip() == EXAMPLE["expect"]["signature"], language
 
 
 def test_the_protocol_lists_every_error_code(built: Path) -> None:
@@ -513,18 +547,28 @@ def test_the_python_examples_work(holder: Daemon, tmp_path: Path, monkeypatch: p
     ]
 
 
-def test_the_account_of_the_readme_signs(holder: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = (SOURCE / "README.rst").read_text()
-    (example,) = (block for block in blocks(source) if "ordersigner.account" in block)
+# What a program gets from eth-account after the lines of README.rst.
+IN_A_PROGRAM = """
+import json, sys
+from eth_account import Account
+print(Account.from_key(sys.argv[1]).sign_typed_data(full_message=json.loads(sys.argv[2])).signature.hex())
+"""
+
+
+def test_after_the_readmes_lines_a_library_takes_the_address(holder: Daemon) -> None:
+    (lines,) = (block for block in blocks((SOURCE / "README.rst").read_text()) if "sdks" in block)
     (mail,) = (row for row in vectors("typed-data/reference") if row["name"] == "EIP-712 Mail")
     typed_data = {part: mail[part] for part in ("types", "primaryType", "domain", "message")}
-    monkeypatch.setenv("ORDERSIGNER_SOCKET", holder.path)
     key = EXAMPLE["request"]["signer"]
-    printed: list[str] = []
-    program: dict[str, object] = {"address": address(key), "typed_data": typed_data, "print": printed.append}
-    exec(example, program)
+    printed = subprocess.run(
+        [sys.executable, "-c", lines + IN_A_PROGRAM, address(key), json.dumps(typed_data)],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "ORDERSIGNER_SOCKET": holder.path},
+    ).stdout.strip()
     real = Account.from_key(key).sign_message(encode_typed_data(full_message=typed_data))
-    assert printed == ["0x" + bytes(real.signature).hex()]
+    assert printed.replace("0x", "") == bytes(real.signature).hex()
 
 
 LANGUAGES_POLICY = f"""{MARKET}
@@ -666,9 +710,9 @@ def test_quickstart_prints_the_request_and_the_answer_and_nothing_else() -> None
     ended = quickstart("--once")
     assert ended.returncode == 0, ended.stderr
     request, blank, answer = ended.stdout.splitlines()
-    assert json.loads(request) == EXAMPLE["request"]
+    assert json.loads(request) == REQUEST
     assert blank == ""
-    assert json.loads(answer) == {"ok": True, **EXAMPLE["expect"]}
+    assert json.loads(answer) == RESPONSE
 
 
 def test_quickstart_explains_itself() -> None:
@@ -677,8 +721,3 @@ def test_quickstart_explains_itself() -> None:
     assert (mistaken.returncode, mistaken.stdout) == (2, "")
     assert asked.stdout == mistaken.stderr
     assert asked.stdout.startswith("Usage: packaging/quickstart")
-
-
-def test_the_readme_shows_the_example_request_and_its_answer() -> None:
-    blocks = re.findall(r"code-block:: json\n\n((?: {4}.*\n)+)", (SOURCE / "README.rst").read_text())
-    assert [json.loads(block) for block in blocks[:2]] == [EXAMPLE["request"], {"ok": True, **EXAMPLE["expect"]}]

@@ -86,12 +86,12 @@ def test_the_suite_passes(python: str, suite: str, daemon: Daemon, tmp_path: Pat
 
 
 @pytest.mark.parametrize("version", [pytest.param("2.7", marks=pytest.mark.once), OWN])
-def test_the_first_order_of_the_readme_is_signed(version: str, daemon: Daemon, directory: Path) -> None:
+def test_the_first_lines_of_the_page_on_python_sign_an_order(version: str, daemon: Daemon, directory: Path) -> None:
     python = interpreter(version)
     if python is None:
         pytest.skip(f"Python {version} is neither on PATH nor one of pyenv's")
-    section = (SOURCE / "README.rst").read_text().partition("\nFrom Python 2.7\n")[2]
-    block = re.search(r"\.\. code-block:: python\n\n((?: {4}.*\n)+)", section)
+    page = (SOURCE / "docs/use/python.rst").read_text()
+    block = re.search(r"\.\. code-block:: python\n\n((?: {3,4}.*\n)+)", page[page.index("\nPython 2.7\n") :])
     assert block
     lines = textwrap.dedent(block[1])
     assert lines.count("\n") == 3

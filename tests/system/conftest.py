@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -129,6 +130,39 @@ def install(machine: Machine, package: Path) -> str:
     """Install the package as README.rst does."""
     output = machine.run("apt-get", "install", "--yes", "--allow-downgrades", f"/root/{package.name}")
     machine.run("usermod", "--append", "--groups", "ordersigner", MEMBER)
+    return output
+
+
+AS_ROOT = """sudo() {
+    if [ "$1" = -u ]; then runuser -u "$2" -- "${@:3}"; else command "$@"; fi
+}
+cd; set -eo pipefail
+"""
+
+
+def shown(text: str) -> list[tuple[str, str | None]]:
+    """The commands of a page, in blocks of `sh`, each with the output in a block of `text` that follows, if any does."""
+    found = re.findall(r"\.\. code-block:: (\w+)\n\n((?:    .*\n|\n)+)", text)
+    blocks = [(language, textwrap.dedent(block).strip("\n")) for language, block in found]
+    following = [*blocks[1:], ("", "")]
+    return [
+        (block, after if kind == "text" else None)
+        for (language, block), (kind, after) in zip(blocks, following)
+        if language == "sh"
+    ]
+
+
+def without_what_differs(output: str) -> str:
+    """Without what is another one in each run: a version, a user's number, a process, a time, a signature's digits."""
+    for pattern, same in (
+        (r"\b\d+\.\d+\.\d+\b", "VERSION"),
+        (r"\b[\d.]+ (ms|µs)\b", r"TIME \1"),
+        (r"uid \d+, gid \d+, pid \d+", "uid, gid, pid"),
+        (r"(bid-bot) \(\d+\)", r"\1 (UID)"),
+        (r"0x[0-9a-f]{130}\b", "SIGNATURE"),
+        (r"digest 0x[0-9a-f]{64}\b", "digest"),
+    ):
+        output = re.sub(pattern, same, output)
     return output
 
 

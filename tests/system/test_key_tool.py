@@ -12,7 +12,18 @@ import pytest
 from eth_account import Account
 from support.daemon import SOURCE, vectors
 
-from system.conftest import MEMBER, REQUEST, RESPONSE, STRANGER, Packages, ask, install
+from system.conftest import (
+    AS_ROOT,
+    MEMBER,
+    REQUEST,
+    RESPONSE,
+    STRANGER,
+    Packages,
+    ask,
+    install,
+    shown,
+    without_what_differs,
+)
 from system.machine import Machine
 
 PRIVATE = "/usr/lib/ordersigner-keys"
@@ -71,33 +82,60 @@ def test_the_readmes_lines_make_a_key_and_a_rule_and_a_user_signs_without_seeing
     tool: Machine, packages: Packages
 ) -> None:
     """All lines of the section, each with sudo as root and the others as the member. The first is about the package."""
-    section = (SOURCE / "README.rst").read_text().split("Keys that programs never see\n", 1)[1].split("\n\n\n", 1)[0]
+    section = (SOURCE / "README.rst").read_text().split("\nHold a key\n", 1)[1].split("\n\n\n", 1)[0]
     block = "\n".join(re.findall(r"^    (.+)$", section, re.MULTILINE)).replace("\\\n", "")
     first, *lines = block.split("\n")
-    assert first == "sudo apt install --yes ordersigner-keys"
+    assert first == "sudo apt install --yes ./dist/ordersigner-keys_*.deb"
     assert packages.tool.name.startswith("ordersigner-keys_")
     as_member = f"runuser -u {MEMBER} -- env address=$address bash -c "
-    script = [f"cd /; USER={MEMBER}", 'sudo() { command "$@"; }']
-    for line in lines:
-        if "journalctl" in line:
-            script.append("journalctl --sync --namespace=ordersigner")  # a person is slower than journald
-        script.append(line if "sudo" in line else as_member + shlex.quote(line))
-    output = in_bash(tool, "set -o pipefail; " + "\n".join(script))
+    script = [f"cd /; USER={MEMBER}", *(line if "sudo" in line else as_member + shlex.quote(line) for line in lines)]
+    output = in_bash(tool, AS_ROOT + "\n".join(script))
     key = unsealed(tool, "bids")
     account = Account.from_key(key)
     assert key not in output
-    (listed,) = re.findall("^(0x[0-9a-f]{40}) +bids$", output, re.MULTILINE)
-    assert listed == account.address.lower()
     (signature,) = re.findall("^0x[0-9a-f]{130}$", output, re.MULTILINE)
-    assert f"user {MEMBER} (" in output  # of --check
-    entry = f"by {listed}, rule bids, section LEV/ETH, for uid .* digest 0x([0-9a-f]{{64}})"
-    (digest,) = re.findall(entry, output)  # of the journal
-    assert Account._recover_hash(bytes.fromhex(digest), signature=signature) == account.address
-    assert "unknown_signer" in tool.run(
-        "sh", "-c", f"echo '{json.dumps({**REQUEST, 'signer': listed})}' | nc -N -U /run/ordersigner/ordersigner.sock"
-    )  # root has no rule
+    (entry,) = tool.entries(f"ORDERSIGNER_SIGNER={account.address.lower()}", "ORDERSIGNER_RULE=bids")
+    digest = bytes.fromhex(entry["ORDERSIGNER_DIGEST"][2:])
+    assert Account._recover_hash(digest, signature=signature) == account.address
+    request = json.dumps({**REQUEST, "signer": account.address})
+    assert "unknown_signer" in tool.run("ordersigner", "sign", input=request, check=False)  # root has no rule
+    forget_the_rules(tool)
+
+
+def forget_the_rules(tool: Machine) -> None:
     tool.run("sed", "-i", "/^\\[market LEV/,$d", "/etc/ordersigner/policy")
     tool.run("systemctl", "stop", "ordersigner.service")
+
+
+def test_the_page_on_held_keys_shows_what_its_commands_print(tool: Machine) -> None:
+    """With the address of the key that is made here in place of the page's, and a passphrase that nobody types."""
+    page = (SOURCE / "docs/start/hold-keys.rst").read_text()
+    steps = shown(page)
+    assert len(steps) > 15
+    (of_page,) = set(re.findall("(?<=^key       = )0x[0-9a-fA-F]{40}", page.replace("\n    ", "\n"), re.MULTILINE))
+    of_this_machine = of_page
+    different = []
+    try:
+        for commands, expected in steps:
+            script = commands.replace(of_page, of_this_machine)
+            if " new " in script:
+                script += " --passphrase-fd 3 3<<<'several words of it'"
+            if " remove " in script:
+                script += " --yes"
+            if "journalctl" in script:
+                script = f"journalctl --sync --namespace=ordersigner\n{script}"  # a person is slower than journald
+            output = tool.run("bash", "-c", f"{{ {AS_ROOT}{script}\n}} 2>&1", check=False)
+            made = re.match("The address of the key bids is (0x[0-9a-fA-F]{40})\n", output)
+            if made:
+                of_this_machine = made[1]
+            for given, as_shown in ((of_this_machine, of_page), (of_this_machine.lower(), of_page.lower())):
+                output = output.replace(given, as_shown)
+            if without_what_differs(output.strip("\n")) != without_what_differs(expected or ""):
+                different.append((commands, output))
+    finally:
+        tool.run("sh", "-c", "userdel bid-bot; rm -f /root/bids.json", check=False)
+        forget_the_rules(tool)
+    assert different == []
 
 
 def test_everything_that_can_be_imported_is_imported(tool: Machine) -> None:

@@ -15,6 +15,7 @@ from support.daemon import SOURCE, wait_until
 
 from ordersigner.signing import journal
 from system.conftest import (
+    AS_ROOT,
     MEMBER,
     REQUEST,
     RESPONSE,
@@ -29,6 +30,8 @@ from system.conftest import (
     clients_at_work,
     install,
     is_installed,
+    shown,
+    without_what_differs,
 )
 from system.machine import TIMEOUT, Machine
 
@@ -36,23 +39,32 @@ PRIVATE = "/usr/lib/ordersigner"
 DIGEST = "0xb2ab56720b4316d482d15645a021b7ed011081e119ae096fdbb17c7652be2d3a"  # of the example
 
 
-def test_the_readmes_lines_give_a_signature_and_take_all_away_again(machine: Machine, packages: Packages) -> None:
-    """All lines of the section without sudo, except those up to the build, which the fixture `packages` runs."""
-    section = (SOURCE / "README.rst").read_text().split("Install with apt\n", 1)[1].split("\n\n\n", 1)[0]
+def test_the_readmes_lines_install_it_and_the_pages_commands_give_a_signature_and_take_all_away_again(
+    machine: Machine, packages: Packages
+) -> None:
+    """All lines from the build on, which the fixture `packages` runs; then those of two pages."""
+    section = (SOURCE / "README.rst").read_text().split("\nInstall\n", 1)[1].split("\n\n\n", 1)[0]
     commands = re.findall(r"^    (.+)$", section, re.MULTILINE)
     commands = commands[commands.index("packaging/debian/build") + 1 :]
-    machine.run("sh", "-c", f"mkdir -p /root/dist; cp /root/{packages.built.name} /root/dist/")
+    machine.run("sh", "-c", f"mkdir -p /root/dist; cp /root/*.deb /root/dist/; rm /root/dist/*{UPGRADED}*")
 
-    lines = [command.replace("sudo ", "").replace("$USER", MEMBER) for command in commands]
-    outputs = {line: machine.run("sh", "-c", f"cd ~root; {line}") for line in lines}
-    (signature,) = (output for line, output in outputs.items() if line.startswith("ordersigner sign "))
-    everything, found = (output for line, output in outputs.items() if line.startswith("journalctl "))
-    (status,) = (output for line, output in outputs.items() if line.startswith("systemctl status "))
+    def run(script: str) -> str:
+        return machine.run("bash", "-c", f"USER={MEMBER}; {AS_ROOT}{script}")
+
+    outputs = {line: run(line) for line in commands}
+    (signature,) = (output for line, output in outputs.items() if " sign " in line)
     assert signature == RESPONSE["signature"]
-    assert 'Signed spot buy "LEVETH" of account 0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282' in everything
-    assert '"ORDERSIGNER_ACCOUNT" : "0x167cdb1ac9979a6a694b368ed3d2bf9259fa8282"' in found
-    assert "active (running)" in status
     assert MEMBER in machine.run("getent", "group", "ordersigner")
+
+    quickstart = (SOURCE / "docs/start/quickstart.rst").read_text()
+    for script, expected in shown(quickstart[quickstart.index("\nWith the package\n") :]):
+        machine.run("journalctl", "--sync")
+        assert without_what_differs(run(script)) == without_what_differs(expected or ""), script
+
+    pages = (SOURCE / "docs/start/install.rst").read_text()
+    lines = re.findall("^    (.+)$", pages.split("\nUninstall\n")[1], re.MULTILINE)
+    assert len(lines) == 2
+    run("\n".join(lines).replace("apt purge", "apt purge --yes"))
     assert not is_installed(machine)
 
 

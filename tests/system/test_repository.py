@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -87,13 +86,14 @@ def forget(machine: Machine) -> None:
     machine.run("sh", "-c", "rm -f /var/cache/apt/archives/ordersigner*")
 
 
-def readme(repository: Repository) -> list[str]:
-    """The lines of README.rst that install from the repository, with its address, for root."""
-    section = (SOURCE / "README.rst").read_text().split("Install with apt\n", 1)[1]
-    block = "\n".join(re.findall("^    (.+)$", section.split("Without a repository", 1)[0], re.MULTILINE))
-    lines = block.replace("\\\n", "").replace("sudo ", "").split("\n")
-    assert sum(PLACEHOLDER in line for line in lines) == 2
-    return [line.replace(f"{PLACEHOLDER}/ordersigner", repository.url) for line in lines]
+def page(repository: Repository) -> list[str]:
+    """The lines of docs/start/install.rst that install from the repository, with its address, for root, unasked."""
+    text = (SOURCE / "docs/start/install.rst").read_text().split("\nFrom a repository\n")[1].split("::\n\n")[1]
+    block = "\n".join(re.findall("^    (.+)$", text, re.MULTILINE))
+    lines = block.replace("\\\n", "").replace("sudo ", "").replace("apt install", "apt install --yes").split("\n")
+    key, suite, source, update, install = (line.replace(f"{PLACEHOLDER}/ordersigner", repository.url) for line in lines)
+    assert block.count(PLACEHOLDER) == 2
+    return [key, f"{suite}; {source}", update, install]
 
 
 def candidate(machine: Machine) -> str:
@@ -101,15 +101,15 @@ def candidate(machine: Machine) -> str:
     return machine.run("apt-cache", "policy", "ordersigner")
 
 
-def test_the_readmes_lines_install_it_and_give_a_signature(machine: Machine, served: Repository) -> None:
+def test_the_pages_lines_install_both_packages(machine: Machine, served: Repository) -> None:
     machine.run("dpkg", "--purge", "ordersigner-keys", "ordersigner")
     forget(machine)
-    key, source, update, install, sign = readme(served)
-    for line in (key, source, update, install):
+    for line in page(served):
         machine.run("sh", "-c", line)
     assert is_installed(machine)
     assert f"{served.url} {served.suite}/main" in candidate(machine)
-    assert json.loads(machine.run("sh", "-c", sign)) == RESPONSE
+    assert machine.succeeds("ordersigner-keys", "--version")
+    assert ask(machine, REQUEST, user="root") == RESPONSE
 
 
 def test_an_upgrade_from_it_loses_no_request_and_the_earlier_version_stays(
@@ -177,7 +177,7 @@ def altered(
 ) -> Iterator[Callable[[Callable[[Repository], None]], None]]:
     """Alters the repository until the end of the test. The machine has it as a source, and has not read it yet."""
     shutil.copytree(served.directory, tmp_path / "copy")
-    key, source, *_ = readme(served)
+    key, source, *_ = page(served)
     machine.run("dpkg", "--purge", "ordersigner-keys", "ordersigner")
     forget(machine)
     for line in (key, source):
