@@ -53,9 +53,9 @@ rst_epilog = f"""
 .. |issues| replace:: {metadata["project_urls"]["Issues"]}
 .. |source| replace:: {metadata["project_urls"]["Source"]}
 .. |security-contact| replace:: {metadata["maintainer_email"]}
-.. |rate| replace:: {round(measured("order, held key: pipelining", "rate"), -3):,.0f}
-.. |round-trip| replace:: {measured("order, held key: lock-step", "p50") / 1000:.2f} ms
-.. |memory| replace:: {measured("memory, keys sent", "at the start"):.0f} MB
+.. |rate| replace:: **{round(measured("order, held key: pipelining", "rate"), -3):,.0f}**
+.. |round-trip| replace:: **{measured("order, held key: lock-step", "p50") / 1000:.2f} ms**
+.. |memory| replace:: **{measured("memory, keys sent", "at the start"):.0f} MB**
 """
 
 exclude_patterns = ["_build"]
@@ -234,9 +234,8 @@ def finish_pages(app: Sphinx, doctree: nodes.document, name: str) -> None:
             if source in app.builder.env.all_docs:
                 link = nodes.reference("", "", reference.deepcopy(), refuri=app.builder.get_relative_uri(name, source))
                 reference.replace_self(link)
-        for number, tabs in enumerate(
-            doctree.findall(lambda node: "tabs" in getattr(node, "attributes", {}).get("classes", []))
-        ):
+        containers = [node for node in doctree.findall(nodes.container) if "tabs" in node["classes"]]
+        for number, tabs in enumerate(containers):
             add_tabs(tabs, f"tabs-{number}")
         for term in doctree.findall(nodes.term):
             anchor = f'<a class="headerlink" href="#{term["ids"][0]}" title="Link to this term">¶</a>'

@@ -23,11 +23,12 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
 from oracles.hyperliquid_reference import expected as digest_of_action
-from support.daemon import EXAMPLE, SOURCE, Daemon, needs_root, standalone, vectors
+from support.daemon import DEFAULT_SIGNALS, EXAMPLE, SOURCE, Daemon, needs_root, standalone, vectors
 from support.held import MARKET, MESSAGES, ORDERS, address, holding, rule
 from support.kinds import POLICY, request_of
 from support.policies import policy_of
 from support.services import ADDRESS, ALICE
+from support.tabs import samples
 
 from ordersigner import __version__, client
 from ordersigner.commands import main as cli
@@ -359,32 +360,60 @@ def test_the_first_pages_begin_with_a_request_and_its_answer(name: str) -> None:
     assert [json.loads(block) for block in shown[:2]] == [REQUEST, RESPONSE]
 
 
-def test_each_sample_of_the_first_page_signs(holder: Daemon, tmp_path: Path) -> None:
-    """In a directory with the request in a file, and the client for Node."""
+def test_the_samples_of_the_first_page_sign(holder: Daemon, tmp_path: Path) -> None:
+    """That for Node is tried in examples/."""
     (tmp_path / "order.json").write_text(json.dumps(REQUEST) + "\n")
-    shutil.copy(DOCS / "examples/ordersigner.mjs", tmp_path)
-    tabs = (DOCS / "index.rst").read_text().split(".. tabs::\n")[1].split("\n\n.. ")[0]
-    samples = {language: code for language, code in zip(*[iter(re.split(r":caption: (.+)\n", tabs)[1:])] * 2)}
-    commands = {
-        "Python": [sys.executable, "-c"],
-        "Node": [tool("node", "nodejs"), "--input-type=module", "-e"],
-        "Shell": ["bash", "-c"],
-    }
-    assert samples.keys() == commands.keys()
-    bin = tmp_path / "bin"
-    bin.mkdir()
-    (bin / "ordersigner").write_text(
-        f"#!{sys.executable}\nimport sys\nfrom ordersigner.commands.main import main\nsys.exit(main())\n"
-    )
-    (bin / "ordersigner").chmod(0o755)
-    environment = {"PATH": f"{bin}:{os.environ['PATH']}", "PYTHONPATH": str(SOURCE), "ORDERSIGNER_SOCKET": holder.path}
-    for language, sample in samples.items():
-        code = textwrap.dedent(sample.partition("\n\n")[2].partition("\n\n   ..")[0] + "\n").strip("\n")
-        command = [*commands[language], code]
+    program = f"#!{sys.executable}\nimport sys\nfrom ordersigner.commands.main import main\nsys.exit(main())\n"
+    (tmp_path / "ordersigner").write_text(program)
+    (tmp_path / "ordersigner").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(SOURCE)}
+    commands = {"Python": [sys.executable, "-c"], "Shell": ["bash", "-c"]}
+    assert samples().keys() == {*commands, "Node"}
+    for language, command in commands.items():
         printed = subprocess.run(
-            command, stdout=subprocess.PIPE, check=True, text=True, cwd=tmp_path, env={**os.environ, **environment}
+            [*command, samples()[language]],
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **environment, "ORDERSIGNER_SOCKET": holder.path},
         ).stdout
         assert printed.strip() == EXAMPLE["expect"]["signature"], language
+
+
+def test_samples_are_under_tabs_on_a_web_page_and_one_after_the_other_in_a_terminal(built: Path) -> None:
+    html = (built / "html/index.html").read_text()
+    labels = re.findall(
+        r'<input type="radio" id="([\w-]+)" name="tabs-0"( checked)?><label for="\1">(\w+)</label>', html
+    )
+    assert [label for _, _, label in labels] == list(samples())
+    assert [bool(checked) for _, checked, _ in labels] == [True, False, False]
+    text = page(built, "index")
+    places = [text.index(f"\n{language}\n\n   {code.splitlines()[0]}\n") for language, code in samples().items()]
+    assert places == sorted(places)
+
+
+def test_the_first_page_has_the_figures_of_the_last_measurement(built: Path) -> None:
+    figures = json.loads((DOCS / "plots/figures.json").read_text())["figures"]
+    (memory,) = (one for one in figures if (one["row"], one["measure"]) == ("memory, keys sent", "at the start"))
+    shown = page(built, "index").split("\nWhat it costs\n")[1].split("\nPerformance ")[0]
+    rate, latency, megabytes = re.findall(r"\*\*([\d,.]+)( ms| MB|)\*\*", shown)
+    assert 1000 < int(rate[0].replace(",", "")) < 1_000_000
+    assert 0.01 < float(latency[0]) < 1
+    assert megabytes == (f"{memory['value']:.0f}", " MB")
+
+
+def test_the_rule_of_the_first_page_is_that_of_the_page_on_held_keys() -> None:
+    first, whole = (
+        re.sub(
+            "= 0x202a.*|= 0x5D64.*",
+            "",
+            "".join(block for block in blocks((DOCS / name).read_text()) if "[rule" in block),
+        )
+        for name in ("index.rst", "start/hold-keys.rst")
+    )
+    assert first.startswith("[rule bids]\n")
+    assert first in whole
 
 
 def test_the_protocol_lists_every_error_code(built: Path) -> None:
@@ -713,6 +742,30 @@ def test_quickstart_prints_the_request_and_the_answer_and_nothing_else() -> None
     assert json.loads(request) == REQUEST
     assert blank == ""
     assert json.loads(answer) == RESPONSE
+
+
+def test_quickstart_has_a_rule_whose_refusal_is_the_one_that_its_page_shows() -> None:
+    """The second command that it prints for another terminal."""
+    shown = json.loads(blocks((DOCS / "start/quickstart.rst").read_text().split("\nBe refused\n")[1])[0])
+    with subprocess.Popen(
+        [*DEFAULT_SIGNALS, str(SOURCE / "packaging/quickstart")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr is not None
+        lines = []
+        while not lines or not lines[-1].startswith("Press Ctrl-C"):
+            lines.append(running.stderr.readline())
+            assert lines[-1], lines
+        (again, refused) = (line.strip() for line in lines if "nc -N -U" in line)
+        answers = [
+            json.loads(subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, check=True).stdout)
+            for command in (again, refused)
+        ]
+        running.terminate()
+        assert running.wait() == 0
+    assert answers == [RESPONSE, shown]
 
 
 def test_quickstart_explains_itself() -> None:

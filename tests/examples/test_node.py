@@ -10,10 +10,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support.daemon import Daemon
-from support.held import holding
+from support.daemon import EXAMPLE, Daemon
+from support.held import address, holding
 from support.manager import managed
 from support.servers import FullServer, signature, well_behaved
+from support.tabs import samples
 
 from examples.conftest import KEYS, inside, policy
 from examples.toolchain import NODE, Toolchain
@@ -81,3 +82,12 @@ def test_restarts_of_the_daemon_cost_no_call(toolchain: Toolchain, place: Path) 
     ended = json.loads(last)
     assert ended["wrong"] == []
     assert ended["right"] > 6000
+
+
+def test_the_sample_of_the_first_page_signs(toolchain: Toolchain, holder: Daemon, tmp_path: Path) -> None:
+    request = EXAMPLE["request"]
+    (tmp_path / "order.json").write_text(json.dumps({**request, "signer": address(request["signer"])}))
+    toolchain.put(tmp_path / "order.json")
+    socket = inside(toolchain, holder.path)
+    printed = toolchain.run("node", "--input-type=module", "--eval", samples()["Node"], socket=socket)
+    assert printed.strip() == EXAMPLE["expect"]["signature"]
