@@ -342,8 +342,9 @@ def test_the_check_of_a_missing_file_is_an_error() -> None:
 
 
 def test_the_readmes_rule_is_right_as_it_stands_and_lets_the_example_be_signed_now(files: Files) -> None:
-    section = (SOURCE / "README.rst").read_text().split("Keys that programs never see\n", 1)[1].split("\n\n\n", 1)[0]
-    lines = "\n".join(re.findall("^    (.+)$", section, re.MULTILINE)).replace("\\\n", "").split("\n")
+    section = (SOURCE / "README.rst").read_text().split("\nHold a key\n", 1)[1].split("\n\n\n", 1)[0]
+    block = "\n".join(re.findall("^    (.+)$", section, re.MULTILINE))
+    lines = re.sub(r"\\\n|(?<=[|])\n", "", block).split("\n")
     (write,) = [line for line in lines if line.startswith("printf ")]
     (change,) = [line.partition("/usr/share")[0] for line in lines if line.startswith("sed ")]
 

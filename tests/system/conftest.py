@@ -134,7 +134,8 @@ def install(machine: Machine, package: Path) -> str:
 
 
 AS_ROOT = """sudo() {
-    if [ "$1" = -u ]; then runuser -u "$2" -- "${@:3}"; else command "$@"; fi
+    [ "$1" != -u ] || set -- runuser -u "$2" -- "${@:3}"
+    command "$@"
 }
 cd; set -eo pipefail
 """

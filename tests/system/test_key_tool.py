@@ -83,8 +83,8 @@ def test_the_readmes_lines_make_a_key_and_a_rule_and_a_user_signs_without_seeing
 ) -> None:
     """All lines of the section, each with sudo as root and the others as the member. The first is about the package."""
     section = (SOURCE / "README.rst").read_text().split("\nHold a key\n", 1)[1].split("\n\n\n", 1)[0]
-    block = "\n".join(re.findall(r"^    (.+)$", section, re.MULTILINE)).replace("\\\n", "")
-    first, *lines = block.split("\n")
+    block = "\n".join(re.findall(r"^    (.+)$", section, re.MULTILINE))
+    first, *lines = re.sub(r"\\\n|(?<=[|])\n", "", block).split("\n")
     assert first == "sudo apt install --yes ./dist/ordersigner-keys_*.deb"
     assert packages.tool.name.startswith("ordersigner-keys_")
     as_member = f"runuser -u {MEMBER} -- env address=$address bash -c "
@@ -112,7 +112,7 @@ def test_the_page_on_held_keys_shows_what_its_commands_print(tool: Machine) -> N
     page = (SOURCE / "docs/start/hold-keys.rst").read_text()
     steps = shown(page)
     assert len(steps) > 15
-    (of_page,) = set(re.findall("(?<=^key       = )0x[0-9a-fA-F]{40}", page.replace("\n    ", "\n"), re.MULTILINE))
+    (of_page,) = re.findall("^    key += (0x[0-9a-fA-F]{40})$", page, re.MULTILINE)
     of_this_machine = of_page
     different = []
     try:
