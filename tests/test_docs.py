@@ -343,6 +343,16 @@ def test_the_pages_name_only_modules_that_exist() -> None:
     assert named - known == {"ordersigner_client.py", "web3.py"}  # what users may call their copy, and a library
 
 
+def test_the_files_for_visitors_and_the_readme_lead_to_files_that_exist() -> None:
+    """Links of Markdown from their own folder, and paths that are code from the top."""
+    for page in (SOURCE / "README.rst", DOCS / "SECURITY.md", DOCS / "CONTRIBUTING.md"):
+        links = [page.parent / link for link in re.findall(r"\]\(([^)]+)\)", page.read_text())]
+        paths = re.findall(r"``?((?:docs|packaging|tests|ordersigner)/[\w./*-]+)``?", page.read_text())
+        assert len(links + paths) > 1
+        wanted = [*links, *(SOURCE / path for path in paths)]
+        assert [path for path in wanted if not list(path.parent.glob(path.name))] == []
+
+
 def test_how_it_works_names_every_module() -> None:
     modules = {path.name for path in (SOURCE / "ordersigner").rglob("*.py") if not path.name.startswith("__")}
     named = set(re.findall(r"\w+\.py\b", (DOCS / "develop/how.rst").read_text()))
