@@ -143,7 +143,7 @@ cd; set -eo pipefail
 
 def shown(text: str) -> list[tuple[str, str | None]]:
     """The commands of a page, in blocks of `sh`, each with the block of `text` that follows: its output."""
-    found = re.findall(r"\.\. code-block:: (\w+)\n\n((?:    .*\n|\n)+)", text)
+    found = re.findall(r"\.\. code-block:: (\w+)\n(?: +:.+\n)*\n((?:    .*\n|\n)+)", text)
     blocks = [(language, textwrap.dedent(block).strip("\n")) for language, block in found]
     following = [*blocks[1:], ("", "")]
     return [

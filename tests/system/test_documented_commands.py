@@ -76,6 +76,7 @@ def test_the_fast_loop_of_contributors_works_in_a_fresh_clone(clone: Path) -> No
 def without_the_package() -> list[str]:
     text = (DOCS / "start/install.rst").read_text()
     section = text[text.index("Without the package\n---") : text.index("More about the build\n---")]
+    section = section.replace("\\\n", "")
     shown = re.findall("^    ((?:python3|~/ordersigner/bin).+)$", section, re.MULTILINE)
     assert len(shown) == 6
     return shown

@@ -176,7 +176,7 @@ def test_without_the_directory_of_keys_the_daemon_serves(holder: Machine) -> Non
 def test_the_manuals_lines_give_a_signature_with_a_sealed_key(holder: Machine) -> None:
     """All lines of the section."""
     section = (SOURCE / "docs/start/hold-keys.rst").read_text().split("\nWithout ordersigner-keys\n", 1)[1]
-    commands = re.findall(r"^    (.+)$", section, re.MULTILINE)
+    commands = re.findall(r"^    (.+)$", section.replace("\\\n", ""), re.MULTILINE)
     assert commands[0].startswith("systemd-creds encrypt ")
     holder.write("/root/bids.txt", KEY)
     set_policy(holder, rule("bids", KEY))

@@ -63,7 +63,7 @@ def test_the_readmes_lines_install_it_and_the_pages_commands_give_a_signature_an
 
     pages = (SOURCE / "docs/start/install.rst").read_text()
     lines = re.findall("^    (.+)$", pages.split("\nUninstall\n")[1], re.MULTILINE)
-    assert len(lines) == 2
+    assert len(lines) == 3
     run("\n".join(lines).replace("apt purge", "apt purge --yes"))
     assert not is_installed(machine)
 
