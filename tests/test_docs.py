@@ -764,7 +764,7 @@ def test_quickstart_has_a_rule_whose_refusal_is_the_one_that_its_page_shows() ->
         text=True,
     ) as running:
         assert running.stderr is not None
-        lines = []
+        lines: list[str] = []
         while not lines or not lines[-1].startswith("Press Ctrl-C"):
             lines.append(running.stderr.readline())
             assert lines[-1], lines

@@ -137,7 +137,7 @@ AS_ROOT = """sudo() {
     [ "$1" != -u ] || set -- runuser -u "$2" -- "${@:3}"
     command "$@"
 }
-cd; set -eo pipefail
+cd /root; set -eo pipefail
 """
 
 
