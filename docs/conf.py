@@ -63,6 +63,7 @@ extensions = ["sphinx.ext.autodoc"]
 if importlib.util.find_spec("sphinx_copybutton"):  # absent where only man pages are built
     extensions.append("sphinx_copybutton")
 copybutton_exclude = ".linenos, .gp, .go"  # of a session in a terminal, copy what is typed
+copybutton_selector = "div:not(.highlight-text) > div.highlight pre"  # commands, and not what they print
 default_role = "code"
 highlight_language = "none"
 smartquotes = False  # readers copy what they see
