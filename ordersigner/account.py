@@ -208,7 +208,7 @@ class Account:
         """The signed transaction, ready to be sent; this method sends nothing.
 
         As eth-account does, it finds out the type from the members if it is not named, and fills in value 0, data 0x
-        and an empty access list. The nonce, the gas, its price and chainId must be there, and `to`, too: None or ""
+        and an empty access list. The nonce, the gas, its price and chainId must be there, and `to` as well: None or ""
         creates a contract.
 
         Raises TypeError for blobs and authorizations, and ProtocolError if the daemon signed another transaction than

@@ -86,7 +86,7 @@ class Client:
         It makes a call for each request, 256 at a time, and each call has its own timeout.
 
         return_errors: put the exception of a request that failed in place of its signature, instead of raising the
-        first one. After Unavailable, it makes no more calls: the remaining requests get that exception, too.
+        first one. After Unavailable, it makes no more calls: the remaining requests also get that exception.
         """
         requests = list(requests)
         outcomes: list[Any] = [None] * len(requests)

@@ -183,7 +183,7 @@ class Client(object):
         # type: (str, Request, int, Optional[str], Optional[int], str) -> str
         """The signature of one of Hyperliquid's L1 actions: orders, cancels and others that trade.
 
-        action: the action of the request to the exchange. The order of its keys is signed, too. A dict keeps it from
+        action: the action of the request to the exchange. The order of its keys is also signed. A dict keeps it from
         Python 3.7 on; before, use collections.OrderedDict. Numbers with a fraction are strings.
         nonce: as in the request to the exchange, and so are vault_address and expires_after.
         network: "mainnet" or "testnet".

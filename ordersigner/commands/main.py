@@ -120,7 +120,7 @@ def _what_to_do(path: str, number: int | None) -> str:
     if number == errno.EACCES:
         return f". This user may not connect there; to see who may: ls -ld {shlex.quote(path)}"
     if number == errno.ECONNREFUSED and os.path.exists(path) and not stat.S_ISSOCK(os.stat(path).st_mode):
-        return ". What is there is not a socket"
+        return ". It is not a socket"
     if number == errno.ECONNREFUSED:
         start = ": systemctl restart ordersigner.socket" if is_system else " again"
         return f". The daemon that made this socket has ended. Start it{start}"
@@ -176,7 +176,7 @@ def parser() -> argparse.ArgumentParser:
     sign_parser.add_argument(
         "files", metavar="FILE", nargs="*", default=[STDIN], help="requests, one per line; - is stdin (default: -)"
     )
-    sign_parser.add_argument("--json", action="store_true", help="write the whole responses, also for refused requests")
+    sign_parser.add_argument("--json", action="store_true", help="write the whole responses, even for refused requests")
     sign_parser.set_defaults(run=sign)
     signers_parser = commands.add_parser(
         "signers",

@@ -62,7 +62,7 @@ class PolicyFile:
         self._keeps_state = keeps_state
         self._lock = threading.Lock()
         self._begun = 0  # readings of the file
-        self._in_force = 0  # the number of the one in force
+        self._in_force = 0  # the number of the active one
 
     def take(self) -> bool:
         """Load the policy of the file. Returns False if it has an error, and then the earlier one stays active, or if a
@@ -87,7 +87,7 @@ class PolicyFile:
         return True
 
     def follow(self) -> bool:
-        """If another process has reloaded, put the policy of the file in force. Returns whether one has.
+        """If another process has reloaded, load the policy of the file. Returns whether one has.
 
         If the generation cannot be read, rules cannot be entered either, so nothing is decided by an earlier policy.
         """

@@ -206,7 +206,7 @@ def _open_order_type(limits: Limits) -> list[Open]:
     low, high = _TRIGGER_PRICES
     found += _open_sides(limits, "the trigger's price", [low], [high], ".trigger.triggerPx")
     if not limits.keys().isdisjoint(_PRICES) and any(word.endswith("-market") for word in triggers):
-        found.append(_open("at what price a market trigger trades: p may bind nobody", ".trigger.isMarket"))
+        found.append(_open("at what price a market trigger trades: the exchange may ignore p", ".trigger.isMarket"))
     return found
 
 

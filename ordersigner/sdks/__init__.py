@@ -4,9 +4,9 @@
 
     sdks.install()
 
-Call install() once, before an SDK is imported or after. Whatever takes a private key then takes an address that
-`ordersigner signers` lists, too: 40 hexadecimal digits, with or without 0x. Private keys, which have 64, work as
-before. An SDK that is not installed is left out, and none is imported before the program imports it.
+Call install() once, before an SDK is imported or after. Whatever takes a private key then also takes an address that
+`ordersigner signers` lists: 40 hexadecimal digits, with or without 0x. Private keys, which have 64, work as before. An
+SDK that is not installed is left out, and none is imported before the program imports it.
 
 Raises Moved, from install() or from the import of the SDK, if a version of an SDK does not have what is replaced in it.
 Where an SDK signs a bare hash, what signs raises BareHash: the daemon could not tell what such a hash stands for.

@@ -58,7 +58,7 @@ class Connection:
         self._looks_for_output = False  # in a poll() for input
 
     def begin(self) -> bool:
-        """Answer the first request of a new client, if it comes at once. Returns whether the client has ended, too.
+        """Answer the first request of a new client, if it comes at once. Also returns whether the client has ended.
 
         Many programs connect for each request. A thread for each of them would take longer than the request.
         """
@@ -224,7 +224,8 @@ class Connection:
         self._send()
 
     def _wait_for_room(self) -> None:
-        """Wait until few enough responses are unsent, or until the stop, when what was read is answered in any case."""
+        """Wait until few enough responses are unsent, or until the stop, when everything that was read is answered in
+        any case."""
         channel = self.channel
         tell_at = monotonic() + UNREAD
         while channel.full and not self._stop.begun:

@@ -6,7 +6,7 @@ work has a lock, and no connection's thread waits for it:
 - If nobody works and no channel waits for a turn, the thread of a connection works itself (do_now). A client that is
   alone gets its response from the thread that read its request.
 - Otherwise the thread leaves its channel to the worker (leave). The worker is one thread. It waits for input on all its
-  channels by epoll, and answers them in turns. So in a crowd one thread runs and the others sleep.
+  channels by epoll, and answers them in turn. So in a crowd one thread runs and the others sleep.
 
 A turn ends after TURN seconds, or with the line that exceeds them. The rest waits for another turn. turns.py decides
 which channel is next.

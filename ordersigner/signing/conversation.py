@@ -72,7 +72,7 @@ class Service:
         self.counters = Counters()
 
     def replace_policy(self, policy: Policy) -> None:
-        """From the next request on, `policy` is in force."""
+        """Use `policy` from the next request on."""
         with self._replacing:
             self.policy = policy
         self.counters.forget_rules_except({rule.name for rule in policy.rules})
@@ -340,7 +340,7 @@ class Conversation:
                     raise
 
     def _grants_in_force(self) -> Mapping[str, Grant]:
-        """What the policy that is in force lets this client do, also if another process has just reloaded it."""
+        """What the active policy lets this client do, even if another process has just reloaded it."""
         self._service.follow()
         return self._grants_of_policy()
 

@@ -1,4 +1,4 @@
-"""What the daemon writes down: one entry for each signature, refusal and fault, and for what is in force or frozen.
+"""What the daemon writes down: one entry for each signature, refusal, fault, loaded policy and freeze.
 
 Under systemd an entry goes to the journal with structured fields, elsewhere it goes to stderr as a line. An entry says
 what was signed and holds no request as a whole and no key. Text from a client is cut short, stripped of control
@@ -42,7 +42,8 @@ MAX_USERS = 256  # for whom refusals are counted apart
 class Journal:
     """Writes entries up to `level`, a value of LEVELS, by `send`, which raises OSError if an entry is not taken.
 
-    send_held: the same for signatures with held keys, for what a rule refused, and for what is in force or frozen.
+    send_held: the same for signatures with held keys, for what a rule refused, and for loaded policies and frozen
+    rules.
     """
 
     def __init__(self, level: int, send: Send, send_held: Send | None = None) -> None:
@@ -164,7 +165,7 @@ class Journal:
             self._write(self._any, "notice", message + _more(withheld, "such clients"), *peer.fields)
 
     def in_force(self, held: Sequence[str], wanted: int, missing: Sequence[str], rules: int, path: str | None) -> None:
-        """A policy is in force from now on.
+        """A policy was loaded.
 
         held: addresses of the keys that the daemon has; wanted: how many it should have; missing: addresses that rules
         name and whose keys it does not have; path: of the policy.

@@ -5,9 +5,10 @@ Opening raises OSError if the file is damaged, of another version or not readabl
 raises OSError if the state cannot be used for its key or rule; other keys and rules are not affected. Knows no policy
 and no requests.
 
-What a killed process, a power failure or damage leaves unclear counts as signed. A signer shares a lock on the rule,
-and looks then whether it is frozen; freeze() says so first, and looks then whether anybody shares the lock. So who
-looks later knows, and who looked before can be waited for, with is_idle().
+What a killed process, a power failure or damage leaves unclear counts as signed. A signer first takes a shared lock on
+the rule and then checks whether the rule is frozen. freeze() first writes that it is frozen, and then checks whether
+the lock is free. So a signer that checks later sees the freeze, and is_idle() tells when those that checked before are
+done.
 
 Time goes on from the later of the wall clock and the latest time in the file when the file is opened for the first
 time in a boot, and from there with a clock of the kernel's that nobody sets. So the processes of a boot have the same
@@ -40,7 +41,7 @@ _FORMAT = b"ordersigner state, format 1\n"
 # What is where in the file.
 _CLOCK = PAGE // 2
 _GENERATION = PAGE  # 8 bytes
-_CHANGE = PAGE + 8  # 8 bytes that are others after each change of what is frozen
+_CHANGE = PAGE + 8  # 8 bytes that differ after each change of the frozen rules
 _FROZEN = 2 * PAGE
 _COUNTS = _FROZEN + 2 * Table.SIZE
 _TOTALS = _COUNTS + 2 * Table.SIZE

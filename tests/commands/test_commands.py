@@ -150,7 +150,7 @@ def test_a_path_that_is_no_socket_is_reported_as_such(directory: Path) -> None:
     for path in (directory, directory / "file"):
         status, output, errors = run(str(path), "ping")
         assert (status, output) == (2, "")
-        assert errors == f"ordersigner: cannot connect to {path}: Connection refused. What is there is not a socket\n"
+        assert errors == f"ordersigner: cannot connect to {path}: Connection refused. It is not a socket\n"
 
 
 @pytest.mark.parametrize("before", ["", " "])

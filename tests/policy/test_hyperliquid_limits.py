@@ -300,7 +300,7 @@ def test_a_section_in_words() -> None:
         "action.orders.*.t: whether it is a limit order or a trigger",
         "action.orders.*.t.trigger.isMarket, action.orders.*.t.trigger.tpsl: the kind of trigger",
         "action.orders.*.t.trigger.triggerPx: the trigger's price",
-        "action.orders.*.t.trigger.isMarket: at what price a market trigger trades: p may bind nobody",
+        "action.orders.*.t.trigger.isMarket: at what price a market trigger trades: the exchange may ignore p",
         "action.orders.*.c: the client's own id",
         "how many elements action.cancels has",
         "action.cancels.*.o: which order is cancelled",

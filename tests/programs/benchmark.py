@@ -1,7 +1,7 @@
 """Speed, latency, processor time and memory of the daemon. The unit of time is the bare libsecp256k1 signature.
 
     python tests/programs/benchmark.py                 the daemon of this checkout
-    python tests/programs/benchmark.py --against DIR   the same, in turns with an earlier release
+    python tests/programs/benchmark.py --against DIR   the same, alternating with an earlier release
     python tests/programs/benchmark.py --connect PATH  the daemon that listens there, for example an installed one
     python tests/programs/benchmark.py --against DIR --docs   also writes those of docs/trust/performance.rst
     python tests/programs/benchmark.py --only WORD     only the rows whose name has that word
@@ -195,7 +195,7 @@ class Daemon(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", metavar="DIR", type=Path, help="in turns with an earlier release")
+    parser.add_argument("--against", metavar="DIR", type=Path, help="alternate with an earlier release")
     parser.add_argument("--connect", metavar="PATH", help="measure the daemon that listens at PATH")
     parser.add_argument("--cold", metavar="COMMAND", help="with --connect: also its start; COMMAND stops the service")
     parser.add_argument("--requests", metavar="N", type=int, default=20_000, help="of each row (default: %(default)s)")
@@ -217,7 +217,7 @@ def main() -> None:
     if arguments.cold and not arguments.connect:
         parser.error("--cold is about the service behind --connect")
     if arguments.connect and arguments.against:
-        parser.error("--against is in turns with the daemon of this checkout, and --connect is about another one")
+        parser.error("--against alternates with the daemon of this checkout, and --connect is about another one")
     if arguments.docs and (arguments.million or arguments.only or not arguments.against):
         parser.error("--docs needs --against DIR, and all rows")
     directories = [*([] if arguments.connect else [SOURCE]), *([arguments.against] if arguments.against else [])]
