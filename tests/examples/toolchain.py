@@ -55,7 +55,7 @@ class Toolchain:
         self.directory = directory
         directory.chmod(0o755)
         self._tree = _made("tree", " ".join(MAKE), _make_tree)
-        self._modules = _made("node", (NODE / "package-lock.json").read_text(), _install_modules) / "node_modules"
+        self._modules = modules()
         (directory / "node_modules").mkdir()
 
     def put(self, *files: Path) -> None:
@@ -81,6 +81,12 @@ class Toolchain:
             output, _ = process.communicate(input, 300)
         assert process.returncode == status, f"{' '.join(command)}: status {process.returncode}\n{output}"
         return output
+
+
+def modules() -> Path:
+    """node_modules with what tests/examples/node has locked. This needs npm, and no root."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return _made("node", (NODE / "package-lock.json").read_text(), _install_modules) / "node_modules"
 
 
 def check_host() -> None:

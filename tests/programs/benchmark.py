@@ -1,10 +1,10 @@
-"""Speed, latency, processor time and memory of the daemon. The unit of time is the bare libsecp256k1 signature.
+"""Speed, latency, processor time and memory of the daemon. The unit of time is a signature by libsecp256k1 alone.
 
     python tests/programs/benchmark.py                 the daemon of this checkout
     python tests/programs/benchmark.py --against DIR   the same, alternating with an earlier release
     python tests/programs/benchmark.py --connect PATH  the daemon that listens there, for example an installed one
-    python tests/programs/benchmark.py --against DIR --docs   also writes those of docs/trust/performance.rst
-    python tests/programs/benchmark.py --only WORD     only the rows whose name has that word
+    python tests/programs/benchmark.py --only WORD     only the rows whose name contains that word
+    python tests/programs/benchmark.py --against DIR --docs   all that docs/trust/performance.rst shows
 
 It never fails because of a figure. The processor time of the daemon hardly moves with the other load of a machine; the
 rest does, so compare only figures of one run, or better, medians of several runs (--runs). All clients are one other
@@ -12,6 +12,10 @@ process. It costs about five microseconds per request, and rates and latencies i
 
 DIR is a checkout of the earlier release (git worktree add DIR TAG), a directory that pip install --target filled, or a
 virtual environment where it is installed. What it cannot do is left out, and named below the table.
+
+With --docs it measures hostile clients (hostile.py), the longest work for a line (costly.py), ethers and viem
+(libraries.py, which needs node and npm) as well, and writes figures, tables and plots (plot.py). That takes about ten
+minutes on a machine with two processors that does nothing else. A shorter run gives a draft, which no release accepts.
 """
 
 from __future__ import annotations
@@ -19,9 +23,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import json
 import os
 import platform
+import random
 import re
 import selectors
 import shlex
@@ -42,13 +46,13 @@ TESTS = Path(__file__).resolve().parents[1]
 SOURCE = TESTS.parent
 sys.path[:0] = [str(SOURCE), str(TESTS)]
 
-import coincurve
 from support import held
 
-from programs import benchmarked, plot
-from programs.benchmarked import KEY, Row, Setup
+from programs import benchmarked, costly, hostile, libraries, plot
+from programs.benchmarked import Row, Setup
+from programs.libraries import libsecp256k1
 
-LINES = benchmarked.lines(benchmarked.order)
+LINES = benchmarked.ORDERS
 PING = b'{"type": "ping"}\n'
 REPLY = 4096  # bytes, more than a response takes
 WINDOW = 100  # requests that a pipelining client sends together, while as many are on their way
@@ -56,30 +60,15 @@ PATIENCE = 60  # seconds until a daemon that does not answer counts as hung
 COLD_STARTS = 15
 MILLION = 1_000_000
 
-# Units of figures.
-BARE_RATE = "of the bare rate"
-BARE_TIME = "times the bare signature"
-PROCESSOR = "bare signatures of processor time"
+# What the figures of the documentation take at least; less is a draft.
+REQUESTS, RUNS = 3000, 3
+CROWD_SECONDS, CROWD_ROUNDS = 1.0, 2  # for each client next to each hostile crowd
+COSTLY_SECONDS = 2.0  # to look for the longest work of each kind
 
-# node runs this with a directory that has ethers and viem, and prints seconds per call of each.
-JAVASCRIPT = """
-const require = (await import("node:module")).createRequire(process.argv[1] + "/");
-const {ethers} = require("ethers"), {privateKeyToAccount} = require("viem/accounts");
-const lines = JSON.parse(require("fs").readFileSync(0)), count = Number(process.argv[2]);
-const {key, data} = lines, wallet = new ethers.Wallet(key), account = privateKeyToAccount(key);
-const signers = {
-    ethers: ({types: {EIP712Domain, ...types}, domain, message}) => wallet.signTypedData(domain, types, message),
-    viem: data => account.signTypedData(data),
-};
-const seconds = {};
-for (const [name, sign] of Object.entries(signers)) {
-    for (let number = 0; number < count; number++) await sign(data[number % data.length]);
-    const start = process.hrtime.bigint();
-    for (let number = 0; number < count; number++) await sign(data[number % data.length]);
-    seconds[name] = Number(process.hrtime.bigint() - start) / 1e9 / count;
-}
-console.log(JSON.stringify(seconds));
-"""
+# Units of figures.
+RATE = "of the rate of libsecp256k1 alone"
+TIME = "times libsecp256k1 alone"
+PROCESSOR = "times libsecp256k1 alone, of processor time"
 
 # The least that a server in Python can do for one client. Arguments: --socket PATH.
 FLOOR = """
@@ -96,18 +85,6 @@ while True:
     conversation = Conversation(service, Peer(os.getpid(), os.getuid(), os.getgid()))
     while line := connection.recv(65536):
         connection.sendall(conversation.respond(line[:-1]))
-"""
-
-# Another interpreter runs this and prints seconds per call, because leverj-ordersigner needs older libraries.
-LEVERJ_ORDERSIGNER = """
-import json, sys, time
-from leverj_ordersigner import spot
-count, lines = int(sys.argv[1]), sys.stdin.readlines()
-spot.sign_order(*map(json.loads(lines[0]).get, ("order", "instrument", "signer")))
-start = time.perf_counter()
-for number in range(count):
-    spot.sign_order(*map(json.loads(lines[number % len(lines)]).get, ("order", "instrument", "signer")))
-print((time.perf_counter() - start) / count)
 """
 
 
@@ -198,8 +175,15 @@ def main() -> None:
     parser.add_argument("--against", metavar="DIR", type=Path, help="alternate with an earlier release")
     parser.add_argument("--connect", metavar="PATH", help="measure the daemon that listens at PATH")
     parser.add_argument("--cold", metavar="COMMAND", help="with --connect: also its start; COMMAND stops the service")
-    parser.add_argument("--requests", metavar="N", type=int, default=20_000, help="of each row (default: %(default)s)")
-    parser.add_argument("--runs", metavar="N", type=int, default=1, help="print medians of N runs (default: 1)")
+    parser.add_argument(
+        "--requests", metavar="N", type=int, default=REQUESTS, help="of each row (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--runs", metavar="N", type=int, help=f"print medians of N runs (default: 1, and {RUNS} with --docs)"
+    )
+    parser.add_argument(
+        "--crowd", metavar="N", type=int, default=hostile.CROWD, help="hostile clients (default: %(default)s)"
+    )
     parser.add_argument(
         "--only", metavar="WORD", default="", help="only rows whose name has WORD, a regular expression"
     )
@@ -208,12 +192,10 @@ def main() -> None:
         "--leverj-ordersigner", metavar="PYTHON", help="also that library, by an interpreter that has it"
     )
     parser.add_argument(
-        "--javascript", metavar="DIR", type=Path, help="also ethers and viem: npm install --prefix DIR ethers viem"
-    )
-    parser.add_argument(
         "--docs", metavar="DIR", type=Path, nargs="?", const=SOURCE / "docs/plots", help="also write figures and plots"
     )
     arguments = parser.parse_args()
+    arguments.runs = arguments.runs or (RUNS if arguments.docs else 1)
     if arguments.cold and not arguments.connect:
         parser.error("--cold is about the service behind --connect")
     if arguments.connect and arguments.against:
@@ -223,11 +205,16 @@ def main() -> None:
     directories = [*([] if arguments.connect else [SOURCE]), *([arguments.against] if arguments.against else [])]
     releases = [Release.at(directory.resolve()) for directory in directories]
     figures = Figures()
+    began = conditions(arguments, releases)
     for number in range(arguments.runs):
         if sys.stderr.isatty():
             print(f"run {number + 1} of {arguments.runs}", file=sys.stderr)
         measure(figures, arguments, releases, number)
-    result = {**conditions(arguments, releases), "figures": figures.medians(), "left out": figures.left_out}
+    if arguments.docs:
+        part = 0.1 if is_short(arguments) else 1
+        measure_crowds(figures, arguments.crowd, CROWD_SECONDS * part, 1 if is_short(arguments) else CROWD_ROUNDS)
+        measure_costly(figures, COSTLY_SECONDS * part)
+    result = {**began, "figures": figures.medians(), "left out": figures.left_out}
     print_table(result)
     if arguments.docs:
         plot.write(arguments.docs, result)
@@ -248,7 +235,7 @@ def measure(figures: Figures, arguments: argparse.Namespace, releases: list[Rele
     floor = part_of(Setup([Row("floor of one client in lock-step", "lock-step", LINES)]), wanted)
     if floor.rows and not (arguments.connect or arguments.million):
         with running(Release([sys.executable, "-c", FLOOR], SOURCE), floor) as server:
-            measure_row(figures, floor.rows[0], server, count, bare_signature(max(count // 10, 50)), 0)
+            measure_row(figures, floor.rows[0], server, count, libsecp256k1(max(count // 10, 50)), 0)
     for setup in setups:
         with contextlib.ExitStack() as stack:
             daemons = {}
@@ -262,12 +249,12 @@ def measure(figures: Figures, arguments: argparse.Namespace, releases: list[Rele
             measure_memory(figures, setup, daemons, {"at the start": "VmRSS"})
             for row in setup.rows:
                 requests = count // 4 or 1 if row.way == "connecting" else count
-                bare = bare_signature(max(count // 10, 50))
-                figures.add("bare signature", "time", bare * 1e6, "µs")
-                figures.add("bare signature", "longest time", bare * 1e6, "µs")
+                alone = libsecp256k1(max(count // 10, 50))
+                figures.add(plot.ALONE, "time", alone * 1e6, "µs")
+                figures.add(plot.ALONE, "longest time", alone * 1e6, "µs")
                 for number, daemon in daemons.items():
                     try:
-                        measure_row(figures, row, daemon, requests, bare, number)
+                        measure_row(figures, row, daemon, requests, alone, number)
                     except (Cannot, OSError) as error:
                         leave_out(figures, number, [row], error)
             measure_memory(figures, setup, daemons, {"after crowds": "VmRSS", "at most": "VmHWM"})
@@ -312,7 +299,8 @@ def measure_memory(figures: Figures, setup: Setup, daemons: dict[int, Daemon], w
             figures.add(setup.memory, measure, daemon.memory(field), "MB", number)
 
 
-def measure_row(figures: Figures, row: Row, daemon: Daemon, count: int, bare: float, release: int) -> None:
+def measure_row(figures: Figures, row: Row, daemon: Daemon, count: int, alone: float, release: int) -> None:
+    """alone: seconds that libsecp256k1 alone takes now."""
     with contextlib.ExitStack() as stack:
         for _ in range(row.idle):
             ask(stack.enter_context(connected(daemon.path)), row.lines[0])
@@ -329,16 +317,15 @@ def measure_row(figures: Figures, row: Row, daemon: Daemon, count: int, bare: fl
         seconds = time.perf_counter() - start
         used = daemon.processor_seconds() - used
     add = functools.partial(figures.add, release=release)
-    if row.way in ("pipelining", "crowd"):
-        add(row.name, "rate", count * bare / seconds, BARE_RATE)
+    add(row.name, "rate", count * alone / seconds, RATE)
     if latencies:
         latencies.sort()
-        add(row.name, "p50", statistics.median(latencies) / bare, BARE_TIME)
+        add(row.name, "p50", statistics.median(latencies) / alone, TIME)
     if row.way == "crowd":
         add(row.name, "p99", latencies[int(len(latencies) * 0.99)] * 1e3, "ms")
         add(row.name, "slowest", latencies[-1] * 1e3, "ms")
     if daemon.processes:
-        add(row.name, "processor time", used / count / bare, PROCESSOR)
+        add(row.name, "processor time", used / count / alone, PROCESSOR)
 
 
 # What clients do. In: the daemon's path, connections, requests and how many of them to ask. Out: latencies, in seconds.
@@ -555,67 +542,63 @@ def cold_starts(figures: Figures, path: str, stop: list[str]) -> None:
     figures.add("connect() to first reply of a stopped service", "time", statistics.median(elapsed) * 1e3, "ms")
 
 
-def timed(function: Callable[[], object], count: int) -> float:
-    """Seconds of processor time per call, as the median of five batches. Without other load, they are those elapsed."""
-    batches = []
-    for _ in range(5):
-        start = time.process_time()
-        for _ in range(count // 5 or 1):
-            function()
-        batches.append((time.process_time() - start) / (count // 5 or 1))
-    return statistics.median(batches)
-
-
-def bare_signature(count: int) -> float:
-    key = coincurve.PrivateKey(bytes.fromhex(KEY[2:]))
-    digest = bytes(range(32))
-    return timed(lambda: key.sign_recoverable(digest, hasher=None), count)
-
-
 def in_process(figures: Figures, wanted: re.Pattern[str], count: int, arguments: argparse.Namespace) -> None:
-    """What a program does that includes the libraries itself: JSON, digest, signature."""
-    from eth_account import Account
-    from oracles.oracle import sign
-
-    bare = bare_signature(count * 10)
-    typed, transaction = benchmarked.cow(0)["typed_data"], benchmarked.transaction(0)["transaction"]
-    for name, function in (
-        ("in-process eth-account", lambda: sign(json.loads(LINES[0]))),
-        ("CoW order: in-process eth-account", lambda: Account.sign_typed_data(KEY, full_message=typed)),
-        ("transaction: in-process eth-account", lambda: Account.sign_transaction(transaction, KEY)),
-    ):
-        if wanted.search(name):
-            figures.add(name, "rate", bare / timed(function, count), BARE_RATE)
+    """What a program does that includes the libraries itself, as rows such as "eth-account, transaction"."""
+    alone = libsecp256k1(count * 10)
+    seconds = {}
+    if wanted.search("eth-account"):
+        seconds.update(libraries.python(count))
     if arguments.leverj_ordersigner:
-        command = [arguments.leverj_ordersigner, "-c", LEVERJ_ORDERSIGNER, str(count)]
-        result = subprocess.run(command, input=b"".join(LINES), stdout=subprocess.PIPE, check=True)
-        figures.add("in-process leverj-ordersigner", "rate", bare / float(result.stdout), BARE_RATE)
-    if arguments.javascript:
-        data = [benchmarked.cow(number)["typed_data"] for number in range(benchmarked.DIFFERENT)]
-        command = ["node", "--input-type=module", "-e", JAVASCRIPT, str(arguments.javascript.resolve()), str(count)]
-        content = json.dumps({"key": KEY, "data": data}).encode()
-        result = subprocess.run(command, input=content, stdout=subprocess.PIPE, check=True)
-        for library, seconds in json.loads(result.stdout).items():
-            figures.add(f"CoW order: in-process {library}", "rate", bare / seconds, BARE_RATE)
+        taken = libraries.leverj_ordersigner(arguments.leverj_ordersigner, count)
+        seconds["order", "leverj-ordersigner"] = taken
+    if arguments.docs:
+        seconds.update(libraries.javascript(count))
+    for (kind, library), each in seconds.items():
+        figures.add(f"{library}, {kind}", "rate", alone / each, RATE)
+
+
+def measure_crowds(figures: Figures, size: int, seconds: float, rounds: int) -> None:
+    """Clients next to each hostile crowd, and next to one of ordinary clients. Times in relation to the latter."""
+    crowds, every = hostile.compare(list(hostile.KINDS), size, seconds, rounds)
+    ordinary = hostile.medians(every)
+    for field in hostile.LATENCIES:
+        figures.add(plot.ORDINARY, field.replace("_", " "), getattr(ordinary, field) * 1e3, "ms")
+    for name, found in crowds.items():
+        row = plot.HOSTILE + name
+        for field in hostile.LATENCIES:
+            figures.add(row, field.replace("_", " "), getattr(found, field) / getattr(ordinary, field), "times")
+        figures.add(row, "first", found.first, "s")
+        figures.add(row, "memory", found.memory, "MB")
+
+
+def measure_costly(figures: Figures, seconds: float) -> None:
+    chance = random.Random(1)
+    for kind in costly.KINDS:
+        found = costly.search(kind, seconds, chance)
+        figures.add(plot.COSTLY + kind, "slowest line", found.milliseconds, "ms of processor time")
+
+
+def is_short(arguments: argparse.Namespace) -> bool:
+    return bool(arguments.requests < REQUESTS or arguments.runs < RUNS or arguments.crowd < hostile.CROWD)
 
 
 def conditions(arguments: argparse.Namespace, releases: list[Release]) -> dict[str, Any]:
-    """What was measured, on what."""
-    from importlib.metadata import version
-
+    """What is measured, on what, as it is when the run begins."""
     from ordersigner import keccak
 
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return {
         "releases": [{"version": release.version(), "commit": release.commit()} for release in releases],
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "draft": is_short(arguments) or not re.fullmatch("[0-9a-f]+", releases[0].commit() if releases else ""),
         "runs": arguments.runs,
         "requests": arguments.requests,
         "python": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION,
-        "coincurve": version("coincurve"),
         "keccak": "pycryptodome" if hasattr(keccak, "keccak") else "OpenSSL",
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {model[1] if model else 'unknown'}",
+        "libraries": {**libraries.versions(), **(libraries.javascript_versions() if arguments.docs else {})},
+        "machine": f"{os.cpu_count()} processors ({model[1].strip() if model else platform.machine()})",
+        "hostile clients": arguments.crowd,
     }
 
 

@@ -142,6 +142,9 @@ def lines(request: Callable[[int], dict[str, Any]], signers: Sequence[str] = (KE
     return [json.dumps({**request(number), "signer": signer}).encode() + b"\n" for number, signer in numbered]
 
 
+ORDERS = lines(order)  # with their key
+
+
 class Row(NamedTuple):
     """Clients of one kind. way: what they do, by its name in benchmark.WAYS."""
 
@@ -165,8 +168,7 @@ class Setup(NamedTuple):
 
 
 def setups() -> Iterator[Setup]:
-    orders = lines(order)
-    one = "one client"
+    one, orders = "one client", ORDERS
     for level, label in (("notice", ""), ("info", ", entries on")):
         rows = [
             Row(f"{one} pipelining{label}", "pipelining", orders),

@@ -1,13 +1,13 @@
-"""How fast polite clients are served next to 250 hostile ones of each kind, and how much memory the daemon takes.
+"""How fast a client is served next to 250 hostile ones of each kind, and how much memory the daemon takes.
 
     python tests/programs/hostile.py                    all kinds, against a daemon of this checkout
     python tests/programs/hostile.py brackets blank     some of them
 
-One polite client sends orders with its own key, one after the other. Then another one does the same with CoW orders for
-a key that the daemon holds, under a policy. Their latencies next to each crowd are compared with those next to 250
-clients that send orders in the same way, as ratios. Before each hostile crowd comes a polite one, and all that several
-times, because other programs on the machine change the figures: these are medians. "first"
-is the time from connect() to the first reply. Memory is the most that the daemon had resident. Nothing passes or fails.
+One client sends orders with its own key, one after the other. Then another one does the same with CoW orders for a key
+that the daemon holds, under a policy. Their latencies next to each crowd are compared with those next to 250 ordinary
+clients, which send orders in the same way, as ratios. Such a crowd comes before every fourth hostile one, and all that
+several times, because other programs on the machine change the figures: these are medians. "first" is the time from
+connect() to the first reply. Memory is the most that the daemon had resident. Nothing passes or fails.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ ORDER = EXAMPLE_LINE + b"\n"
 MAX_LINE = 64 * 1024
 OPTIONS = ("--max-connections-per-user", "512", "--log-level", "warning")  # of the daemon
 CROWD = 250
-SECONDS = 3.0  # for each polite client next to each crowd
+SECONDS = 3.0  # for each client next to each crowd
 ROUNDS = 3
+ORDINARY = ""  # the name of that crowd
+EVERY = 4  # hostile crowds between two of ordinary clients
 
 KEY = "11" * 32
 HELD = address(KEY)
@@ -259,7 +261,7 @@ def crowded(path: str, kind: Kind, size: int) -> Iterator[None]:
 
 
 def latencies(path: str, request: bytes, seconds: float) -> list[float]:
-    """Seconds that each request of a polite client takes; the first one includes the time to be accepted.
+    """Seconds that each request of an ordinary client takes; the first one includes the time to be accepted.
 
     seconds: for all requests after the first.
     """
@@ -271,7 +273,7 @@ def latencies(path: str, request: bytes, seconds: float) -> list[float]:
         while time.monotonic() < end or len(found) < 2:
             client.sendall(request)
             if b'"signature"' not in client.recv(4096):
-                raise SystemExit("the polite client was refused")
+                raise SystemExit("the ordinary client was refused")
             found.append(time.perf_counter() - begin)
             begin = time.perf_counter()
             end = min(end, time.monotonic() + seconds)
@@ -293,7 +295,7 @@ def attacked(directory: Path) -> Iterator[Daemon]:
 
 
 class Figures(NamedTuple):
-    """What polite clients saw next to one crowd. Seconds."""
+    """What an ordinary client saw next to one crowd. Seconds."""
 
     own_p50: float  # with a key of their own
     own_p99: float
@@ -301,6 +303,9 @@ class Figures(NamedTuple):
     held_p99: float
     first: float
     memory: float  # MB
+
+
+LATENCIES = Figures._fields[:4]
 
 
 def measure(name: str, size: int, seconds: float) -> Figures:
@@ -328,31 +333,42 @@ def percentile(times: list[float], part: float) -> float:
     return latency
 
 
+def compare(names: Sequence[str], size: int, seconds: float, rounds: int) -> tuple[dict[str, Figures], list[Figures]]:
+    """The figures next to a crowd of each kind, medians of all rounds, and those next to each ordinary crowd."""
+    found: dict[str, list[Figures]] = {name: [] for name in (ORDINARY, *names)}
+    for _ in range(rounds):
+        for number, name in enumerate(names):
+            for each in (ORDINARY, name) if number % EVERY == 0 else (name,):
+                if sys.stderr.isatty():
+                    print(f"\r{each or 'ordinary clients':40}", end="", file=sys.stderr)
+                found[each].append(measure(each or "orders", size, seconds))
+    ordinary = found.pop(ORDINARY)
+    return {name: medians(figures) for name, figures in found.items()}, ordinary
+
+
+def medians(figures: Sequence[Figures]) -> Figures:
+    return Figures(*map(statistics.median, zip(*figures)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"one of: {'; '.join(KINDS)}")
     parser.add_argument("--crowd", type=int, default=CROWD, metavar="N", help="clients (default: %(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=SECONDS, help="for each polite client, each time (default: %(default)s)"
+        "--seconds", type=float, default=SECONDS, help="for each ordinary client, each time (default: %(default)s)"
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="(default: %(default)s)")
     arguments = parser.parse_args()
     names = [name for name in KINDS if any(name.startswith(word) for word in arguments.kinds)] or list(KINDS)
-    heads = ["own key, p50", "own key, p99", "held key, p50", "held key, p99"]
+    heads = [field.replace("_", " ") for field in LATENCIES]
     title = f"next to {arguments.crowd} clients"
-    print(f"{title:37}{''.join(f'{head:>15}' for head in heads)}{'first':>9}{'memory':>9}")
-    polite: list[Figures] = []
-    for name in names:
-        found = []
-        for _ in range(arguments.rounds):
-            polite.append(measure("orders", arguments.crowd, arguments.seconds))
-            found.append(measure(name, arguments.crowd, arguments.seconds))
-        *mine, first, memory = map(statistics.median, zip(*found))
-        bases = map(statistics.median, zip(*polite[-arguments.rounds :]))
-        ratios = "".join(f"{one / base:15.2f}" for one, base in zip(mine, bases))
-        print(f"{name:37}{ratios}{first:7.2f} s{memory:6.0f} MB", flush=True)
-    print("\nmilliseconds next to polite ones, the median and the range:")
-    for head, times in zip(heads, zip(*polite)):
+    print(f"{title:37}{''.join(f'{head:>10}' for head in heads)}{'first':>9}{'memory':>10}")
+    crowds, ordinary = compare(names, arguments.crowd, arguments.seconds, arguments.rounds)
+    for name, found in crowds.items():
+        ratios = "".join(f"{one / base:10.2f}" for one, base in zip(found[: len(LATENCIES)], medians(ordinary)))
+        print(f"{name:37}{ratios}{found.first:7.2f} s{found.memory:7.0f} MB")
+    print("\nmilliseconds next to ordinary clients, the median and the range:")
+    for head, times in zip(heads, zip(*ordinary)):
         middle, least, most = statistics.median(times), min(times), max(times)
         print(f"{head:37}{middle * 1e3:9.1f}{least * 1e3:9.1f} to {most * 1e3:.1f}")
 

@@ -14,7 +14,7 @@ import pytest
 from support.daemon import SOURCE, Daemon
 
 from ordersigner import __version__
-from programs import benchmark, benchmarked, plot
+from programs import benchmark, benchmarked, libraries, plot
 
 PLOTS = SOURCE / "docs/plots"
 MEASURES = "rate|p50|p99|slowest|processor time|time|longest time|work|at the start|after crowds|at most"
@@ -67,7 +67,7 @@ def test_the_processor_time_is_that_of_the_daemon_and_not_of_its_clients() -> No
     with benchmark.running(release, benchmarked.Setup([], processes=2)) as daemon:
         assert len(set(daemon.processes)) == 2
         before = daemon.processor_seconds()
-        benchmark.timed(lambda: sum(range(100_000)), 50)
+        libraries.timed(lambda: sum(range(100_000)), 50)
         idle = daemon.processor_seconds() - before
         with benchmark.connected(daemon.path) as connection:
             benchmark.in_lock_step(daemon.path, [connection], benchmark.LINES, 200)
