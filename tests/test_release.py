@@ -22,6 +22,7 @@ from ordersigner import __version__
 pytestmark = pytest.mark.once
 
 KEY = "packages@example.org"
+FIGURES = "docs/plots/figures.json"
 DEBIANS = dict(re.findall("^([a-z]+) (deb.+)$", (SOURCE / "packaging/debian/suites").read_text(), re.MULTILINE))
 NEEDS_GPG = pytest.mark.skipif(bool(MISSING), reason=f"needs {' '.join(MISSING)}")
 # What packaging/release/sign may run: Debian's tools. Python, pip and what they install are not among them.
@@ -41,6 +42,8 @@ def releasable(tmp_path: Path) -> Path:
     subprocess.run(["sh", "-c", copy], cwd=SOURCE, check=True)
     git(checkout, "init", "--quiet")
     replace(checkout / "docs/develop/changelog.rst", f"^{__version__}.*", f"{__version__} (2026-01-31)")
+    replace(checkout / FIGURES, '"version": ".*"', f'"version": "{__version__}"')
+    replace(checkout / FIGURES, '"draft": .*,', '"draft": false,')
     replace(checkout / "setup.py", '^HOST = ".*"', 'HOST = "ordersigner.example"')
     commit(checkout)
     return checkout
@@ -106,6 +109,8 @@ def test_root_cannot_build_a_release(releasable: Path) -> None:
             "(unreleased)', without the date",
         ),
         ("docs/develop/changelog.rst", f"^{__version__}.*", __version__, "without the date"),
+        (FIGURES, f'"version": "{__version__}"', '"version": "0.9"', "has figures of version 0.9, not of"),
+        (FIGURES, '"draft": false', '"draft": true', "has figures of a run that was too short"),
         ("setup.py", "ordersigner[.]example", "host." + "invalid", "lead nowhere: put others into setup.py."),
         ("docs/SECURITY.md", "^#", "# mail@host." + "invalid", "put others into docs/SECURITY.md."),
     ],
@@ -117,6 +122,8 @@ def test_root_cannot_build_a_release(releasable: Path) -> None:
         "date to come",
         "unreleased",
         "no date",
+        "other figures",
+        "draft of figures",
         "no host",
         "a second place without a host",
     ],

@@ -41,11 +41,14 @@ PANEL = 150  # from the bottom to the top of a panel of lines
 STYLE = f"""
     .plot {{ --ink: var(--color-foreground-primary, #222); --dim: var(--color-foreground-secondary, #5a5c63);
             --mark: var(--color-brand-primary, #0a4bff); --line: var(--color-background-item, #ccc);
+            --paper: var(--color-background-primary, #fff);
             display: block; width: 100%; max-width: 29em; height: auto; margin: 1em 0 2em; font: 14px system-ui }}
     @media (prefers-color-scheme: dark) {{
       .plot {{ --ink: var(--color-foreground-primary, #ddd); --dim: var(--color-foreground-secondary, #9ca0a5);
-              --mark: var(--color-brand-primary, #3d94ff); --line: var(--color-background-item, #444) }} }}
+              --mark: var(--color-brand-primary, #3d94ff); --line: var(--color-background-item, #444);
+              --paper: var(--color-background-primary, #131416) }} }}
     .plot text {{ fill: var(--ink) }} .plot .dim {{ fill: var(--dim); font-size: 12.5px }}
+    .plot .over {{ paint-order: stroke; stroke: var(--paper); stroke-width: 5px }}
     .plot .end {{ text-anchor: end }} .plot .middle {{ text-anchor: middle }}
     .plot .dense {{ font-size: {SMALLEST}px }}
     .plot .mark {{ fill: var(--mark) }} .plot .other {{ fill: var(--dim) }} .plot .light {{ opacity: 0.55 }}
@@ -70,8 +73,8 @@ CROWDS = [Bar(f"{clients} clients", f"{clients} clients") for clients in (8, 32,
 TWO = ", two processes"  # what the names end with where two processes serve the clients
 ENTRIES = ", entries on"  # what the names end with where each signature leaves an entry
 PARTS = {  # of the plot of libraries: title, and what the names of rows begin and end with
-    "Typed data (an order of CoW Protocol)": ("CoW order", "typed data"),
-    "Transaction (an approval for an ERC-20 token)": ("transaction", "transaction"),
+    "Typed data (a CoW order)": ("CoW order", "typed data"),
+    "Transaction (an ERC-20 approval)": ("transaction", "transaction"),
 }
 LIBRARIES = ("eth-account without coincurve", "ethers", "viem", "eth-account")
 # How the cost grows: the points of an axis, and the row for each point of each line.
@@ -93,7 +96,7 @@ TABLE = [
         for kind in ("order", "CoW order", "Hyperliquid order", "message", "transaction")
     ),
     ("Order, one connection each", *["a connection for each request"] * 2),
-    *((f"{row.name}{ending}", *[f"{row.figure}{ending}"] * 2) for ending in ("", TWO, ENTRIES) for row in CROWDS),
+    *((f"{row.name}{ending}", *[f"{row.figure}{ending}"] * 2) for ending in ("", ENTRIES, TWO) for row in CROWDS),
 ]
 # The columns of the table of all rows: measure, whether it is a multiple of libsecp256k1's, and the unit in the file.
 MEASURES = {
@@ -153,7 +156,7 @@ def _slowdown(found: Found, row: str) -> float:
 
 def summary(found: Found) -> str:
     """The table of the page."""
-    table = [["What", "Per second", "Median, ms", "Of libsecp256k1 alone"]]
+    table = [["What", "Per second", "Median, ms", "Ratio"]]
     for name, rate, latency in TABLE:
         numbers = (_per_second(found, rate), _milliseconds(found, latency), found[rate, "rate"])
         table.append([name, *map(_rounded, numbers)])
@@ -276,8 +279,8 @@ def rates(found: Found) -> str:
         (row, _per_second(found, row.figure), _per_second(found, row.figure + ENTRIES) if row.is_daemon else None)
         for row in rows
     ]
-    notes = ["Lighter: with a journal entry for each signature.", f"In brackets: times {ETH_ACCOUNT.name}."]
-    return _svg("Orders signed per second (longer is better)", notes, *_bars(bars, 0, bars[0][1]))
+    notes = ["Longer is better. Lighter: with a journal entry for each.", "In brackets: times eth-account."]
+    return _svg("Orders signed per second", notes, *_bars(bars, 0, bars[0][1]))
 
 
 def libraries(found: Found) -> str:
@@ -325,23 +328,23 @@ def latencies(found: Found) -> str:
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
 
     def x(value: float) -> float:
-        return 8 + (math.log10(value) - low) / (high - low) * BAR
+        return 24 + (math.log10(value) - low) / (high - low) * (BAR - 20)
 
     bottom = len(points) * ROW
     drawn = []
     for exponent in range(low, high + 1):
         at = x(10.0**exponent)
-        drawn.append(f'<line class="line" x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{bottom}"/>')
-        kind = "dim middle" if exponent > low else "dim"
-        drawn.append(_text(at if exponent > low else 0, bottom + 16, f"{10.0**exponent:g} ms", kind))
+        for y in range(26, bottom, ROW):
+            drawn.append(f'<line class="line" x1="{at:.1f}" x2="{at:.1f}" y1="{y - 9}" y2="{y + 9}"/>')
+        drawn.append(_text(at, bottom + 12, f"{10.0**exponent:g} ms", "dim middle"))
     for number, (row, median, slow) in enumerate(points):
         y = number * ROW + 26
-        drawn.append(_text(0, y - 13, row.name))
+        drawn.append(_text(0, y - 14, row.name))
         if slow:
             drawn.append(f'<line class="range light" x1="{x(median):.1f}" x2="{x(slow):.1f}" y1="{y}" y2="{y}"/>')
         drawn.append(f'<circle class="{"mark" if row.is_daemon else "other"}" cx="{x(median):.1f}" cy="{y}" r="6"/>')
         label = _rounded(median) + (f" to {_rounded(slow)}" if slow else "")
-        drawn.append(_text(x(slow or median) + 11, y + 5, f"{label} ms"))
+        drawn.append(_text(x(slow or median) + 11, y + 5, f"{label} ms", "over"))
     notes = ["Further left is better. Dot: median;", "bar: up to the 99th percentile."]
     return _svg("Time from request to signature", notes, bottom + 20, drawn)
 
@@ -386,7 +389,7 @@ def growth(found: Found) -> str:
         series = {name: [found[row, measure] * factor for row in rows] for name, rows in lines.items()}
         drawn += [_text(0, top, title, "part"), *_panel(top + 18, points, series)]
         top += PANEL + 76
-    return _svg("How rate and cost grow", ["With clients, processes, rules and keys."], top - 40, drawn)
+    return _svg("How rate and cost grow", ["With clients, processes, rules and keys."], top - 30, drawn)
 
 
 def _panel(top: float, points: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Sequence[str]:
