@@ -336,7 +336,7 @@ def latencies(found: Found) -> str:
         at = x(10.0**exponent)
         for y in range(26, bottom, ROW):
             drawn.append(f'<line class="line" x1="{at:.1f}" x2="{at:.1f}" y1="{y - 9}" y2="{y + 9}"/>')
-        drawn.append(_text(at, bottom + 12, f"{10.0**exponent:g} ms", "dim middle"))
+        drawn.append(_text(at, bottom + 12, f"{10.0**exponent:g}{' ms' if exponent == high else ''}", "dim middle"))
     for number, (row, median, slow) in enumerate(points):
         y = number * ROW + 26
         drawn.append(_text(0, y - 14, row.name))
@@ -363,9 +363,7 @@ def hostile(found: Found, clients: int) -> str:
         y = number * LINE
         drawn.append(_text(LABELS - 6, y + 13, kind, "dense end"))
         drawn.append(f'<rect class="mark" x="{LABELS}" y="{y + 3}" width="{value * scale:.1f}" height="12"/>')
-        drawn.append(
-            _text(LABELS + max(value, 1.0 if value > 0.6 else 0) * scale + 5, y + 13, _rounded(value), "dense")
-        )
+        drawn.append(_text(LABELS + max(value, 1.0) * scale + 5, y + 13, _rounded(value), "dense"))
     at = LABELS + scale
     drawn.append(f'<line class="limit" x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{bottom + 4}"/>')
     drawn.append(_text(at, bottom + 18, "1", "dim middle"))
