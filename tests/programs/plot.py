@@ -253,7 +253,7 @@ def numbers(result: Mapping[str, Any], found: Found) -> str:
         "one client in lock-step": f"{_rounded(_milliseconds(found, ONE))} ms",
         "128 clients": _rounded(_per_second(found, "128 clients")),
         "libsecp256k1 alone": f"{_rounded(found[ALONE, 'time'])} µs",
-        "memory": f"{_rounded(found['memory, keys sent', 'at the start'])} MB",
+        "memory at the start": f"{_rounded(found['memory, keys sent', 'at the start'])} MB",
         "memory after crowds": f"{_rounded(found['memory, keys sent', 'after crowds'])} MB",
         "memory with 190 keys": f"{_rounded(found['memory, 190 rules and keys', 'after crowds'])} MB",
         "start": f"{_rounded(found['process start to first reply', 'time'])} ms",
