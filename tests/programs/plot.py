@@ -394,7 +394,7 @@ def _panel(top: float, points: Sequence[str], lines: Mapping[str, Sequence[float
     """Lines over points at equal distances, on a linear scale that begins at zero, each with its name and its end."""
     step, most = _step(max(max(values) for values in lines.values()))
     bottom = top + PANEL
-    left, right = 50, WIDTH - 135
+    left, right = 58, WIDTH - 135
     drawn = []
     for number in range(round(most / step) + 1):
         y = bottom - number * step / most * PANEL
