@@ -86,14 +86,13 @@ def test_the_suite_passes(python: str, suite: str, daemon: Daemon, tmp_path: Pat
 
 
 @pytest.mark.parametrize("version", [pytest.param("2.7", marks=pytest.mark.once), OWN])
-def test_the_first_lines_of_the_page_on_python_sign_an_order(version: str, daemon: Daemon, directory: Path) -> None:
+def test_the_lines_for_a_copy_of_the_client_sign_an_order(version: str, daemon: Daemon, directory: Path) -> None:
     python = interpreter(version)
     if python is None:
         pytest.skip(f"Python {version} is neither on PATH nor one of pyenv's")
     page = (SOURCE / "docs/use/python.rst").read_text()
-    block = re.search(r"\.\. code-block:: python\n\n((?: {3,4}.*\n)+)", page[page.index("\nPython 2.7\n") :])
-    assert block
-    lines = textwrap.dedent(block[1])
+    (block,) = re.findall(r"\.\. code-block:: python\n\n( +import .*ordersigner_client\n(?: {3,4}.*\n)+)", page)
+    lines = textwrap.dedent(block)
     assert lines.count("\n") == 3
     (directory / "first.py").write_text(lines)
     (directory / "order.json").write_bytes(EXAMPLE_LINE)

@@ -298,7 +298,7 @@ def libraries(found: Found) -> str:
 
 
 def _bars(rows: Sequence[tuple[Bar, float, float | None]], top: float, unit: float = 0) -> tuple[float, Sequence[str]]:
-    """Each row's name and its bar below it, with a lighter one. unit: what numbers are told as multiples of, too.
+    """Each row's name and its bar below it, with a lighter one. unit: the number whose multiples are shown as well.
 
     Gives where the rows end as well.
     """

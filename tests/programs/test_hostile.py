@@ -32,7 +32,7 @@ def cow_response(daemon: Daemon) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_polite_client_is_answered_next_to_a_crowd(daemon: Daemon, cow_response: bytes, kind: str) -> None:
+def test_another_client_is_answered_next_to_a_crowd(daemon: Daemon, cow_response: bytes, kind: str) -> None:
     with crowded(daemon.path, KINDS[kind], CROWD):
         wait_until(lambda: daemon.threads() > CROWD // 2 or KINDS[kind].reconnects)
         with daemon.connect() as client:

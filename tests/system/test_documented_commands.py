@@ -44,7 +44,7 @@ def run(command: list[str], cwd: Path, home: Path | None = None) -> str:
 
 
 def commands(page: Path, beginning: str) -> list[str]:
-    """The lines of a page that show a command, also in a table, with those that continue it."""
+    """The lines of a page, and of its tables, that show a command, with those that continue it."""
     text = page.read_text().replace("\\\n", "")
     return [" ".join(line.split()) for line in re.findall(f"^ {{4,}}({re.escape(beginning)}.*)$", text, re.MULTILINE)]
 
