@@ -186,8 +186,8 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
     def _start(self, request: socket.socket, client_address: Peer) -> None:
         """Give a connection its thread."""
         claim = [request]  # the thread takes it out, or this one, which then refuses the connection
-        begun: queue.SimpleQueue[None] = queue.SimpleQueue()
         try:
+            begun: queue.SimpleQueue[None] = queue.SimpleQueue()
             # Not threading.Thread: its start() would wait without limit for a thread that finds no memory to begin.
             _thread.start_new_thread(self._serve, (claim, client_address, begun))
         except (RuntimeError, MemoryError):  # the system has no thread, or no memory for one
@@ -329,7 +329,9 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
     def _turn_away_without_thread(self, claim: list[socket.socket], peer: Peer) -> None:
         with contextlib.suppress(IndexError):  # the thread has begun
             request = claim.pop()
-            cut_off = self.connections[request].connection.channel.unsent  # the rest of a response
+            channel = self.connections[request].connection.channel
+            cut_off = bool(channel.unsent)  # the rest of a response
+            channel.drop()
             self._release(request)
             if cut_off:
                 self.shutdown_request(request)

@@ -8,6 +8,7 @@ import gc
 import http.client
 import json
 import os
+import queue
 import re
 import select
 import shutil
@@ -42,6 +43,7 @@ from support.policies import policy_of
 from ordersigner.serving import channel
 from ordersigner.serving import connection as connection_module
 from ordersigner.serving import server as server_module
+from ordersigner.serving import work as work_module
 from ordersigner.serving.channel import MAX_ALL_UNSENT, MAX_UNSENT
 from ordersigner.serving.connection import Connection
 from ordersigner.serving.server import Limits, OrderServer
@@ -590,6 +592,42 @@ def test_running_out_of_threads_refuses_a_connection_and_nothing_else(tmp_path: 
         wait_until(lambda: is_idle(daemon))
         assert_serves(daemon)
         assert "Traceback" not in daemon.log
+
+
+def test_a_thread_for_which_there_is_no_memory_is_no_connection_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise MemoryError
+
+    path = str(tmp_path / "socket")
+    with in_this_process(path) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(queue, "SimpleQueue", fails)
+            with connect(path) as connection:
+                assert code(read_all(connection)) == "too_many_connections"
+        assert not server.service.counters.connections
+
+
+def test_responses_of_a_client_without_a_thread_do_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    path = str(tmp_path / "socket")
+    monkeypatch.setattr(connection_module, "SEND_BUFFER", 1)  # the kernel makes it a few kilobytes
+    monkeypatch.setattr(connection_module, "SPIN", TIME_LIMIT)
+    monkeypatch.setattr(work_module, "TURN", TIME_LIMIT)
+    with in_this_process(path) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(_thread, "start_new_thread", fails)
+            with connect(path) as connection:
+                connection.sendall(b"x\n" * 1000)
+                wait_until(lambda: server.service.counters.refused and not server.service.counters.connections)
+                responses = read_all(connection)
+        assert len(responses) < channel.MAX_RESPONSES  # some did not reach it
+        assert not server.backlog.size
 
 
 @pytest.mark.parametrize("begins", [False, "and finds no memory"])
