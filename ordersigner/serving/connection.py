@@ -81,7 +81,7 @@ class Connection:
             if not self._work.do_now(self._share) or channel.waits:
                 return False
             channel.send()
-            if channel.unsent or channel.state != "open" or not self._look():
+            if channel.unsent or channel.state != "open" or not channel.all_answered or not self._look():
                 return False
         return channel.state == "ended" and channel.all_answered
 

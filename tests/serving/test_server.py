@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import array
 import contextlib
+import fcntl
 import gc
 import http.client
 import json
@@ -14,6 +16,7 @@ import select
 import shutil
 import socket
 import subprocess
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +43,7 @@ from support.held import MARKET, rule
 from support.keys import ADDRESS
 from support.policies import policy_of
 
+from ordersigner.peer import peer_of
 from ordersigner.serving import channel
 from ordersigner.serving import connection as connection_module
 from ordersigner.serving import server as server_module
@@ -402,6 +406,27 @@ def test_a_client_that_connects_for_each_request_needs_no_thread(
                 assert connection.recv(1000) == EXAMPLE_RESPONSE
         wait_until(lambda: server.service.counters.connections == 0)
     assert not started
+
+
+def test_the_accepting_thread_reads_no_more_before_what_it_has_read_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = array.array("i", [0])
+
+    def start_new_thread(_: object, arguments: tuple[list[socket.socket], object, object]) -> None:
+        fcntl.ioctl(arguments[0][0], termios.FIONREAD, left)
+        raise MemoryError
+
+    sent = PING * (channel.CHUNK // len(PING) + 100)
+    monkeypatch.setattr(connection_module, "SPIN", TIME_LIMIT)
+    monkeypatch.setattr(_thread, "start_new_thread", start_new_thread)
+    ours, theirs = socket.socketpair()
+    with in_this_process(str(tmp_path / "socket")) as server, ours:
+        ours.sendall(sent)
+        server.process_request(theirs, peer_of(theirs))
+        theirs.close()
+        assert code(read_all(ours)) == "too_many_connections"
+    assert left[0] == len(sent) - channel.CHUNK
 
 
 def test_blank_bytes_do_not_keep_the_daemon_looking_for_more(tmp_path: Path) -> None:
