@@ -52,19 +52,21 @@ class Connection:
         self._answered = (
             0  # lines, at the end of the last _answer(): if there are more, the line in the buffer is a new one
         )
+        self.was_silent = False  # whether begin() found no request
         self.spins = False  # whether to look for the next request for a moment before going to sleep
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._input = select.poll()
         self._looks_for_output = False  # in a poll() for input
 
-    def begin(self) -> bool:
+    def begin(self, *, patient: bool) -> bool:
         """Answer the first request of a new client, if it comes at once. Also returns whether the client has ended.
 
         Many programs connect for each request. A thread for each of them would take longer than the request.
+        patient: whether to wait for the request for a moment.
         """
         has_ended = True
         try:
-            has_ended = self._answer_at_once()
+            has_ended = self._answer_at_once(SPIN if patient else 0.0)
         except ConnectionError:  # the client hung up
             pass
         finally:
@@ -72,16 +74,17 @@ class Connection:
                 self.channel.drop()
         return has_ended
 
-    def _answer_at_once(self) -> bool:
+    def _answer_at_once(self, seconds: float) -> bool:
         """As begin(); raises ConnectionError."""
         channel = self.channel
-        if not self._look():
+        self.was_silent = not self._look(seconds)
+        if self.was_silent:
             return False
         if channel.state == "open":
             if not self._work.do_now(self._share) or channel.waits:
                 return False
             channel.send()
-            if channel.unsent or channel.state != "open" or not channel.all_answered or not self._look():
+            if channel.unsent or channel.state != "open" or not channel.all_answered or not self._look(SPIN):
                 return False
         return channel.state == "ended" and channel.all_answered
 
@@ -124,20 +127,22 @@ class Connection:
         """Wait for input, or the end of the stream, and read it; False if neither comes in time."""
         channel = self.channel
         # A client that asks in lock-step writes again before this thread would be asleep and awake again.
-        if self.spins and not self._stop.begun and not channel.unsent and self._look():
+        if self.spins and not self._stop.begun and not channel.unsent and self._look(SPIN):
             return True
         while self._wait_for_input():
             if channel.read():
                 return True
         return False
 
-    def _look(self) -> bool:
-        """Look for input, or the end of the stream, for a moment and until another client is at work, and read it."""
+    def _look(self, seconds: float) -> bool:
+        """Look for input, or the end of the stream, and read it. Gives up at once when another client is at work."""
         channel, work_lock = self.channel, self._work.work_lock
-        until = perf_counter() + SPIN
-        while perf_counter() < until and not work_lock.locked():
+        until = perf_counter() + seconds
+        while not work_lock.locked():
             if channel.read():
                 return True
+            if perf_counter() >= until:
+                break
         return False
 
     def _wait_for_input(self) -> bool:

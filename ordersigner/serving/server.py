@@ -87,6 +87,7 @@ from ordersigner.signing.conversation import Conversation, Service
 POLL = 0.5  # seconds between two looks at whether to stop, and two heartbeats for systemd, at most
 HEARTBEAT = 0.1  # seconds between two heartbeats, at least: clients may connect thousands of times a second
 PAUSE = 0.1  # seconds before the next accept where the system has no descriptor or memory for another connection
+SILENT = 8  # new clients that get no moment to ask, after one that used it and did not: each costs the others time
 START = 1.0  # seconds to wait for the thread of a connection to begin before the next is accepted
 LATE = 5.0  # seconds after these until it has failed to
 TURNED_AWAY = 16  # refused connections, at most, that are kept open so that their clients read why
@@ -152,6 +153,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         self._turned_away: deque[tuple[float, socket.socket]] = deque()  # until when they stay open
         self._not_begun: deque[tuple[float, list[socket.socket], Peer]] = deque()  # until when they may; see _serve()
         self._next_heartbeat = 0.0  # by monotonic()
+        self._not_waited_for = 0  # new clients, at most, that get no moment to ask
         self._exhausted = False
 
     # Accepting: called by socketserver, in this order
@@ -173,7 +175,7 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
         if connection is None:
             return
         try:
-            has_ended = connection.begin()
+            has_ended = self._begin(connection)
         except BaseException:
             self._release(request)
             raise
@@ -182,6 +184,16 @@ class OrderServer(socketserver.ThreadingUnixStreamServer):
             self._release(request)
         else:
             self._start(request, client_address)
+
+    def _begin(self, connection: Connection) -> bool:
+        """As Connection.begin(), but many clients that connect and ask nothing do not take up the time of others."""
+        patient = self._not_waited_for == 0
+        has_ended = connection.begin(patient=patient)
+        if connection.was_silent:
+            self._not_waited_for = SILENT if patient else self._not_waited_for - 1
+        else:
+            self._not_waited_for = 0
+        return has_ended
 
     def _start(self, request: socket.socket, client_address: Peer) -> None:
         """Give a connection its thread."""

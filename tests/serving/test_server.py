@@ -408,6 +408,21 @@ def test_a_client_that_connects_for_each_request_needs_no_thread(
     assert not started
 
 
+def test_clients_that_connect_and_ask_nothing_do_not_hold_up_the_accepting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = 1.0
+    monkeypatch.setattr(connection_module, "SPIN", moment)
+    path = str(tmp_path / "socket")
+    with in_this_process(path) as server, contextlib.ExitStack() as stack:
+        begin = time.monotonic()
+        for _ in range(server_module.SILENT + 1):
+            stack.enter_context(connect(path))
+        assert exchange(stack.enter_context(connect(path)), ORDER) == EXAMPLE_RESPONSE
+        assert time.monotonic() - begin < server_module.SILENT * moment
+        wait_until(lambda: server.service.counters.connections == server_module.SILENT + 1)
+
+
 def test_the_accepting_thread_reads_no_more_before_what_it_has_read_is_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
