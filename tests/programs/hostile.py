@@ -169,6 +169,8 @@ KINDS = {
     "too long": Kind([b"x" * (MAX_LINE + 1)], waits=True, reconnects=True),
     "byte by byte": Kind([b"{"], pause=0.5),
     "nothing": Kind([b""], pause=1.0),
+    "nothing, reconnecting": Kind([b""], reconnects=True),
+    "nothing, reconnecting later": Kind([b""], reconnects=True, pause=0.03),
     # For the held key. What is new with each request is more than the daemon keeps.
     "typed data": Kind([COW_ORDER], waits=True),
     "typed data, pipelined": Kind([COW_ORDER * 20]),
@@ -200,7 +202,7 @@ class Hostile:
 
     def connect(self) -> None:
         self.unsent = memoryview(b"")
-        self.next = next(counter)  # not all clients of a crowd begin with the same
+        self.next = self.first = next(counter)  # not all clients of a crowd begin with the same
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(self.path)
         self.socket.setblocking(False)
@@ -213,6 +215,8 @@ class Hostile:
                     self.unsent = memoryview(self.kind.sends[self.next % len(self.kind.sends)])
                     self.next += 1
                 self.unsent = self.unsent[self.socket.send(self.unsent) :]
+                if self.kind.reconnects and not self.kind.waits and self.next > self.first + bool(self.kind.pause):
+                    raise ConnectionError
                 if not self.unsent and (self.kind.waits or self.kind.pause or self.kind.once):
                     self.selector.modify(self.socket, selectors.EVENT_READ, self)
             if events & selectors.EVENT_READ and self.kind.reads:
