@@ -19,6 +19,7 @@ from ordersigner.signing.conversation import Service
 
 ANSWER = signal.SIGURG
 TIMEOUT = 20.0  # seconds to wait for the daemon; it answers within milliseconds, unless its journal hangs
+UNKNOWN = -1  # for a generation that the state could not tell: it equals no other, so the file is read again before use
 
 
 def request(path: str, *, keeps_state: bool) -> int:
@@ -123,7 +124,7 @@ class PolicyFile:
             if policy is not None:
                 self._in_force = number
                 service.replace_policy(policy)
-            service.generation = None if path is None else generation
+            service.generation = None if path is None else UNKNOWN if generation is None else generation
         self._say_what_is_in_force()
         return policy is not None
 

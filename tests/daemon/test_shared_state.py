@@ -454,6 +454,25 @@ def test_a_state_that_cannot_be_read_or_written_stops_no_reading(
     assert any("Other processes cannot be told of the new policy" in entry for entry in first.entries)
 
 
+def test_a_process_that_could_not_read_the_state_at_its_reload_follows_a_later_one(
+    several: Several, readings: list[Reading]
+) -> None:
+    first, second = readings
+    first.service.keyring = from_directory(str(several.keys))
+    first.service.follow = first.policy.follow
+    talk = Conversation(first.service, of_this_process())
+    file = several.state / state_file.NAME
+    content = file.read_bytes()
+    os.truncate(file, 10)
+    assert not first.policy.reload()
+    assert code(talk.respond(LINE)) == "frozen"
+    with open(file, "r+b") as whole:
+        whole.write(content)
+    several.write("")
+    assert second.policy.reload()
+    assert code(talk.respond(LINE)) == "unknown_signer"
+
+
 # The place
 
 
