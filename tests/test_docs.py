@@ -37,9 +37,9 @@ from ordersigner.keytool import main as keytool
 from ordersigner.peer import Peer
 from ordersigner.policy.kinds import KINDS
 from ordersigner.refusal import CODES, Refusal
-from ordersigner.serving import server
+from ordersigner.serving import channel, connection, server, turns
 from ordersigner.serving.framing import MAX_LINE
-from ordersigner.signing import journal
+from ordersigner.signing import journal, protocol
 from ordersigner.signing.journal import LEVELS, Journal
 from ordersigner.state.memory import Memory
 
@@ -497,8 +497,24 @@ def test_troubleshooting_goes_by_codes_and_by_texts_that_the_programs_have() -> 
 def test_limits_and_defaults_are_documented_as_they_are(built: Path) -> None:
     limits = server.Limits()
     assert (limits.connections, limits.connections_per_user, limits.timeout, MAX_LINE) == (512, 256, 30, 65536)
-    for limit in ("512", "256", "30 seconds", "65,536 bytes", "4096"):
-        assert limit in page(built, "run/operate")
+    operate = " ".join(page(built, "run/operate").split())
+    response, long = f"{protocol.MAX_RESPONSE:,} bytes", f"{1000 * turns.LONG:g} milliseconds"
+    values = f"{protocol.MAX_VALUES:,} values"
+    for limit in ("512", "256", "30 seconds", "65,536 bytes", "4096", values, response, long):
+        assert limit in operate
+    kernel, unsent, together, more = (  # the kernel doubles the first
+        size // 1024
+        for size in (
+            2 * connection.SEND_BUFFER,
+            channel.MAX_UNSENT,
+            channel.MAX_ALL_UNSENT,
+            channel.MAX_RESPONSES + protocol.MAX_RESPONSE,
+        )
+    )
+    assert f"{kernel} KiB in the kernel and {unsent} KiB in the daemon" in operate
+    assert f"{together // 1024} MiB, and up to {more} KiB more for each connection" in operate
+    for name in ("man/ordersigner-protocol", "use/languages"):
+        assert f"{protocol.MAX_RESPONSE:,}" in page(built, name)
     manual = " ".join(page(built, "man/ordersignerd").split())
     assert re.findall(r"The default is ([\w.]+)\.", manual) == [
         "0600",
