@@ -609,7 +609,7 @@ def _contradictions(compiled: Sequence[Condition]) -> Iterator[tuple[Condition, 
             (least is None or number >= least.level) and (most is None or number <= most.level)
             for number in condition.numbers
         ):
-            yield condition, "the <= or >= that this section has for it, too, allows no such value"
+            yield condition, "the <= and >= that this section has for it allow none of these values"
 
 
 def _in_words(value: Value) -> str:

@@ -219,7 +219,7 @@ def test_values_outside_the_limits_of_the_same_field_are_wrong(values: str, limi
     section = section_of("typed", f"type = {TYPE}\ndomain.chainId = 1\nmessage.price {limit}\nmessage.price = {values}")
     problems_of(section, TypedLimits)
     assert section.errors == [
-        (5, "message.price =: the <= or >= that this section has for it, too, allows no such value")
+        (5, "message.price =: the <= and >= that this section has for it allow none of these values")
     ]
     assert limits_of("message.price = 1 9", "message.price <= 5", "message.price >= 1")
 
