@@ -767,8 +767,10 @@ def test_quickstart_prints_the_request_and_the_answer_and_nothing_else() -> None
     assert json.loads(answer) == RESPONSE
 
 
-def test_quickstart_has_a_rule_whose_refusal_is_the_one_that_its_page_shows() -> None:
-    """The second command that it prints for another terminal."""
+def test_quickstart_has_a_rule_whose_refusal_is_the_one_that_its_page_shows(tmp_path: Path) -> None:
+    """The second command that it prints for another terminal. That needs nothing but Python, in any directory."""
+    (tmp_path / "python3").symlink_to(sys.executable)
+    (tmp_path / "sed").symlink_to(str(shutil.which("sed")))
     shown = json.loads(blocks((DOCS / "start/quickstart.rst").read_text().split("\nBe refused\n")[1])[0])
     with subprocess.Popen(
         [*DEFAULT_SIGNALS, str(SOURCE / "packaging/quickstart")],
@@ -781,13 +783,22 @@ def test_quickstart_has_a_rule_whose_refusal_is_the_one_that_its_page_shows() ->
         while not lines or not lines[-1].startswith("Press Ctrl-C"):
             lines.append(running.stderr.readline())
             assert lines[-1], lines
-        (again, refused) = (line.strip() for line in lines if "nc -N -U" in line)
+        (again, refused) = (line.strip() for line in lines if " --socket " in line)
         answers = [
-            json.loads(subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, check=True).stdout)
+            json.loads(
+                subprocess.run(
+                    [str(shutil.which("bash")), "-c", command],
+                    stdout=subprocess.PIPE,
+                    check=False,
+                    cwd=tmp_path,
+                    env={"PATH": str(tmp_path)},
+                    timeout=60,
+                ).stdout
+            )
             for command in (again, refused)
         ]
         running.terminate()
-        assert running.wait() == 0
+        assert running.wait(60) == 0
     assert answers == [RESPONSE, shown]
 
 
