@@ -678,6 +678,18 @@ def blocks(source: str) -> list[str]:
     return [textwrap.dedent(block).strip("\n") + "\n" for block in found]
 
 
+def test_a_pager_cuts_no_entry_that_the_first_pages_show() -> None:
+    asked = [
+        line
+        for path in sorted((DOCS / "start").glob("*.rst"))
+        for block in blocks(path.read_text())
+        for line in block.splitlines()
+        if "journalctl" in line and "--output cat" in line
+    ]
+    assert len(asked) > 1
+    assert [line for line in asked if " --no-pager " not in line] == []
+
+
 # The private key of the page's address: the first of the test accounts of Hardhat and Anvil, which everyone knows.
 KEY_OF_THE_PAGE = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 
@@ -685,9 +697,10 @@ KEY_OF_THE_PAGE = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2f
 def test_the_page_on_writing_a_policy_shows_what_is_printed(tmp_path: Path, directory: Path) -> None:
     """With a user that this machine has in place of the page's."""
     source = (DOCS / "policies/write.rst").read_text()
-    copy, check, page_of_rule, errors, request, trial, verdicts, _, ask, signers, _, freeze, frozen, thaw = blocks(
-        source
+    made, copy, check, page_of_rule, errors, request, trial, verdicts, _, ask, signers, _, freeze, frozen, thaw = (
+        blocks(source)
     )
+    assert re.match(r"ordersigner-keys new .+\nsystemctl restart ordersigner.service\n", made)  # a reload opens no key
     assert copy == "cp /usr/share/doc/ordersigner/examples/policies/x402.policy .\n"
     pays = json.loads(request)
     key, payee = pays["signer"], pays["typed_data"]["message"]["to"]

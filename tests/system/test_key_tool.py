@@ -131,10 +131,12 @@ def test_the_page_on_held_keys_shows_what_its_commands_print(tool: Machine) -> N
                 output = output.replace(given, as_shown)
             if without_what_differs(output.strip("\n")) != without_what_differs(expected or ""):
                 different.append((commands, output))
+        left = tool.run("ordersignerd", "--check", check=False)
     finally:
         tool.run("sh", "-c", "userdel bid-bot; rm -f /root/bids.json", check=False)
         forget_the_rules(tool)
     assert different == []
+    assert "policy with an error" not in left  # the page corrects the mistake that it shows
 
 
 def test_everything_that_can_be_imported_is_imported(tool: Machine) -> None:
