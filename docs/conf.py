@@ -278,6 +278,17 @@ def leave_out_copyright(app: Sphinx) -> None:
         app.config.copyright = ""
 
 
+def finish_commands(app: Sphinx, doctree: nodes.document) -> None:
+    """Sphinx shows a block with an address in it without colors, and so without a button to copy it."""
+    for block in doctree.findall(nodes.literal_block):
+        text = block.astext()
+        if block.rawsource != text:
+            block.rawsource = text
+            block["language"] = "sh"
+            block.children = []
+            block.append(nodes.Text(text))
+
+
 def setup(app: Sphinx) -> None:
     app.add_directive("error-codes", ErrorCodes)
     app.add_directive("picture", Picture)
@@ -287,5 +298,6 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", forget_overloads)
     app.connect("builder-inited", leave_out_copyright)
     app.connect("doctree-read", add_anchors)
+    app.connect("doctree-read", finish_commands)
     app.connect("doctree-resolved", finish_pages)
     app.connect("autodoc-process-docstring", list_names)

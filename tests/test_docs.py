@@ -678,6 +678,12 @@ def blocks(source: str) -> list[str]:
     return [textwrap.dedent(block).strip("\n") + "\n" for block in found]
 
 
+def test_commands_with_an_address_have_a_button_to_copy_them_like_others(built: Path) -> None:
+    pages = {path: path.read_text() for path in (built / "html").rglob("*.html")}
+    assert sum("git clone " in re.sub("<[^>]+>", "", text) for text in pages.values()) > 2
+    assert [path.name for path, text in pages.items() if '<pre class="literal-block">' in text] == []
+
+
 def test_a_pager_cuts_no_entry_that_the_first_pages_show() -> None:
     asked = [
         line
