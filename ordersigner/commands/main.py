@@ -168,8 +168,8 @@ def parser() -> argparse.ArgumentParser:
         parents=[common],
         help="sign requests, one per line",
         description="Read requests, one per line, and write one signature per line, in the same order; for a "
-        "transaction, write the signed transaction. If a request is refused, its line is empty and the reason goes to "
-        "stderr.",
+        "transaction, write the signed transaction. If the daemon refuses a request, its line is empty and the reason "
+        "goes to stderr.",
         epilog="Exit status: 0 if all requests are signed, 1 if some are refused, 2 if no daemon answers or a file "
         "cannot be read.",
     )
@@ -181,9 +181,9 @@ def parser() -> argparse.ArgumentParser:
     signers_parser = commands.add_parser(
         "signers",
         parents=[common],
-        help="list the keys that may be used",
-        description="List the keys that the daemon holds and that you may use, one per line: the address, which a "
-        "request has as its signer, and the rules of the daemon's policy that allow the key.",
+        help="list the keys that you may use",
+        description="List the held keys that you may use, one per line: the address, which you put into a request as "
+        "its signer, and the rules of the daemon's policy that let you use the key.",
         epilog="Exit status: 0 if there are keys and all are available, 1 if there are none, if some are not "
         "available, or if the daemon refuses, 2 if no daemon answers.",
     )
@@ -194,7 +194,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[common],
         help="show what the daemon has done",
         description="Show, for each process of the daemon, what it has signed and refused since its start. The daemon "
-        "tells only root and users who may read its policy.",
+        "answers only root and users who may read its policy.",
         epilog="Exit status: 0 if all processes answer, 1 if one does not or the daemon refuses, 2 if none answers.",
     )
     status_parser.add_argument("--json", action="store_true", help="write one line of JSON")
@@ -204,9 +204,9 @@ def parser() -> argparse.ArgumentParser:
         parents=[common],
         help="stop signatures under rules",
         description="Freeze rules of the daemon's policy: from then on they allow nothing, in all processes of the "
-        "daemon and over restarts, until root thaws them. You may freeze the rules that are for you, and root all.",
-        epilog="Exit status: 0 if no signature under the rules is given any more, 1 if the daemon refuses or no rule "
-        "is for you, 2 if no daemon answers, 3 if the rules are frozen and a signature may still be under way.",
+        "daemon and across restarts, until root thaws them. You may freeze the rules that are for you, and root any.",
+        epilog="Exit status: 0 if the rules are frozen, 1 if the daemon refuses or no rule is for you, 2 if no daemon "
+        "answers, 3 if the rules are frozen but a signature may still be under way.",
     )
     freeze_parser.set_defaults(run=freeze)
     thaw_parser = commands.add_parser(
@@ -303,7 +303,7 @@ def list_signers(client: Client, arguments: argparse.Namespace) -> int:
     elif not response["ok"]:
         report(str(refusal(response)))
     elif not listed:
-        reason = "an administrator finds the reason in the journal: journalctl --namespace=+ordersigner"
+        reason = "an administrator can find the reason in the journal: journalctl --namespace=+ordersigner"
         report(f"you may not use any key that the daemon holds; {reason} --identifier ordersigner")
     else:
         for signer in listed:

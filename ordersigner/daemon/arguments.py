@@ -34,21 +34,21 @@ def parser() -> Parser:
     defaults = Limits()
     parser = Parser(
         prog="ordersignerd",
-        description="Sign orders for clients on a Unix socket: the one that systemd hands over, or --socket.",
+        description="Sign orders for clients on a Unix socket: the one that systemd passes, or --socket.",
     )
-    parser.add_argument("--socket", metavar="PATH", help="listen here, not on the socket that systemd hands over")
+    parser.add_argument("--socket", metavar="PATH", help="listen here, not on the socket that systemd passes")
     parser.add_argument("--mode", type=permissions, default=0o600, help="permissions of --socket (default: 0600)")
-    parser.add_argument("--keys", metavar="DIR", help="hold the keys in the files there, one in each")
+    parser.add_argument("--keys", metavar="DIR", help="hold the keys in the files of this directory, one in each")
     parser.add_argument(
         "--policy",
         metavar="FILE",
-        help="which users may sign what with the held keys; SIGHUP reloads it (default: "
+        help="the policy: which users may sign what with the held keys; SIGHUP reloads it (default: "
         f"{reader.DEFAULT_PATH}, without --socket)",
     )
     parser.add_argument(
         "--state",
         metavar="DIR",
-        help="keep totals, rates and frozen rules in a file there (default: the directory that systemd names)",
+        help="keep totals, rates and frozen rules in a file in this directory (default: the one that systemd names)",
     )
     parser.add_argument("--no-wire-keys", action="store_true", help="sign only with held keys")
     parser.add_argument("--check", action="store_true", help="print what the policy allows and what is wrong with it")
@@ -56,8 +56,7 @@ def parser() -> Parser:
         "--try",
         dest="requests",
         metavar="REQUESTS",
-        help="with --check, print how the policy would answer the requests in this file, one per line; - is standard"
-        " input",
+        help="with --check, print how the policy judges the requests in this file, one per line; - is standard input",
     )
     parser.add_argument(
         "--as", dest="client", metavar="USER", type=client, help="with --try, the user who asks (default: you)"
@@ -65,9 +64,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--at", metavar="SECONDS", type=time, help="with --try, when they ask, in seconds since 1970 (default: now)"
     )
-    parser.add_argument(
-        "--reload", action="store_true", help="have the daemon load the policy file again; for systemctl reload"
-    )
+    parser.add_argument("--reload", action="store_true", help="have the daemon reload the policy; for systemctl reload")
     parser.add_argument(
         "--log-level",
         choices=LEVELS,
@@ -93,7 +90,7 @@ def parser() -> Parser:
         metavar="SECONDS",
         type=seconds,
         default=defaults.timeout,
-        help="time for a client to end a line that it began, and to read its responses (default: %(default)g)",
+        help="time for a client to finish a line, and to read its responses (default: %(default)g)",
     )
     parser.add_argument("--version", action="version", version=f"ordersignerd {__version__}")
     return parser

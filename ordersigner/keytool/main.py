@@ -87,11 +87,11 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     common = Parser(add_help=False)
-    common.add_argument("--keys", metavar="DIR", type=not_key, help=f"where the keys are (default: {KEYS})")
+    common.add_argument("--keys", metavar="DIR", type=not_key, help=f"the directory of the keys (default: {KEYS})")
     common.add_argument(
         "--plain",
         action="store_true",
-        help="files that are not sealed, for a daemon that runs without systemd; needs --keys",
+        help="use files that are not sealed, for a daemon that runs without systemd; needs --keys",
     )
     passphrase = Parser(add_help=False)
     passphrase.add_argument(
@@ -110,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     )
     new_parser.add_argument("name", metavar="NAME", type=checked_name, help="the key's name: letters, digits, . and -")
     new_parser.add_argument(
-        "--backup", metavar="FILE", type=not_key, help="also write it to a keystore with a passphrase"
+        "--backup", metavar="FILE", type=not_key, help="also write the key to a keystore that a passphrase protects"
     )
     new_parser.set_defaults(run=new)
 
@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
         type=not_key,
         nargs="?",
         default=STDIN,
-        help="- is standard input; if that is a terminal, it asks (default: -)",
+        help="the file to read; - is standard input, and you are asked if it is a terminal (default: -)",
     )
     import_parser.add_argument(
         "--derivation-path",

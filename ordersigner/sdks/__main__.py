@@ -28,8 +28,8 @@ usage: python -m ordersigner.sdks PROGRAM [ARGUMENT ...]
        python -m ordersigner.sdks -m MODULE [ARGUMENT ...]
        python -m ordersigner.sdks
 
-Runs a Python program in which exchanges' SDKs take the address of a key that the daemon holds where they take a
-private key. Without arguments, lists the SDKs that are installed.
+Runs a Python program in which exchanges' SDKs take the address of a held key in place of a private key. Without
+arguments, lists the SDKs that are installed.
 """
 SECONDS = 30.0  # for the import of an SDK
 _ANSWER = "ordersigner.sdks:"  # begins the line with the answer, whatever else an SDK prints

@@ -153,14 +153,14 @@ class Journal:
             self._write(self._any, "notice", message + _more(withheld, "refusals of this kind"), *peer.fields)
 
     def unread(self, peer: Peer, size: int) -> None:
-        """A client sends requests and reads no replies, so no more of them are read. Limited in rate like refusals."""
+        """A client sends requests and reads no responses, so no more requests are read. Limited like refusals."""
         if self._level < LEVELS["notice"]:
             return
         withheld = self._unread.next()
         if withheld is not None:
             message = (
-                f"A client does not read its replies, of which {size // 1024} KiB wait here, so its requests are not "
-                f"read either: it must read replies while it writes ({peer})"
+                f"A client does not read its responses, of which {size // 1024} KiB wait here, so its requests are not "
+                f"read either: it must read responses while it writes ({peer})"
             )
             self._write(self._any, "notice", message + _more(withheld, "such clients"), *peer.fields)
 

@@ -348,8 +348,8 @@ def test_a_user_who_may_use_no_key_of_a_daemon_is_told_so(daemon: Daemon) -> Non
     status, output, errors = run(daemon.path, "signers")
     assert (status, output) == (1, "")
     assert errors == (
-        "ordersigner: you may not use any key that the daemon holds; an administrator finds the reason in the journal:"
-        " journalctl --namespace=+ordersigner --identifier ordersigner\n"
+        "ordersigner: you may not use any key that the daemon holds; an administrator can find the reason in the "
+        "journal: journalctl --namespace=+ordersigner --identifier ordersigner\n"
     )
 
 

@@ -148,7 +148,7 @@ def test_the_page_speaks_of_each_alert() -> None:
         "OrdersignerRefusesMore": "rising refusals",
         "OrdersignerKeyUnavailable": "a key is missing",
         "OrdersignerFails": "a failure of the daemon",
-        "OrdersignerJournalHangs": "its journal takes no entries",
+        "OrdersignerJournalHangs": "its journal accepts no entries",
         "OrdersignerRuleFrozen": "a frozen rule",
         "OrdersignerTotalNearlyUsed": "a total that is nearly used",
     }

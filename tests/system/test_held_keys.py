@@ -286,7 +286,7 @@ def test_files_that_cannot_be_opened_are_named_once_and_the_good_keys_work(holde
     assert "Cannot use the key" in holder.run("journalctl", "--no-pager", "--unit", SERVICE)
     explained = holder.run("journalctl", "--no-pager", "--catalog", f"MESSAGE_ID={UNUSABLE}", "ORDERSIGNER_KEY=renamed")
     assert "Subject: A key cannot be used" in explained
-    assert re.search(f"has no key from {KEYS}/renamed:\n.* {FAULTS['renamed']}", explained), explained
+    assert re.search(f"The key in {KEYS}/renamed cannot be used:\n.* {FAULTS['renamed']}", explained), explained
 
 
 def test_no_key_is_in_the_journal_or_in_a_readable_file(holder: Machine) -> None:
