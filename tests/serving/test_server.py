@@ -763,7 +763,8 @@ def test_memory_and_descriptors_do_not_grow_with_connections(daemon: Daemon, sen
                 connection.sendall(sent)
                 if number % 2:  # the others hang up with all responses unread
                     exchange(connection, b"")
-        wait_until(lambda: is_idle(daemon) and daemon.descriptors() == descriptors)
+        # Those that an earlier test left may be closed by now.
+        wait_until(lambda: is_idle(daemon) and daemon.descriptors() <= descriptors)
 
     descriptors = daemon.descriptors()
     come_and_go(100)

@@ -43,6 +43,8 @@ def test_the_readmes_lines_install_it_and_the_pages_commands_give_a_signature_an
     machine: Machine, packages: Packages
 ) -> None:
     """All lines from the build on, which the fixture `packages` runs; then those of two pages."""
+    if is_installed(machine):
+        machine.run("apt-get", "purge", "--yes", "ordersigner", "ordersigner-keys")
     section = (SOURCE / "README.rst").read_text().split("\nInstall\n", 1)[1].split("\n\n\n", 1)[0]
     commands = re.findall(r"^    (.+)$", section, re.MULTILINE)
     commands = commands[commands.index("packaging/debian/build") + 1 :]
