@@ -40,6 +40,7 @@ def releasable(tmp_path: Path) -> Path:
     listed = "git ls-files -z --cached --others --exclude-standard"
     copy = f"{listed} | tar --null --files-from=- --ignore-failed-read -c | tar -xC '{checkout}'"
     subprocess.run(["sh", "-c", copy], cwd=SOURCE, check=True)
+    (checkout / "PKG-INFO").unlink(missing_ok=True)  # of the sdist, which has the host from setup.py
     git(checkout, "init", "--quiet")
     replace(checkout / "docs/develop/changelog.rst", f"^{__version__}.*", f"{__version__} (2026-01-31)")
     replace(checkout / FIGURES, '"version": ".*"', f'"version": "{__version__}"')
