@@ -90,6 +90,11 @@ def listed(words: Iterable[object], conjunction: str = "or") -> str:
     return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
+def counted(number: int, thing: str) -> str:
+    """Such as "1 key" and "2 keys", for a thing with a regular plural."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def similar(word: str, known: Iterable[str], closeness: float = 0.7) -> str:
     """The one of `known` that someone who wrote `word` probably meant, whatever its case; "" if there is none."""
     if len(word) > MAX_SIMILAR:

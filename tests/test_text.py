@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersigner.text import MAX_IN_ENTRY, cleaned, entered, from_hex, masked, similar, utf_8, without_0x
+from ordersigner.text import MAX_IN_ENTRY, cleaned, counted, entered, from_hex, masked, similar, utf_8, without_0x
 
 
 @given(st.binary())
@@ -115,3 +115,8 @@ def test_a_name_without_64_hexadecimal_digits_in_a_row_is_left_as_it_is(name: st
 )
 def test_a_word_that_is_close_to_a_known_one_is_found(word: str, meant: str) -> None:
     assert similar(word, ["spot", "futures", "typed_data"]) == meant
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 keys"), (1, "1 key"), (2, "2 keys")])
+def test_one_thing_is_in_the_singular(number: int, words: str) -> None:
+    assert counted(number, "key") == words

@@ -18,6 +18,7 @@ from ordersigner.policy.rules import Judge, Rule
 from ordersigner.signing.keyring import Keyring
 from ordersigner.state import state_file
 from ordersigner.state.memory import Frozen
+from ordersigner.text import counted
 
 WIDTH = 120  # columns, at most
 LEFT, RIGHT = 44, 32  # columns of the two sides. An address, with its indent, fits the left one.
@@ -68,17 +69,14 @@ def _summary(reading: Reading, problems: int, frozen: int) -> str:
     """The last line of the page."""
     rules = reading.policy.rules
     if reading.errors:
-        return f"{reading.path}: {_many(problems, 'problem')}. The daemon does not use a policy with an error."
+        return f"{reading.path}: {counted(problems, 'problem')}. The daemon does not use a policy with an error."
     if not rules:
         what = f"{reading.path} has no rules" if os.path.exists(reading.path) else f"There is no file {reading.path}"
         return f"{what}: nobody may use a key that the daemon holds."
     of_them = f", {frozen} of them frozen" if frozen else ""
-    wrong = f"{_many(problems, 'problem')}, see above." if problems else "No problems were found."
-    return f"{reading.path}: {_many(len(rules), 'rule')}{of_them}, {_many(len(reading.policy.keys), 'key')}. {wrong}"
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    wrong = f"{counted(problems, 'problem')}, see above." if problems else "No problems were found."
+    keys = counted(len(reading.policy.keys), "key")
+    return f"{reading.path}: {counted(len(rules), 'rule')}{of_them}, {keys}. {wrong}"
 
 
 class _Part(NamedTuple):
@@ -110,7 +108,7 @@ class _Page:
             parts.append(_Part("", ["any number of signatures"], ["how many signatures"]))
         else:
             number, seconds = rule.rate
-            parts.append(_Part("", [f"at most {_many(number, 'signature')} in any {_many(seconds, 'second')}"], []))
+            parts.append(_Part("", [f"at most {counted(number, 'signature')} in any {counted(seconds, 'second')}"], []))
         yield from _columns(parts)
 
     def _permits(self, judge: Judge, kind: str) -> list[str]:

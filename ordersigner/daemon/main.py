@@ -33,6 +33,7 @@ from ordersigner.signing.keyring import Keyring
 from ordersigner.systemd import activation, handover, journald, losses
 from ordersigner.systemd.activation import HandedOver
 from ordersigner.systemd.notify import Notifier
+from ordersigner.text import counted
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 PACKAGED_NAMESPACE = "ordersigner"  # of the journal for held keys, in the package's unit
@@ -210,7 +211,7 @@ class Daemon:
         journal.say("info", f"Listening on {self._listener.getsockname()}")
         kept = handover.take(self._others, self._notifier)
         if kept:
-            journal.say("info", f"{len(kept)} connections taken from systemd")
+            journal.say("info", f"{counted(len(kept), 'connection')} taken from systemd")
         self._server.take_over(kept)
         threading.Thread(target=self._accept, name="accept", daemon=True).start()
         self._notifier.ready()
@@ -261,8 +262,8 @@ class Daemon:
             journal.failed("The state may be counted too high after a boot", error)
         for fault in self._faults:
             journal.failed("The daemon cannot go on", fault)
-        given = f", {len(kept)} connections given to systemd" if kept else ""
-        journal.say("info", f"Stopped after {self._service.counters.signed} signatures{given}")
+        given = f", {counted(len(kept), 'connection')} given to systemd" if kept else ""
+        journal.say("info", f"Stopped after {counted(self._service.counters.signed, 'signature')}{given}")
         self._notifier.close()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ordersigner.keytool import forms
 from ordersigner.keytool.problem import Problem
-from ordersigner.text import listed
+from ordersigner.text import counted, listed
 
 KEY_SIZE = 32  # bytes of a private key
 
@@ -189,8 +189,8 @@ class _Fields:
         digits = self.hex("crypto.ciphertext", 1, None)
         if len(digits) > 2 * KEY_SIZE:
             raise Problem(
-                f"this keystore holds {len(digits) // 2} bytes, and a private key has {KEY_SIZE}. If it is a mnemonic, "
-                "open it with the program that wrote it, and import the mnemonic itself"
+                f"this keystore holds {counted(len(digits) // 2, 'byte')}, and a private key has {KEY_SIZE}. "
+                "If it is a mnemonic, open it with the program that wrote it, and import the mnemonic itself"
             )
         return digits
 

@@ -14,7 +14,7 @@ from typing import Mapping, NamedTuple
 from ordersigner.keccak import keccak_256
 from ordersigner.payloads.payload import Form
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import HEX, NOT_UTF_8, cleaned, from_hex, in_quotes, utf_8
+from ordersigner.text import HEX, NOT_UTF_8, cleaned, counted, from_hex, in_quotes, utf_8
 
 KEYS = ("text", "hex")
 
@@ -51,7 +51,7 @@ class Message(NamedTuple):
         """What the journal says about it, in words and in fields."""
         text = cleaned(f"0x{self.content.hex()}" if self.text is None else self.text)
         words = text if self.text is None else in_quotes(text)
-        return f"a message of {len(self.content)} bytes, {words},", (f"ORDERSIGNER_TEXT={text}",)
+        return f"a message of {counted(len(self.content), 'byte')}, {words},", (f"ORDERSIGNER_TEXT={text}",)
 
     @property
     def is_hash(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tupl
 
 from ordersigner.payloads.payload import Unreadable
 from ordersigner.payloads.typed_values import Value
+from ordersigner.text import counted
 
 ARRAY = 'this is an array: write ".*" after it for every element, or the number of one, such as ".0"'
 
@@ -157,7 +158,7 @@ def element(word: str, length: int) -> Step:
     if not _INDEX(word):
         raise ValueError(ARRAY)
     if length and int(word) >= length:
-        raise ValueError(f"this array has {length} elements, from 0 to {length - 1}")
+        raise ValueError(f"this array has {counted(length, 'element')}, from 0 to {length - 1}")
     return int(word)
 
 

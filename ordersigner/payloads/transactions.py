@@ -22,7 +22,7 @@ from ordersigner.payloads.rlp import integer, sequence, string
 from ordersigner.payloads.typed_values import Fault, address, hex_bytes
 from ordersigner.payloads.typed_values import integer as read_integer
 from ordersigner.refusal import MISSING, Refusal, mistyped, negative, out_of_range
-from ordersigner.text import HEX, cleaned, from_hex
+from ordersigner.text import HEX, cleaned, counted, from_hex
 
 ROOT = "transaction"
 MAX_CHAIN = 2**63 - 37  # EIP-2294: with a larger one, the v of type 0 does not fit 64 bits
@@ -275,7 +275,8 @@ def _storage_key(value: object, path: str) -> bytes:
     except Fault as fault:
         raise fault.refusal(path) from None
     if len(word) != 32:
-        message = f"This has {len(word)} bytes. It must have 32: 0x and 64 digits, with the zeros at their beginning."
+        has = counted(len(word), "byte")
+        message = f"This has {has}. It must have 32: 0x and 64 digits, with the zeros at their beginning."
         raise Refusal.of(path, "wrong_length", message)
     return string(word)
 

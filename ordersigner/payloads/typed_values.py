@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple, Sequence, Union
 
 from ordersigner.keccak import keccak_256
 from ordersigner.refusal import MISSING, Refusal, mistyped
-from ordersigner.text import HEX, NOT_UTF_8, from_hex, utf_8
+from ordersigner.text import HEX, NOT_UTF_8, counted, from_hex, utf_8
 
 Encode = Callable[[object], bytes]  # a value to its 32 bytes
 Value = Union[int, str, bytes]  # of an atom; a bool is a bool, and bytes stand for addresses, bytesN and bytes
@@ -245,7 +245,8 @@ def _fixed_bytes(size: int) -> Encode:
     def encode(value: object) -> bytes:
         data = hex_bytes(value)
         if len(data) != size:
-            raise wrong("wrong_length", f"This has {len(data)} bytes. It must have {size}: 0x and {2 * size} digits.")
+            has = counted(len(data), "byte")
+            raise wrong("wrong_length", f"This has {has}. It must have {size}: 0x and {2 * size} digits.")
         return data + padding
 
     return encode
@@ -302,7 +303,8 @@ def array(encode_element: Encode, length: str, hashes: int, budget: Budget) -> E
         if type(value) is not list:
             raise Fault(value, list)
         if length and str(len(value)) != length:
-            raise wrong("wrong_length", f"This array has {len(value)} elements. By its type, it must have {length}.")
+            has = counted(len(value), "element")
+            raise wrong("wrong_length", f"This array has {has}. By its type, it must have {length}.")
         budget.spend(HASH + work * len(value))
         words: list[bytes] = []
         try:

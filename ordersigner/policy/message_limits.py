@@ -20,7 +20,7 @@ from ordersigner.policy.pattern import MAX_TEXT, Pattern
 from ordersigner.policy.rules import Objection
 from ordersigner.policy.settings import Section, choice, did_you_mean
 from ordersigner.policy.terms import Term
-from ordersigner.text import listed
+from ordersigner.text import counted, listed
 
 _HASHES = "what a hash stands for: orders and transactions of venues that take such signatures are signed too"
 _WHEN = "when such a text may be used, because no condition such as text(3) about 60 says when it was made"
@@ -102,9 +102,9 @@ class MessageLimits(Limits):
     def _refused(self, payload: Message) -> str:
         text = payload.text
         if text is None:
-            return f"No message section of yours allows these {len(payload.content)} bytes."
+            return f"No message section of yours allows a message of {counted(len(payload.content), 'byte')}."
         lines = f" in {text.count(chr(10)) + 1} lines" if "\n" in text else ""
-        return f"No message section of yours allows this text of {len(text)} characters{lines}."
+        return f"No message section of yours allows this text of {counted(len(text), 'character')}{lines}."
 
     def permits(self) -> list[str]:
         words = []

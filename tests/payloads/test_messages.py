@@ -146,7 +146,7 @@ def test_bytes_that_are_no_text_have_none_and_are_not_plain() -> None:
     [
         ({"text": "1550791374642"}, 'a message of 13 bytes, "1550791374642",'),
         ({"hex": "0x6869"}, 'a message of 2 bytes, "hi",'),
-        ({"hex": "0xff"}, "a message of 1 bytes, 0xff,"),
+        ({"hex": "0xff"}, "a message of 1 byte, 0xff,"),
     ],
 )
 def test_the_journal_says_what_a_message_is(request_keys: dict[str, Any], words: str) -> None:
