@@ -49,9 +49,8 @@ class Connection:
         self._send_by = math.inf  # by monotonic(): until when the client must have taken what waited when it was set
         self._taken = 0  # bytes that it will have taken then
         self._told = False  # whether the journal knows that it takes no responses
-        self._answered = (
-            0  # lines, at the end of the last _answer(): if there are more, the line in the buffer is a new one
-        )
+        # Lines, at the end of the last _answer(): if there are more, the line in the buffer is a new one.
+        self._answered = 0
         self.was_silent = False  # whether begin() found no request
         self.spins = False  # whether to look for the next request for a moment before going to sleep
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -158,9 +157,8 @@ class Connection:
             if seconds <= 0:
                 return False
             if stop.begun and channel.buffer.empty and (channel.answered or stop.keeps):
-                seconds = (
-                    0  # a client between two lines gets no time to begin another; one that has just connected does
-                )
+                # A client between two lines gets no time to begin another; one that has just connected does.
+                seconds = 0
             pause = min(seconds, RECHECK) if channel.unsent else seconds
             self._look_for_output(bool(channel.unsent))
             ready = dict(self._input.poll(None if pause == math.inf else pause * 1000))
@@ -247,6 +245,5 @@ class Connection:
         while dropped < LINGER_BYTES and not self._stop.begun and self._wait_for_input():
             self.channel.readable = False
             with contextlib.suppress(BlockingIOError):
-                dropped += (
-                    len(self._socket.recv(MAX_LINE, socket.MSG_DONTWAIT)) or LINGER_BYTES
-                )  # the end of the stream
+                size = len(self._socket.recv(MAX_LINE, socket.MSG_DONTWAIT))
+                dropped += size or LINGER_BYTES  # the end of the stream
