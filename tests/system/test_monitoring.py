@@ -35,7 +35,7 @@ def set_up(machine: Machine, example: str) -> None:
 def prints_what_the_page_shows(machine: Machine, command: str) -> None:
     """A command of the page, by the words that it begins with. Of the journal, only the last entry."""
     (shown,) = (each for each in sessions(PAGE) if each.words.startswith(command))
-    machine.entries()  # all entries are there
+    machine.sync_journals()
     last = " --lines 1" if command.startswith("journalctl") else ""
     printed = machine.run("sh", "-c", shown.words + last, user="root" if shown.by_root else MEMBER)
     assert is_printed(shown.output, printed), printed

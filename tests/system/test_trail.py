@@ -23,7 +23,7 @@ from programs.soak import prepared
 from support.daemon import EXAMPLE_LINE, connect, wait_until
 
 from ordersigner.signing import journal
-from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, STRANGER, Packages, ask, drop_in, install
+from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, STRANGER, Packages, ask, drop_in, install, one_suite
 from system.machine import TIMEOUT, Machine
 
 JOURNALD = "systemd-journald@ordersigner.service"
@@ -76,24 +76,24 @@ def trail(installed: Machine) -> Iterator[Trail]:
 
 def in_namespace(machine: Machine, *matches: str, since: int) -> list[str]:
     """The messages of the entries that only the journal for held keys has."""
-    machine.entries()  # all that was sent is there
-    lines = machine.run("journalctl", "--namespace=ordersigner", "--quiet", "--no-pager", "--output=json", *matches)
-    entries = [json.loads(line) for line in lines.splitlines()]
-    return [entry["MESSAGE"] for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) >= since]
+    machine.sync_journals()
+    return [entry["MESSAGE"] for entry in machine.stored("--namespace=ordersigner", *matches, since=since)]
 
 
+@one_suite
 def test_a_flood_leaves_all_entries_about_held_keys(installed: Machine) -> None:
-    """By a client without a rule and by another program, for a minute. flood.py runs this for any time."""
+    """By a client without a rule and by another program, for some seconds. flood.py runs this for any time."""
     print(flood(installed, SECONDS))
 
 
+@one_suite
 def test_as_many_signatures_as_there_are_have_entries(installed: Machine) -> None:
     """journald drops none for their rate."""
     with prepared(installed) as path:
         before = installed.now()
         given = Trail(installed, path).ask_often(EXAMPLE_LINE, MANY)
         assert given == MANY
-        installed.entries("MESSAGE_ID=0", since=before)  # all that was sent is there
+        installed.sync_journals()
         count = (
             f"journalctl --quiet --output=cat --since=@{before // 1_000_000} MESSAGE_ID={journal.SIGNED} | wc --lines"
         )
@@ -102,7 +102,7 @@ def test_as_many_signatures_as_there_are_have_entries(installed: Machine) -> Non
 
 def test_entries_about_held_keys_are_in_the_journal_of_their_own_and_one_command_shows_all(trail: Trail) -> None:
     machine = trail.machine
-    machine.entries()  # those of the last start are there
+    machine.sync_journals()  # those of the last start are there
     before = machine.now()
     machine.run("systemctl", "restart", SERVICE)
     assert trail.codes(EXAMPLE_LINE, HELD_LINE, b"x", BAD_LINE) == ["", "", "not_json", "unknown_signer"]
@@ -121,7 +121,7 @@ def test_no_user_can_write_to_the_journal_for_held_keys(trail: Trail, user: str)
     """Not even one who may read it. systemd gives what is in the RuntimeDirectory= of its journald to their group."""
     for _ in range(2):
         assert trail.codes(HELD_LINE) == [""]
-        trail.machine.entries()  # its journald has started
+        trail.machine.sync_journals()  # its journald has started
         cannot_write(trail.machine, user)
         cannot_write(trail.machine, user, "ordersigner", "systemd-journal", "adm", "ordersigner-policy")
         trail.machine.run("systemctl", "restart", JOURNALD)
@@ -135,7 +135,7 @@ def test_an_entry_that_a_user_made_up_is_left_out_by_the_units_name(trail: Trail
         "logger", "--journald", user=STRANGER, input=f"MESSAGE=made up\nSYSLOG_IDENTIFIER=ordersigner\n{MADE_UP}\n"
     )
     assert trail.codes(HELD_LINE, EXAMPLE_LINE) == ["", ""]
-    machine.entries()
+    machine.sync_journals()
     shown = ["journalctl", "--namespace=+ordersigner", "--quiet", "--no-pager", "--output=cat"]
     by_unit = [*shown, "--unit", "ordersigner*"]
     assert "made up" in machine.run(*shown, MADE_UP).splitlines()
@@ -149,7 +149,7 @@ def test_an_entry_that_a_user_made_up_is_left_out_by_the_units_name(trail: Trail
 @pytest.mark.parametrize("group", ["adm", "systemd-journal"])
 def test_those_who_may_read_the_systems_journal_may_read_it(trail: Trail, group: str) -> None:
     assert trail.codes(HELD_LINE) == [""]
-    trail.machine.entries()
+    trail.machine.sync_journals()
     command = ["runuser", "--user", STRANGER, "--supp-group", group, "--", "journalctl", "--namespace=ordersigner"]
     assert "rule load-0" in trail.machine.run(*command, "--no-pager")
 
@@ -306,7 +306,7 @@ def test_a_removal_ends_it_and_a_purge_leaves_its_entries(trail: Trail, packages
     machine = trail.machine
     before = machine.now()
     assert trail.codes(HELD_LINE) == [""]
-    machine.entries()
+    machine.sync_journals()
     machine.run("apt-get", "remove", "--yes", "ordersigner")
     try:
         assert machine.run("systemctl", "list-units", "--no-legend", "systemd-journald*@ordersigner.*") == ""
