@@ -12,7 +12,19 @@ from programs.hammer_in_sandbox import hammer
 from support.daemon import SOURCE
 from support.held import MARKET, address
 
-from system.conftest import MEMBER, REQUEST, RESPONSE, SERVICE, SOCKET, STATE, STRANGER, Packages, ask, drop_in
+from system.conftest import (
+    MEMBER,
+    REQUEST,
+    RESPONSE,
+    SERVICE,
+    SOCKET,
+    STATE,
+    STRANGER,
+    Packages,
+    ask,
+    drop_in,
+    one_suite,
+)
 from system.machine import Machine
 from system.test_held_keys import (
     BY_ADDRESS,
@@ -215,6 +227,7 @@ def test_with_a_damaged_state_the_rules_that_need_it_allow_nothing_and_the_other
     assert outcomes_of_one(keeper) == [DONE] * 3
 
 
+@one_suite
 def test_the_hammer_breaks_no_promise_in_the_sandbox(installed: Machine) -> None:
     """The short form of programs/hammer_in_sandbox.py."""
     print(hammer(installed, 120, "totals", "freeze", "--rounds=10"))

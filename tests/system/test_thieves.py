@@ -21,11 +21,13 @@ from support.daemon import SOURCE, wait_until
 from support.forms import found
 from support.held import address
 
-from system.conftest import MEMBER, SERVICE, Packages, ask, drop_in, install
+from system.conftest import MEMBER, SERVICE, Packages, ask, drop_in, install, one_suite
 from system.machine import TIMEOUT, Machine
 from system.test_held_keys import holder, refusal, restart, rule, seal, set_policy
 
 __all__ = ["holder"]  # a fixture
+
+pytestmark = one_suite
 
 HOME = f"/home/{MEMBER}"
 LIBRARIES = "/usr/local/lib:/usr/lib/ordersigner-keys"  # the thieves and the bot; eth-account
