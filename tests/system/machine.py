@@ -263,7 +263,7 @@ class Machine:
 
 
 def since_argument(since: int) -> str:
-    """For a journalctl that leaves out older entries, of which a test may have left a million. since: see now()."""
+    """Has journalctl leave out older entries, since a test may have left a million. since: see now()."""
     # Not --after-cursor=: systemd 252 loses the first entry that matches.
     return f"--since=@{since // 1_000_000}.{since % 1_000_000:06}"
 
