@@ -634,16 +634,17 @@ def test_running_out_of_threads_refuses_a_connection_and_nothing_else(tmp_path: 
         assert "Traceback" not in daemon.log
 
 
+def no_memory(*_: object) -> None:
+    raise MemoryError
+
+
 def test_a_thread_for_which_there_is_no_memory_is_no_connection_that_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails() -> None:
-        raise MemoryError
-
     path = str(tmp_path / "socket")
     with in_this_process(path) as server:
         with monkeypatch.context() as patched:
-            patched.setattr(queue, "SimpleQueue", fails)
+            patched.setattr(queue, "SimpleQueue", no_memory)
             with connect(path) as connection:
                 assert code(read_all(connection)) == "too_many_connections"
         assert not server.service.counters.connections
@@ -652,16 +653,13 @@ def test_a_thread_for_which_there_is_no_memory_is_no_connection_that_counts(
 def test_responses_of_a_client_without_a_thread_do_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise MemoryError
-
     path = str(tmp_path / "socket")
     monkeypatch.setattr(connection_module, "SEND_BUFFER", 1)  # the kernel makes it a few kilobytes
     monkeypatch.setattr(connection_module, "SPIN", TIME_LIMIT)
     monkeypatch.setattr(work_module, "TURN", TIME_LIMIT)
     with in_this_process(path) as server:
         with monkeypatch.context() as patched:
-            patched.setattr(_thread, "start_new_thread", fails)
+            patched.setattr(_thread, "start_new_thread", no_memory)
             with connect(path) as connection:
                 connection.sendall(b"x\n" * 1000)
                 wait_until(lambda: server.service.counters.refused and not server.service.counters.connections)
@@ -715,14 +713,11 @@ def test_a_thread_that_begins_too_late_leaves_its_connection_alone(
 def test_a_failure_that_cannot_be_reported_ends_its_connection_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise MemoryError
-
     path = str(tmp_path / "socket")
     with in_this_process(path) as server:
         with monkeypatch.context() as patched:
-            patched.setattr(Connection, "serve", fails)
-            patched.setattr(server.service.journal, "failed", fails)
+            patched.setattr(Connection, "serve", no_memory)
+            patched.setattr(server.service.journal, "failed", no_memory)
             with connect(path) as connection:
                 assert read_all(connection) == b""
         with connect(path) as connection:
