@@ -8,11 +8,11 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from programs.flood import signatures
 from support.daemon import TIME_LIMIT, wait_until
 
 from system.conftest import REQUEST, RESPONSE, SERVICE, SOCKET
 from system.machine import TIMEOUT, Machine
-from system.test_units import MESSAGE_ID_SIGNED
 
 JOURNALD = "systemd-journald.service"
 SOCKETS = ("systemd-journald.socket", "systemd-journald-dev-log.socket")
@@ -50,11 +50,6 @@ def connected(machine: Machine) -> Iterator[Client]:
     finally:
         client.responses.close()
         client.socket.close()
-
-
-def signatures(machine: Machine, since: int) -> int:
-    """How many have an entry."""
-    return len(machine.entries(f"MESSAGE_ID={MESSAGE_ID_SIGNED}", since=since))
 
 
 def test_a_journald_that_hangs_costs_signatures_until_it_goes_on_and_each_that_was_given_has_its_entry(

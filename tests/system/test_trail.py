@@ -93,11 +93,7 @@ def test_as_many_signatures_as_there_are_have_entries(installed: Machine) -> Non
         before = installed.now()
         given = Trail(installed, path).ask_often(EXAMPLE_LINE, MANY)
         assert given == MANY
-        installed.sync_journals()
-        count = (
-            f"journalctl --quiet --output=cat --since=@{before // 1_000_000} MESSAGE_ID={journal.SIGNED} | wc --lines"
-        )
-        assert int(installed.run("sh", "-c", count)) == MANY
+        assert signatures(installed, before) == MANY
 
 
 def test_entries_about_held_keys_are_in_the_journal_of_their_own_and_one_command_shows_all(trail: Trail) -> None:
